@@ -1,0 +1,1 @@
+//! The platform's vocabulary: custom resources, names, labels, conditions; no IO

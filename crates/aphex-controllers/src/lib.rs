@@ -1,0 +1,1 @@
+//! Desired state for tenants: Organization and RepoBinding controllers

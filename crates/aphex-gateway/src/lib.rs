@@ -1,0 +1,1 @@
+//! Receives GitHub webhooks and turns them into runs, with Tekton Triggers' semantics

@@ -1,0 +1,1 @@
+//! The housekeeping controllers of a cluster: namespaces, garbage collection, service accounts

@@ -1,0 +1,1 @@
+//! Server-side apply, strategic merge patch and managed fields over a schema

@@ -1,0 +1,1 @@
+//! Revisioned, durable key-value log with watches: what etcd is to an API server

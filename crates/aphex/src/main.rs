@@ -1,0 +1,2 @@
+//! Aphex.
+fn main() {}
