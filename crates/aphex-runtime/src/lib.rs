@@ -1,1 +1,21 @@
-//! What every long-running process needs: shutdown, logging, health, metrics, clock
+//! What every long-running process of the platform needs, whichever role it plays.
+//!
+//! - [`shutdown`]: signals become one token; tasks are tracked and waited for.
+//! - [`log`]: `tracing` to standard error, as text or JSON.
+//! - [`admin`]: `/livez`, `/readyz`, `/healthz`, `/metrics` for roles that run alone.
+//! - [`metrics`]: one registry, handed to whoever counts something.
+//! - [`clock`]: time as a value, so that tests can turn it.
+//! - [`errors`]: an error with all its causes on one line.
+//!
+//! Knows nothing of the platform's own kinds and depends on no other crate of this workspace.
+
+pub mod admin;
+pub mod clock;
+pub mod errors;
+pub mod log;
+pub mod metrics;
+pub mod shutdown;
+
+pub use clock::Clock;
+pub use metrics::Metrics;
+pub use shutdown::Shutdown;
