@@ -1,1 +1,33 @@
-//! Revisioned, durable key-value log with watches: what etcd is to an API server
+//! Revisioned, durable key-value log with watches: what etcd is to an API server.
+//!
+//! One transaction is one revision. A single writer thread checks, orders and makes durable; the
+//! current state and the recent history live in memory and answer every read.
+//!
+//! ```text
+//! commit() ──► writer (group) ──► durable log (fsync) ──► state ──► watchers ──► answer
+//! ```
+//!
+//! Invariants: nothing is visible or acknowledged before it is on disk; a reader never waits for
+//! the disk; a watcher never makes the writer wait; only `durable` knows the storage engine.
+//!
+//! It does not know what the values mean, except where a revision is written into them.
+//! Start reading at [`Store`], then `writer`, `state` and `watch`.
+
+mod change;
+mod durable;
+mod entry;
+mod log;
+mod options;
+mod state;
+mod store;
+mod watch;
+mod writer;
+
+pub use change::{Change, CommitError, Committed, Expect};
+pub use durable::OpenError;
+pub use entry::{Entry, Event, EventKind, Payload, Revision};
+pub use log::DiskError;
+pub use options::Options;
+pub use state::{List, Page, ReadError};
+pub use store::Store;
+pub use watch::{Watch, WatchLost};

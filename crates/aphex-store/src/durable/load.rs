@@ -1,0 +1,162 @@
+//! Reads a store file into memory, and checks on the way that its tables agree.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use redb::{Database, ReadableDatabase, ReadableTable};
+
+use super::number;
+use super::open_error::OpenFailure;
+use super::record::{self, Undo};
+use super::{CURRENT, FORMAT, Failure, LOG, META, META_CLUSTER, META_COMPACTED, META_FORMAT, META_REVISION};
+use crate::entry::{Entry, Event, EventKind, Revision};
+use crate::state::State;
+use crate::store::new_cluster_id;
+
+/// What a store file holds.
+pub(crate) struct Loaded {
+    pub(crate) state: State,
+    pub(crate) cluster_id: String,
+}
+
+/// Loads the state; a new file first gets its identity.
+pub(super) fn load(database: &Database) -> Result<Loaded, OpenFailure> {
+    let meta = match read_meta(database)? {
+        Some(meta) => meta,
+        None => initialise(database).map_err(OpenFailure::Engine)?,
+    };
+    if meta.format > FORMAT {
+        return Err(OpenFailure::NewerFormat { found: meta.format, supported: FORMAT });
+    }
+    let current = read_current(database)?;
+    let history = read_history(database, &meta, &current)?;
+    let state = State { current, history, revision: meta.revision, compacted: meta.compacted };
+    Ok(Loaded { state, cluster_id: meta.cluster_id })
+}
+
+struct Meta {
+    format: u64,
+    cluster_id: String,
+    revision: Revision,
+    compacted: Revision,
+}
+
+fn initialise(database: &Database) -> Result<Meta, Failure> {
+    let State { revision, compacted, .. } = State::empty();
+    let meta = Meta { format: FORMAT, cluster_id: new_cluster_id(), revision, compacted };
+    let transaction = database.begin_write()?;
+    {
+        let mut table = transaction.open_table(META)?;
+        table.insert(META_FORMAT, number(meta.format).as_slice())?;
+        table.insert(META_CLUSTER, meta.cluster_id.as_bytes())?;
+        table.insert(META_REVISION, number(meta.revision).as_slice())?;
+        table.insert(META_COMPACTED, number(meta.compacted).as_slice())?;
+        transaction.open_table(CURRENT)?;
+        transaction.open_table(LOG)?;
+    }
+    transaction.commit()?;
+    Ok(meta)
+}
+
+/// `None` if the file is new.
+fn read_meta(database: &Database) -> Result<Option<Meta>, OpenFailure> {
+    let transaction = database.begin_read().map_err(OpenFailure::engine)?;
+    let table = match transaction.open_table(META) {
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+        table => table.map_err(OpenFailure::engine)?,
+    };
+    let get = |name: &[u8]| {
+        let value = table.get(name).map_err(OpenFailure::engine)?;
+        value.map(|value| value.value().to_vec()).ok_or_else(|| damaged("its header is not whole"))
+    };
+    let get_number = |name: &[u8]| {
+        let bytes = get(name)?.try_into().map_err(|_| damaged("its header has a malformed number"))?;
+        Ok(u64::from_le_bytes(bytes))
+    };
+    let format = get_number(META_FORMAT)?;
+    if format > FORMAT {
+        // What follows may be laid out in any way.
+        return Err(OpenFailure::NewerFormat { found: format, supported: FORMAT });
+    }
+    let cluster_id =
+        String::from_utf8(get(META_CLUSTER)?).map_err(|_| damaged("its identity is not readable"))?;
+    let (revision, compacted) = (get_number(META_REVISION)?, get_number(META_COMPACTED)?);
+    Ok(Some(Meta { format, cluster_id, revision, compacted }))
+}
+
+fn read_current(database: &Database) -> Result<BTreeMap<Arc<str>, Entry>, OpenFailure> {
+    let transaction = database.begin_read().map_err(OpenFailure::engine)?;
+    let table = transaction.open_table(CURRENT).map_err(OpenFailure::engine)?;
+    let mut current = BTreeMap::new();
+    for row in table.iter().map_err(OpenFailure::engine)? {
+        let (key, value) = row.map_err(OpenFailure::engine)?;
+        let key: Arc<str> = str::from_utf8(key.value()).map_err(|_| damaged("a key is not readable"))?.into();
+        let entry = record::parse_entry(Arc::clone(&key), value.value())
+            .ok_or_else(|| damaged("an entry is not readable"))?;
+        current.insert(key, entry);
+    }
+    Ok(current)
+}
+
+/// Walks the log from its end, so that what each change wrote is known when it is reached.
+fn read_history(
+    database: &Database,
+    meta: &Meta,
+    current: &BTreeMap<Arc<str>, Entry>,
+) -> Result<VecDeque<Arc<Event>>, OpenFailure> {
+    let transaction = database.begin_read().map_err(OpenFailure::engine)?;
+    let table = transaction.open_table(LOG).map_err(OpenFailure::engine)?;
+    let mut history = VecDeque::new();
+    let mut undone: BTreeMap<Arc<str>, Option<Entry>> = BTreeMap::new();
+    let mut expected = meta.revision;
+    for row in table.iter().map_err(OpenFailure::engine)?.rev() {
+        let (revision, value) = row.map_err(OpenFailure::engine)?;
+        let revision = revision.value();
+        if revision != expected || revision <= meta.compacted {
+            return Err(damaged("its log has a gap"));
+        }
+        expected = revision - 1;
+        let changes =
+            record::parse_undo(value.value()).ok_or_else(|| damaged("a log record is not readable"))?;
+        for change in changes.into_iter().rev() {
+            let after = match undone.remove(&change.key) {
+                Some(after) => after,
+                None => current.get(&change.key).cloned(),
+            };
+            let event = redo(change, revision, after)?;
+            undone.insert(Arc::clone(&event.entry.key), event.previous.clone());
+            history.push_front(Arc::new(event));
+        }
+    }
+    // A new store is at revision 1 without a record of it.
+    let first = meta.compacted.max(State::empty().revision);
+    if expected != first {
+        return Err(damaged("its log has a gap"));
+    }
+    Ok(history)
+}
+
+fn redo(undo: Undo, revision: Revision, after: Option<Entry>) -> Result<Event, OpenFailure> {
+    let Undo { kind, key, previous } = undo;
+    let disagree = || damaged("its log and its entries disagree");
+    match kind {
+        EventKind::Put => {
+            let entry = after.filter(|entry| entry.modified == revision).ok_or_else(disagree)?;
+            // One allocation for every version of the key.
+            let previous = previous.map(|previous| Entry { key: Arc::clone(&entry.key), ..previous });
+            Ok(Event { kind, revision, entry, previous })
+        }
+        EventKind::Delete => {
+            let previous = previous.ok_or_else(disagree)?;
+            if after.is_some() {
+                return Err(disagree());
+            }
+            let entry = Entry { key, ..previous.deleted_at(revision) };
+            Ok(Event { kind, revision, entry, previous: Some(previous) })
+        }
+    }
+}
+
+fn damaged(what: &'static str) -> OpenFailure {
+    OpenFailure::Damaged(what.into())
+}
