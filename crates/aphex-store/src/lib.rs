@@ -14,6 +14,8 @@
 //! Start reading at [`Store`], then `writer`, `state` and `watch`.
 
 mod change;
+#[cfg(test)]
+mod conformance;
 mod durable;
 mod entry;
 mod log;

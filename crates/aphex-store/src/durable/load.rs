@@ -160,3 +160,48 @@ fn redo(undo: Undo, revision: Revision, after: Option<Entry>) -> Result<Event, O
 fn damaged(what: &'static str) -> OpenFailure {
     OpenFailure::Damaged(what.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
+
+    use super::*;
+
+    /// A new file with one thing in it changed.
+    fn altered(change: impl FnOnce(&redb::WriteTransaction)) -> Result<Loaded, OpenFailure> {
+        let database = redb::Builder::new().create_with_backend(InMemoryBackend::new()).unwrap();
+        load(&database)?;
+        let transaction = database.begin_write().unwrap();
+        change(&transaction);
+        transaction.commit().unwrap();
+        load(&database)
+    }
+
+    fn set_meta(transaction: &redb::WriteTransaction, name: &[u8], value: u64) {
+        transaction.open_table(META).unwrap().insert(name, number(value).as_slice()).unwrap();
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_by_name() {
+        let error = altered(|transaction| set_meta(transaction, META_FORMAT, FORMAT + 1)).err().unwrap();
+        assert!(matches!(error, OpenFailure::NewerFormat { found: 2, supported: 1 }), "{error:?}");
+    }
+
+    #[test]
+    fn tables_that_disagree_are_damage() {
+        assert!(altered(|_| {}).is_ok());
+        let gap = altered(|transaction| set_meta(transaction, META_REVISION, 5));
+        assert!(matches!(gap, Err(OpenFailure::Damaged(_))));
+        let no_entry = altered(|transaction| {
+            set_meta(transaction, META_REVISION, 2);
+            let undo = [&[1, 1, 0, 0, 0, b'k'][..], &u32::MAX.to_le_bytes()].concat();
+            transaction.open_table(LOG).unwrap().insert(2, undo.as_slice()).unwrap();
+        });
+        assert!(matches!(no_entry, Err(OpenFailure::Damaged(_))));
+        let unreadable = altered(|transaction| {
+            let mut current = transaction.open_table(CURRENT).unwrap();
+            current.insert(b"k".as_slice(), b"short".as_slice()).unwrap();
+        });
+        assert!(matches!(unreadable, Err(OpenFailure::Damaged(_))));
+    }
+}

@@ -154,3 +154,28 @@ fn io(path: PathBuf, error: std::io::Error) -> OpenError {
 fn other(path: PathBuf, error: impl Error + Send + Sync + 'static) -> OpenError {
     OpenError::Other { path, source: Box::new(error) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_says_becomes_a_named_cause_with_a_remedy() {
+        let open = |kind: ErrorKind| OpenFailure::Io(kind.into()).at(Path::new("/data/store.redb"));
+        for kind in [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem] {
+            assert!(matches!(open(kind), OpenError::ReadOnly { .. }));
+        }
+        assert!(matches!(open(ErrorKind::StorageFull), OpenError::NoSpace { .. }));
+        assert!(matches!(open(ErrorKind::InvalidData), OpenError::Damaged { .. }));
+        let newer = OpenFailure::NewerFormat { found: 9, supported: 1 }.at(Path::new("/data/store.redb"));
+        for (error, remedy) in [
+            (open(ErrorKind::ReadOnlyFilesystem), "write access"),
+            (open(ErrorKind::StorageFull), "free some"),
+            (open(ErrorKind::InvalidData), "backup"),
+            (newer, "newer program"),
+        ] {
+            let message = error.to_string();
+            assert!(message.contains("/data/store.redb") && message.contains(remedy), "{message}");
+        }
+    }
+}
