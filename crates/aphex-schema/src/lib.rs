@@ -1,12 +1,27 @@
 //! Schemas of Kubernetes objects: the model, the published OpenAPI data, and what follows from them.
 //!
 //! - [`model`]: one schema node and the cursor [`Typed`] that walks it, references resolved.
-//! - `builtin`: Kubernetes' published definitions, shipped as data, parsed on first use.
-//! - `structural`: reading a CRD's `openAPIV3Schema` and the rules it must obey.
-//! - `prune`, `default`, `validate`: the three walks over an object.
+//! - [`builtin`]: Kubernetes' published definitions, shipped as data, parsed on first use.
+//! - [`structural`]: reading a CRD's `openAPIV3Schema` and the rules it must obey.
+//! - [`prune`], [`default`], [`validate`], [`rules`]: the walks over an object.
+//! - [`error`] and [`path`]: field errors with Kubernetes' texts.
 //!
 //! Pure: no IO, no async, no knowledge of HTTP. Messages and field paths are Kubernetes' own.
 
+pub mod builtin;
+mod correlate;
+pub mod default;
+pub mod error;
+pub mod golang;
 pub mod model;
+pub mod path;
+mod pattern;
+pub mod prune;
+mod read;
+pub mod rules;
+pub mod structural;
+pub mod validate;
 
+pub use error::{FieldError, FieldErrorKind};
 pub use model::{Additional, Definitions, ListKind, MapKind, Schema, Structure, Type, Typed};
+pub use path::Path;

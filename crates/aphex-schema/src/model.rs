@@ -206,6 +206,11 @@ impl<'a> Typed<'a> {
         self.schema
     }
 
+    /// The definitions that references point into.
+    pub fn definitions(self) -> &'a Definitions {
+        self.definitions
+    }
+
     /// The schema of a named property: declared, or that of a map's values.
     pub fn property(self, name: &str) -> Option<Self> {
         if let Some(found) = self.schema.properties.get(name) {
@@ -223,6 +228,7 @@ impl<'a> Typed<'a> {
     }
 
     /// Any other node within the same definitions.
+    #[must_use]
     pub fn at(self, schema: &'a Schema) -> Self {
         Self::new(schema, self.definitions)
     }
@@ -243,7 +249,9 @@ impl<'a> Typed<'a> {
                 Some("atomic") => MapKind::Atomic,
                 _ => MapKind::Granular,
             }),
-            None if schema.preserve_unknown || !schema.properties.is_empty() => Structure::Map(MapKind::Granular),
+            None if schema.preserve_unknown || !schema.properties.is_empty() => {
+                Structure::Map(MapKind::Granular)
+            }
             _ => Structure::Scalar,
         }
     }

@@ -1,0 +1,200 @@
+//! Go's regular expressions on Rust's engine. Both descend from RE2; this translates where they differ.
+//!
+//! Go's `\d`, `\w`, `\s` and `\b` are ASCII; `[` needs no escape inside a class and `{` none where it opens no
+//! repetition; `&&`, `--` and `~~` are plain characters in a class.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+
+use regex::Regex;
+
+/// Compiled patterns, bounded: CRDs come and go, and patterns with them.
+static CACHE: LazyLock<RwLock<HashMap<String, Arc<Regex>>>> = LazyLock::new(RwLock::default);
+const CACHED: usize = 4096;
+
+/// The compiled pattern, or why it is none, in the words of Go.
+pub(crate) fn compile(pattern: &str) -> Result<Arc<Regex>, String> {
+    if let Some(known) = CACHE.read().unwrap_or_else(PoisonError::into_inner).get(pattern) {
+        return Ok(Arc::clone(known));
+    }
+    let translated = translate(pattern)?;
+    let regex = Regex::new(&translated).map_err(|error| fault(pattern, &error))?;
+    let regex = Arc::new(regex);
+    let mut cache = CACHE.write().unwrap_or_else(PoisonError::into_inner);
+    if cache.len() >= CACHED {
+        cache.clear();
+    }
+    cache.insert(pattern.to_owned(), Arc::clone(&regex));
+    Ok(regex)
+}
+
+fn fault(pattern: &str, error: &regex::Error) -> String {
+    let text = error.to_string();
+    let cause =
+        text.lines().rev().find_map(|line| line.strip_prefix("error: ")).unwrap_or("unsupported pattern");
+    let words = match cause {
+        "unclosed character class" => "missing closing ]",
+        "unclosed group" => "missing closing )",
+        "unopened group" => "unexpected )",
+        "repetition operator missing expression" => "missing argument to repetition operator",
+        "incomplete escape sequence, reached end of pattern prematurely" => {
+            return "error parsing regexp: trailing backslash at end of expression: ``".to_owned();
+        }
+        "unrecognized escape sequence" | "backreferences are not supported" => "invalid escape sequence",
+        cause if cause.starts_with("look-around") => "invalid or unsupported Perl syntax",
+        cause if cause.starts_with("invalid character class range") => "invalid character class range",
+        cause => cause,
+    };
+    format!("error parsing regexp: {words}: `{pattern}`")
+}
+
+fn translate(pattern: &str) -> Result<String, String> {
+    let chars: Vec<char> = pattern.chars().collect();
+    let mut out = String::with_capacity(pattern.len() + 16);
+    let mut at = 0;
+    while at < chars.len() {
+        match chars[at] {
+            '\\' => at += escape(&chars[at..], false, &mut out),
+            '[' => at += class(&chars[at..], &mut out),
+            '{' => {
+                let length = repetition(&chars[at..])?;
+                if length == 0 {
+                    out.push('\\');
+                }
+                let length = length.max(1);
+                out.extend(&chars[at..at + length]);
+                at += length;
+            }
+            c => {
+                out.push(c);
+                at += 1;
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// Translates the escape that `rest` opens with; gives its length.
+fn escape(rest: &[char], in_class: bool, out: &mut String) -> usize {
+    let Some(&c) = rest.get(1) else {
+        out.push('\\');
+        return 1;
+    };
+    match (c, in_class) {
+        ('d', _) => out.push_str(if in_class { "0-9" } else { "[0-9]" }),
+        ('D', _) => out.push_str("[^0-9]"),
+        ('w', _) => out.push_str(if in_class { "0-9A-Za-z_" } else { "[0-9A-Za-z_]" }),
+        ('W', _) => out.push_str("[^0-9A-Za-z_]"),
+        ('s', _) => out.push_str(if in_class { r"\t\n\x0C\r " } else { r"[\t\n\x0C\r ]" }),
+        ('S', _) => out.push_str(r"[^\t\n\x0C\r ]"),
+        ('b', false) => out.push_str(r"(?-u:\b)"),
+        ('B', false) => out.push_str(r"\B"),
+        ('<' | '>', _) => out.push(c),
+        ('Q', false) => {
+            let quoted: String = rest[2..].iter().collect();
+            let (text, length) = match quoted.find(r"\E") {
+                Some(end) => (&quoted[..end], quoted[..end].chars().count() + 4),
+                None => (quoted.as_str(), rest.len()),
+            };
+            out.push_str(&regex::escape(text));
+            return length;
+        }
+        _ => {
+            out.push('\\');
+            out.push(c);
+        }
+    }
+    2
+}
+
+/// Translates the character class that `rest` opens with; gives its length.
+fn class(rest: &[char], out: &mut String) -> usize {
+    let mut at = 1;
+    out.push('[');
+    if rest.get(at) == Some(&'^') {
+        out.push('^');
+        at += 1;
+    }
+    let first = at;
+    while let Some(&c) = rest.get(at) {
+        match c {
+            ']' if at > first => {
+                out.push(']');
+                return at + 1;
+            }
+            ']' => out.push_str(r"\]"),
+            '\\' => {
+                at += escape(&rest[at..], true, out);
+                continue;
+            }
+            '[' if rest.get(at + 1) == Some(&':') => {
+                let name: String = rest[at..].iter().collect();
+                if let Some(end) = name.find(":]") {
+                    out.push_str(&name[..end + 2]);
+                    at += name[..end + 2].chars().count();
+                    continue;
+                }
+                out.push_str(r"\[");
+            }
+            '[' | '&' | '~' => {
+                out.push('\\');
+                out.push(c);
+            }
+            c => out.push(c),
+        }
+        at += 1;
+    }
+    at
+}
+
+/// The length of the repetition `{n}`, `{n,}` or `{n,m}` that `rest` opens with, or 0 if it is plain text.
+fn repetition(rest: &[char]) -> Result<usize, String> {
+    let Some(end) = rest.iter().position(|c| *c == '}') else { return Ok(0) };
+    let inner: String = rest[1..end].iter().collect();
+    let (low, high) = inner.split_once(',').unwrap_or((&inner, ""));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(low) || !(high.is_empty() || is_number(high)) {
+        return Ok(0);
+    }
+    let over = |text: &str| text.parse::<u32>().map_or(!text.is_empty(), |count| count > 1000);
+    let backward = matches!((low.parse::<u32>(), high.parse::<u32>()), (Ok(low), Ok(high)) if low > high);
+    if over(low) || over(high) || backward {
+        return Err(format!("error parsing regexp: invalid repeat count: `{{{inner}}}`"));
+    }
+    Ok(end + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn syntax_that_go_takes_is_taken() {
+        for (pattern, good, bad) in [
+            (r"^[[a-z]+$", "[a", "1"),
+            (r"^a{,2}$", "a{,2}", "aa"),
+            (r"^\d+$", "12", "١٢"),
+            (r"^[\w&&x]+$", "a&x", "é"),
+            (r"^[a-z]{1,3}$", "abc", "abcd"),
+            (r"^[[:alpha:]-]+$", "a-b", "1"),
+            (r"^\Qa.b\E$", "a.b", "axb"),
+            (r"^[]a]$", "]", "b"),
+        ] {
+            let regex = compile(pattern).unwrap();
+            assert!(regex.is_match(good), "{pattern} should match {good}");
+            assert!(!regex.is_match(bad), "{pattern} should not match {bad}");
+        }
+    }
+
+    #[test]
+    fn syntax_that_go_refuses_is_refused_in_its_words() {
+        for (pattern, text) in [
+            ("[", "error parsing regexp: missing closing ]: `[`"),
+            ("(a", "error parsing regexp: missing closing ): `(a`"),
+            ("a{1001}", "error parsing regexp: invalid repeat count: `{1001}`"),
+        ] {
+            assert_eq!(compile(pattern).unwrap_err(), text);
+        }
+        assert!(compile("(?=a)").is_err());
+    }
+}

@@ -1,0 +1,106 @@
+//! Resources embedded in custom resources: `apiVersion`, `kind` and the name in `metadata`
+//! (`k8s.io/apiextensions-apiserver/pkg/apiserver/schema/objectmeta`).
+
+use serde_json::{Map, Value};
+
+use crate::error::FieldError;
+use crate::model::{Additional, Typed};
+use crate::path::Path;
+use crate::pattern;
+
+const DNS_1035: &str = "[a-z]([-a-z0-9]*[a-z0-9])?";
+
+/// Checks every embedded resource; the root itself only if `root_too`.
+pub fn embedded_resources(
+    object: &Value,
+    schema: Typed<'_>,
+    field: &Path,
+    root_too: bool,
+) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    visit(object, schema, field, root_too, &mut errors);
+    errors
+}
+
+fn visit(value: &Value, typed: Typed<'_>, field: &Path, resource: bool, errors: &mut Vec<FieldError>) {
+    let schema = typed.schema();
+    match value {
+        Value::Object(map) => {
+            if resource || schema.embedded_resource {
+                check(map, field, errors);
+            }
+            for (name, value) in map {
+                if let Some(property) = schema.properties.get(name) {
+                    visit(value, typed.at(property), &field.child(name), false, errors);
+                } else if let Additional::Each(each) = &schema.additional {
+                    visit(value, typed.at(each), &field.key(name), false, errors);
+                }
+            }
+        }
+        Value::Array(list) => {
+            for (index, element) in list.iter().enumerate() {
+                if let Some(items) = typed.items() {
+                    visit(element, items, &field.index(index), false, errors);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn check(map: &Map<String, Value>, field: &Path, errors: &mut Vec<FieldError>) {
+    for name in ["apiVersion", "kind"] {
+        let field = field.child(name);
+        match map.get(name) {
+            None => errors.push(FieldError::required(&field, "")),
+            Some(Value::String(text)) if text.is_empty() => {
+                errors.push(FieldError::invalid(&field, "", "must not be empty"));
+            }
+            Some(Value::String(text)) => {
+                let fault = if name == "kind" { kind_fault(text) } else { version_fault(text) };
+                errors.extend(fault.map(|fault| FieldError::invalid(&field, text.as_str(), fault)));
+            }
+            Some(other) => errors.push(FieldError::invalid(&field, other.clone(), "must be a string")),
+        }
+    }
+    let Some(metadata) = map.get("metadata") else { return };
+    let field = field.child("metadata");
+    if !metadata.is_object() {
+        errors.push(FieldError::invalid(&field, metadata.clone(), "must be an object"));
+        return;
+    }
+    if let Some(name) = metadata.get("name").and_then(Value::as_str).filter(|name| !name.is_empty()) {
+        let faults = segment_faults(name);
+        errors.extend(faults.into_iter().map(|fault| FieldError::invalid(&field.child("name"), name, fault)));
+    }
+}
+
+fn version_fault(text: &str) -> Option<String> {
+    (text.matches('/').count() > 1).then(|| format!("unexpected GroupVersion string: {text}"))
+}
+
+fn kind_fault(kind: &str) -> Option<String> {
+    let lower = kind.to_lowercase();
+    let mut faults = Vec::new();
+    if lower.len() > 63 {
+        faults.push("must be no more than 63 characters".to_owned());
+    }
+    if !pattern::compile(&format!("^{DNS_1035}$")).is_ok_and(|regex| regex.is_match(&lower)) {
+        faults.push(format!(
+            "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \
+             character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for \
+             validation is '{DNS_1035}')"
+        ));
+    }
+    (!faults.is_empty())
+        .then(|| format!("may have mixed case, but should otherwise match: {}", faults.join(",")))
+}
+
+/// What a name must not be, so that it can stand in a URL.
+fn segment_faults(name: &str) -> Vec<String> {
+    if matches!(name, "." | "..") {
+        return vec![format!("may not be '{name}'")];
+    }
+    let held = ["/", "%"].into_iter().filter(|part| name.contains(part));
+    held.map(|part| format!("may not contain '{part}'")).collect()
+}
