@@ -113,13 +113,11 @@ fn covers_all(held: &[String], wanted: &[String]) -> bool {
     if held.iter().any(|item| item == "*") {
         return true;
     }
-    match wanted {
-        [only] => held.contains(only),
-        _ => {
-            let held: HashSet<&String> = held.iter().collect();
-            wanted.iter().all(|item| held.contains(item))
-        }
+    if let [only] = wanted {
+        return held.contains(only);
     }
+    let held: HashSet<&String> = held.iter().collect();
+    wanted.iter().all(|item| held.contains(item))
 }
 
 fn resources_cover(held: &[String], wanted: &[String]) -> bool {

@@ -148,8 +148,7 @@ impl Signer {
             KeyPair::from_pem_and_sign_algo(pem, &PKCS_RSA_SHA256).map_err(|error| error.to_string())?;
         let spki = key.subject_public_key_info();
         let (modulus, exponent) = rsa_numbers(&spki)?;
-        // As kube-apiserver's keyIDFromPublicKey.
-        let key_id = URL_SAFE_NO_PAD.encode(digest(&SHA256, &spki));
+        let key_id = key_id(&spki);
         let jwk = json!({
             "use": "sig", "kty": "RSA", "kid": key_id, "alg": "RS256",
             "n": URL_SAFE_NO_PAD.encode(&modulus), "e": URL_SAFE_NO_PAD.encode(&exponent),
@@ -280,6 +279,11 @@ impl Signer {
             "id_token_signing_alg_values_supported": ["RS256"],
         })
     }
+}
+
+/// The id of a public key, as kube-apiserver's keyIDFromPublicKey derives it.
+fn key_id(spki: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, spki))
 }
 
 fn check_times(claims: &Claims, now: i64) -> Result<(), TokenError> {
