@@ -1,0 +1,131 @@
+//! `KnowledgeBase` (`kb`): documentation in several repositories, tracked together.
+
+#![expect(unreachable_pub, reason = "KubeSchema repeats the deriving struct inside a function")]
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+/// Documentation in several repositories.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[kube(
+    group = "aphex.io",
+    version = "v1alpha1",
+    kind = "KnowledgeBase",
+    namespaced,
+    shortname = "kb",
+    category = "aphex",
+    status = "KnowledgeBaseStatus",
+    derive = "PartialEq",
+    derive = "Default",
+    doc = "Documentation in several repositories, tracked together.",
+    printcolumn(name = "Display Name", type_ = "string", json_path = ".spec.displayName"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = "1"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct KnowledgeBaseSpec {
+    /// Name for people.
+    #[schemars(length(min = 1, max = 256))]
+    pub display_name: String,
+    /// What this knowledge base is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub description: Option<String>,
+    /// The repositories to track.
+    #[schemars(length(min = 1, max = 64))]
+    pub repositories: Vec<TrackedRepository>,
+}
+
+/// A repository to track.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrackedRepository {
+    /// Its address, `https://github.com/<org>/<repo>`.
+    #[schemars(length(max = 512))]
+    #[x_kube(validation = Rule::new("self.startsWith('https://github.com/')").message("URL must start with https://github.com/"))]
+    pub url: String,
+    /// The branch to track.
+    #[serde(default = "main_branch")]
+    #[schemars(length(min = 1, max = 244), regex(pattern = r"^[^\x00-\x20\x7f~^:?*\[\\]+$"))]
+    pub branch: String,
+    /// Where in the repository the documentation is.
+    #[serde(default = "documentation_paths")]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 1024)))]
+    #[x_kube(
+        validation = Rule::new("self.all(path, path == '.kiro/docs' || path.startsWith('.kiro/docs/'))").message("path must start with .kiro/docs"),
+        validation = Rule::new("self.all(path, !path.contains('..'))").message("path must not contain '..'")
+    )]
+    pub paths: Vec<String>,
+}
+
+fn main_branch() -> String {
+    "main".to_owned()
+}
+
+fn documentation_paths() -> Vec<String> {
+    vec![".kiro/docs".to_owned()]
+}
+
+/// What was found about a KnowledgeBase.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct KnowledgeBaseStatus {
+    /// The conditions in one word.
+    #[serde(default)]
+    pub phase: KnowledgeBasePhase,
+    /// The conditions in one sentence.
+    #[serde(default)]
+    pub message: String,
+    /// When the repositories were last looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "date_time")]
+    pub last_reconcile_time: Option<Time>,
+    /// The generation of the spec that the status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// What is known, by type.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "crate::conditions::schema")]
+    pub conditions: Vec<Condition>,
+    /// What was found in each repository.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repositories: Vec<ObservedRepository>,
+}
+
+/// What was found in a repository.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ObservedRepository {
+    /// Its address.
+    pub url: String,
+    /// The branch.
+    pub branch: String,
+    /// The commit that the branch points at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// When it was seen there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "date_time")]
+    pub observed_time: Option<Time>,
+    /// Why nothing newer is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// How far a KnowledgeBase has come.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum KnowledgeBasePhase {
+    /// Not looked at yet.
+    #[default]
+    Pending,
+    /// Its repositories are tracked.
+    Ready,
+    /// Its spec cannot be carried out; `message` says why.
+    Failed,
+}
+
+fn date_time(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "format": "date-time", "nullable": true })
+}

@@ -1,0 +1,115 @@
+//! Every label, annotation, finalizer and field-manager key that the platform writes.
+
+/// Label: the organization an object belongs to.
+pub const ORGANIZATION: &str = "platform.aphex/organization";
+/// Label: the controller that keeps the object; see [`ORGANIZATION_CONTROLLER`], [`PLATFORM_CONTROLLER`].
+pub const MANAGED_BY: &str = "platform.aphex/managed-by";
+/// Label: the tenant whose namespace the object is, or is in, or is for.
+pub const TENANT: &str = "platform.aphex/tenant";
+/// Label: the pipeline the object serves; Applications carry it too, and go with the binding.
+pub const PIPELINE: &str = "platform.aphex/pipeline";
+/// Label (`<org>.<name>`) and annotation (`<org>/<name>`): the repository of a tenant.
+pub const REPO: &str = "platform.aphex/repo";
+/// Label on namespaces: the organization whose secret store may be used there.
+pub const SECRET_STORE_ORGANIZATION: &str = "aphex.dev/org";
+/// Label: the permission profile of a tenant namespace.
+pub const PERMISSION_PROFILE: &str = "platform.aphex/permission-profile";
+
+/// Label: kind of the owner, for owners that an owner reference cannot name (other namespace, cluster scope).
+pub const OWNER_KIND: &str = "platform.aphex/owner-kind";
+/// Label: name of the owner.
+pub const OWNER_NAME: &str = "platform.aphex/owner-name";
+/// Label: uid of the owner; pruning and deletion go by it.
+pub const OWNER_UID: &str = "platform.aphex/owner-uid";
+
+/// Label on TriggerTemplates: version of the dispatcher template.
+pub const TEMPLATE_VERSION: &str = "platform.aphex/template-version";
+/// Annotation on TriggerTemplates: the catalog template it was made from.
+pub const TEMPLATE: &str = "platform.aphex/template";
+
+/// Label on runs: made by a webhook event.
+pub const TRIGGERED: &str = "platform.aphex/triggered";
+/// Label on runs: type of the event.
+pub const EVENT_TYPE: &str = "platform.aphex/event-type";
+/// Label on runs: id of the event.
+pub const EVENT_ID: &str = "platform.aphex/event-id";
+
+/// Annotation on a RepoBinding: any new value asks for a new webhook secret.
+pub const ROTATE_WEBHOOK_SECRET: &str = "platform.aphex/rotate-webhook-secret";
+
+/// Kubernetes' own label that carries a namespace's name.
+pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+/// Kubernetes' recommended label for an application's name.
+pub const APP_NAME: &str = "app.kubernetes.io/name";
+
+/// Finalizer of Organizations.
+pub const ORGANIZATION_FINALIZER: &str = "platform.aphex/organization-finalizer";
+/// Finalizer of RepoBindings.
+pub const REPO_BINDING_FINALIZER: &str = "platform.aphex/finalizer";
+
+/// Value of [`MANAGED_BY`] on what the Organization controller keeps.
+pub const ORGANIZATION_CONTROLLER: &str = "organization-controller";
+/// Value of [`MANAGED_BY`] on what the RepoBinding controller keeps, as the published API names it.
+pub const PLATFORM_CONTROLLER: &str = "platform-controller";
+
+/// The field manager of every server-side apply by a controller.
+pub const FIELD_MANAGER: &str = "aphex-controller";
+
+/// Longest value a label may have (validation.LabelValueMaxLength in k8s.io/apimachinery).
+pub const VALUE_MAX: usize = 63;
+
+/// Whether a text can be the value of a label (validation.IsValidLabelValue in k8s.io/apimachinery).
+#[must_use]
+pub fn is_value(text: &str) -> bool {
+    let edge = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
+    text.len() <= VALUE_MAX
+        && edge(text.chars().next())
+        && edge(text.chars().next_back())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
+/// The text as a label value: itself when it is one, else a readable part of it and a checksum.
+#[must_use]
+pub fn value_of(text: &str) -> String {
+    if is_value(text) {
+        return text.to_owned();
+    }
+    let digest = format!("{:016x}", checksum(text.as_bytes()));
+    let kept: String = text
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' })
+        .take(VALUE_MAX - digest.len() - 1)
+        .collect();
+    let kept = kept.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    if kept.is_empty() { digest } else { format!("{kept}-{digest}") }
+}
+
+/// FNV-1a, 64 bit: stable over releases, which `std`'s hashers do not promise.
+pub(crate) fn checksum(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_a_label_value_stays_as_it_is() {
+        for text in ["", "a", "acme-corp.my_app", "A.1", &"x".repeat(63)] {
+            assert!(is_value(text), "{text}");
+            assert_eq!(value_of(text), text);
+        }
+    }
+
+    #[test]
+    fn what_cannot_becomes_a_readable_value_that_is_its_own() {
+        for text in ["acme/app", "-edge", "edge-", ".github", &"y".repeat(64), "ü", "///"] {
+            assert!(!is_value(text), "{text}");
+            assert!(is_value(&value_of(text)), "{text} became {}", value_of(text));
+        }
+        assert_ne!(value_of("acme/app"), value_of("acme.app/"));
+        assert!(value_of("acme/app").starts_with("acme-app-"));
+    }
+}
