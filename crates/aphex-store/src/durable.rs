@@ -6,10 +6,13 @@
 //!
 //! Every commit is synced before it returns, and no read transaction outlives the opening.
 
+#[cfg(test)]
+mod crash;
 mod holder;
 mod load;
 mod open_error;
 mod record;
+mod snapshot;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -21,6 +24,8 @@ pub use open_error::OpenError;
 use open_error::OpenFailure;
 use redb::backends::FileBackend;
 use redb::{Builder, Database, Durability, StorageBackend, TableDefinition};
+pub(crate) use snapshot::Snapshot;
+pub use snapshot::SnapshotError;
 
 use self::holder::Holder;
 use crate::entry::{Event, EventKind, Revision};

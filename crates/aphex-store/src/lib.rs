@@ -26,7 +26,7 @@ mod watch;
 mod writer;
 
 pub use change::{Change, CommitError, Committed, Expect};
-pub use durable::OpenError;
+pub use durable::{OpenError, SnapshotError};
 pub use entry::{Entry, Event, EventKind, Payload, Revision};
 pub use log::DiskError;
 pub use options::Options;

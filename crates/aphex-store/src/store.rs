@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::oneshot;
 
 use crate::change::{Change, CommitError, Committed};
-use crate::durable::{Durable, Loaded, OpenError};
+use crate::durable::{Durable, Loaded, OpenError, Snapshot, SnapshotError};
 use crate::entry::{Entry, Revision};
 use crate::log::{Forgetful, Log};
 use crate::options::Options;
@@ -35,6 +35,12 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let state = self.read();
+        let entries = state.current.values().cloned().collect();
+        Snapshot { entries, revision: state.revision, cluster_id: self.cluster_id.clone() }
     }
 }
 
@@ -121,6 +127,18 @@ impl Store {
     /// Drops the history below a revision. Reads and watches from below it answer `Compacted`.
     pub async fn compact(&self, before: Revision) -> Result<(), CommitError> {
         self.ask(|answer| Request::Compact { before, answer }).await
+    }
+
+    /// Writes a backup, a store file with the state as of now and no history. Gives its revision.
+    ///
+    /// Readers and the writer go on meanwhile; the file must not exist.
+    pub async fn snapshot_to(&self, path: &Path) -> Result<Revision, SnapshotError> {
+        let snapshot = self.shared.snapshot();
+        let revision = snapshot.revision;
+        let target = path.to_owned();
+        let written = tokio::task::spawn_blocking(move || snapshot.write(&target)).await;
+        written.unwrap_or_else(|error| Err(SnapshotError::new(path, Box::new(error))))?;
+        Ok(revision)
     }
 
     /// Finishes what was asked, ends the watches and lets go of the file. Reads go on.

@@ -83,6 +83,29 @@ async fn a_second_opener_learns_who_holds_the_store() {
 }
 
 #[tokio::test]
+async fn a_backup_is_a_store_with_the_state_of_its_moment() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("backup.redb");
+    let store = Store::memory(Options::default());
+    for number in 0..20 {
+        set(&store, &format!("/k/{}", number % 6), &number.to_string()).await;
+    }
+    let before = store.list(&List::default()).unwrap();
+    assert_eq!(store.snapshot_to(&path).await.unwrap(), before.revision);
+    set(&store, "/late", "1").await;
+    let error = store.snapshot_to(&path).await.unwrap_err();
+    assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+
+    let restored = open(&path).unwrap();
+    assert_eq!(restored.list(&List::default()).unwrap().entries, before.entries);
+    assert_eq!((restored.revision(), restored.oldest()), (before.revision, before.revision));
+    assert_eq!(restored.cluster_id(), store.cluster_id());
+    assert_eq!(set(&restored, "/new", "1").await, before.revision + 1);
+    restored.close().await;
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing but the backup is left");
+}
+
+#[tokio::test]
 async fn folders_are_made_and_the_file_is_for_its_owner_alone() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("deep/er/store.redb");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use redb::{Database, ReadableDatabase, ReadableTable};
+use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 
 use super::number;
 use super::open_error::OpenFailure;
@@ -34,28 +34,32 @@ pub(super) fn load(database: &Database) -> Result<Loaded, OpenFailure> {
     Ok(Loaded { state, cluster_id: meta.cluster_id })
 }
 
-struct Meta {
-    format: u64,
-    cluster_id: String,
-    revision: Revision,
-    compacted: Revision,
+/// What the file says about itself.
+pub(super) struct Meta {
+    pub(super) format: u64,
+    pub(super) cluster_id: String,
+    pub(super) revision: Revision,
+    pub(super) compacted: Revision,
 }
 
 fn initialise(database: &Database) -> Result<Meta, Failure> {
     let State { revision, compacted, .. } = State::empty();
     let meta = Meta { format: FORMAT, cluster_id: new_cluster_id(), revision, compacted };
     let transaction = database.begin_write()?;
-    {
-        let mut table = transaction.open_table(META)?;
-        table.insert(META_FORMAT, number(meta.format).as_slice())?;
-        table.insert(META_CLUSTER, meta.cluster_id.as_bytes())?;
-        table.insert(META_REVISION, number(meta.revision).as_slice())?;
-        table.insert(META_COMPACTED, number(meta.compacted).as_slice())?;
-        transaction.open_table(CURRENT)?;
-        transaction.open_table(LOG)?;
-    }
+    transaction.open_table(CURRENT)?;
+    transaction.open_table(LOG)?;
+    write_meta(&transaction, &meta)?;
     transaction.commit()?;
     Ok(meta)
+}
+
+pub(super) fn write_meta(transaction: &WriteTransaction, meta: &Meta) -> Result<(), Failure> {
+    let mut table = transaction.open_table(META)?;
+    table.insert(META_FORMAT, number(meta.format).as_slice())?;
+    table.insert(META_CLUSTER, meta.cluster_id.as_bytes())?;
+    table.insert(META_REVISION, number(meta.revision).as_slice())?;
+    table.insert(META_COMPACTED, number(meta.compacted).as_slice())?;
+    Ok(())
 }
 
 /// `None` if the file is new.
@@ -168,7 +172,7 @@ mod tests {
     use super::*;
 
     /// A new file with one thing in it changed.
-    fn altered(change: impl FnOnce(&redb::WriteTransaction)) -> Result<Loaded, OpenFailure> {
+    fn altered(change: impl FnOnce(&WriteTransaction)) -> Result<Loaded, OpenFailure> {
         let database = redb::Builder::new().create_with_backend(InMemoryBackend::new()).unwrap();
         load(&database)?;
         let transaction = database.begin_write().unwrap();
@@ -177,7 +181,7 @@ mod tests {
         load(&database)
     }
 
-    fn set_meta(transaction: &redb::WriteTransaction, name: &[u8], value: u64) {
+    fn set_meta(transaction: &WriteTransaction, name: &[u8], value: u64) {
         transaction.open_table(META).unwrap().insert(name, number(value).as_slice()).unwrap();
     }
 
