@@ -18,7 +18,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("aphex-schema", &["aphex-cel"]),
     ("aphex-merge", &["aphex-schema"]),
     ("aphex-kinds", &["aphex-schema"]),
-    ("aphex-apiserver", &["aphex-auth", "aphex-cel", "aphex-kinds", "aphex-merge", "aphex-schema", "aphex-store"]),
+    (
+        "aphex-apiserver",
+        &["aphex-auth", "aphex-cel", "aphex-kinds", "aphex-merge", "aphex-schema", "aphex-store"],
+    ),
     ("aphex-controllers", &["aphex-api", "aphex-runtime"]),
     ("aphex-gateway", &["aphex-api", "aphex-cel", "aphex-runtime"]),
     ("aphex-testkit", &["aphex-api", "aphex-apiserver", "aphex-auth", "aphex-lifecycle", "aphex-store"]),

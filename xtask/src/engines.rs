@@ -40,7 +40,15 @@ pub(crate) fn build_all() -> anyhow::Result<()> {
         // Written beside and renamed, so that an interrupted build leaves no half a program.
         let beside = folder.join(format!(".{name}"));
         let build = Command::new("go")
-            .args(["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", &flags(module)?, "-o"])
+            .args([
+                "build",
+                "-mod=readonly",
+                "-trimpath",
+                "-buildvcs=false",
+                "-ldflags",
+                &flags(module)?,
+                "-o",
+            ])
             .arg(&beside)
             .arg(package)
             .current_dir(root().join("engines").join(module))
@@ -77,8 +85,10 @@ fn version_in<'a>(manifest: &'a str, module: &str) -> Option<&'a str> {
 
 /// Where engines are kept: one folder for each set of pinned versions.
 fn folder() -> anyhow::Result<PathBuf> {
-    let manifest = std::fs::read_to_string(root().join("engines/kubernetes/go.mod")).context("cannot read engines/kubernetes/go.mod")?;
-    let version = version_in(&manifest, "k8s.io/kubernetes").context("engines/kubernetes/go.mod pins no k8s.io/kubernetes")?;
+    let manifest = std::fs::read_to_string(root().join("engines/kubernetes/go.mod"))
+        .context("cannot read engines/kubernetes/go.mod")?;
+    let version = version_in(&manifest, "k8s.io/kubernetes")
+        .context("engines/kubernetes/go.mod pins no k8s.io/kubernetes")?;
     let cache = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
@@ -96,7 +106,10 @@ pub(crate) fn module_source(engine: &str, module: &str) -> anyhow::Result<PathBu
         .output()
         .context("cannot run go")?;
     let text = String::from_utf8(output.stdout)?;
-    anyhow::ensure!(output.status.success() && !text.trim().is_empty(), "go does not know the source of {module}");
+    anyhow::ensure!(
+        output.status.success() && !text.trim().is_empty(),
+        "go does not know the source of {module}"
+    );
     Ok(PathBuf::from(text.trim()))
 }
 
@@ -107,7 +120,10 @@ mod tests {
     #[test]
     fn versions_are_read_from_both_forms_of_require() {
         assert_eq!(version_in("require k8s.io/kubernetes v1.35.4\n", "k8s.io/kubernetes"), Some("v1.35.4"));
-        assert_eq!(version_in("require (\n\tk8s.io/kubernetes v1.2.3 // indirect\n)", "k8s.io/kubernetes"), Some("v1.2.3"));
+        assert_eq!(
+            version_in("require (\n\tk8s.io/kubernetes v1.2.3 // indirect\n)", "k8s.io/kubernetes"),
+            Some("v1.2.3")
+        );
         assert_eq!(version_in("require k8s.io/kubernetes-other v1\n", "k8s.io/kubernetes"), None);
     }
 }

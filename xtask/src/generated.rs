@@ -1,9 +1,9 @@
 //! Files that are made from code or from upstream, committed, and checked to be what they would be made into.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use aphex_api::crds::File;
 
 use crate::engines;
 use crate::run::{root, say};
@@ -12,8 +12,9 @@ use crate::run::{root, say};
 pub(crate) fn write_crds() -> anyhow::Result<()> {
     let folder = root().join("platform/crds");
     std::fs::create_dir_all(&folder)?;
-    for (name, text) in crds()? {
-        std::fs::write(folder.join(&name), text).with_context(|| format!("cannot write {name}"))?;
+    for file in crds()? {
+        std::fs::write(folder.join(&file.name), file.text)
+            .with_context(|| format!("cannot write {}", file.name))?;
     }
     Ok(())
 }
@@ -29,9 +30,9 @@ pub(crate) fn check() -> anyhow::Result<()> {
     let folder = root().join("platform/crds");
     let mut wrong = Vec::new();
     let wanted = crds()?;
-    for (name, text) in &wanted {
-        if read(&folder.join(name)) != *text {
-            wrong.push(format!("platform/crds/{name}"));
+    for file in &wanted {
+        if read(&folder.join(&file.name)) != file.text {
+            wrong.push(format!("platform/crds/{}", file.name));
         }
     }
     say(&format!("generated: {} files compared", wanted.len()));
@@ -45,7 +46,7 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }
 
-/// File names and contents of `platform/crds`.
-fn crds() -> anyhow::Result<BTreeMap<String, String>> {
+/// The files of `platform/crds`.
+fn crds() -> anyhow::Result<Vec<File>> {
     aphex_api::crds::files().context("cannot write the custom resource definitions as YAML")
 }

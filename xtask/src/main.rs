@@ -3,6 +3,7 @@
 mod edges;
 mod engines;
 mod generated;
+mod openapi;
 mod orphans;
 mod run;
 mod sizes;
@@ -53,7 +54,12 @@ fn main() -> ExitCode {
 }
 
 fn check_all() -> anyhow::Result<()> {
-    let checks = [("edges", edges::check()), ("sizes", sizes::check()), ("orphans", orphans::check()), ("generated files", generated::check())];
+    let checks = [
+        ("edges", edges::check()),
+        ("sizes", sizes::check()),
+        ("orphans", orphans::check()),
+        ("generated files", generated::check()),
+    ];
     let failed: Vec<String> = checks
         .into_iter()
         .filter_map(|(name, result)| result.err().map(|error| format!("{name}: {error:#}")))

@@ -45,11 +45,12 @@ const GENERAL: &[&str] = &["api", "apis", "version", ".well-known/openid-configu
 /// Resources that need a kubelet or a component we do not have: neither discovered nor described.
 fn is_served(resource: &str) -> bool {
     const NEEDS_NODE: &[&str] = &["attach", "exec", "log", "portforward", "proxy"];
-    resource != "componentstatuses" && !resource.split_once('/').is_some_and(|(_, sub)| NEEDS_NODE.contains(&sub))
+    resource != "componentstatuses"
+        && !resource.split_once('/').is_some_and(|(_, sub)| NEEDS_NODE.contains(&sub))
 }
 
 /// Writes the data files into `out`.
-pub fn generate(kubernetes: &Path, out: &Path) -> Result<()> {
+pub(crate) fn generate(kubernetes: &Path, out: &Path) -> Result<()> {
     let mut documents = BTreeMap::new();
     let mut definitions = Map::new();
     for name in document_names() {
@@ -104,7 +105,9 @@ fn collect_definitions(document: &mut Value, into: &mut Map<String, Value>, file
     let Some(components) = document.get_mut("components") else { return Ok(()) };
     for (name, schema) in take_object(components, "schemas") {
         match into.get(&name) {
-            Some(known) if *known != schema => bail!("{}: {name} differs from another document", file.display()),
+            Some(known) if *known != schema => {
+                bail!("{}: {name} differs from another document", file.display())
+            }
             Some(_) => {}
             None => {
                 into.insert(name, schema);
@@ -115,7 +118,10 @@ fn collect_definitions(document: &mut Value, into: &mut Map<String, Value>, file
 }
 
 /// Names of the definitions that the paths reach.
-fn reachable(documents: &BTreeMap<String, Map<String, Value>>, definitions: &Map<String, Value>) -> BTreeSet<String> {
+fn reachable(
+    documents: &BTreeMap<String, Map<String, Value>>,
+    definitions: &Map<String, Value>,
+) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut open = Vec::new();
     for paths in documents.values() {
@@ -176,7 +182,8 @@ fn tabulate(documents: BTreeMap<String, Map<String, Value>>) -> Value {
                     match key.as_str() {
                         "parameters" => number_all(value, &mut parameters),
                         "responses" => {
-                            for response in value.as_object_mut().into_iter().flat_map(|map| map.values_mut()) {
+                            for response in value.as_object_mut().into_iter().flat_map(|map| map.values_mut())
+                            {
                                 *response = responses.number(response.take());
                             }
                         }
@@ -206,9 +213,8 @@ fn resources(discovery: &Path) -> Result<Value> {
                 group => format!("apis__{group}__{version}.json"),
             };
             let mut list = read(&discovery.join(file))?;
-            let mut resources = match list.get_mut("resources").map(Value::take) {
-                Some(Value::Array(resources)) => resources,
-                _ => bail!("no resources in the discovery document of {group}/{version}"),
+            let Some(Value::Array(mut resources)) = list.get_mut("resources").map(Value::take) else {
+                bail!("no resources in the discovery document of {group}/{version}");
             };
             resources.retain(|resource| resource["name"].as_str().is_some_and(is_served));
             served.push(json!({ "version": version, "resources": resources }));
@@ -233,5 +239,6 @@ fn read(file: &Path) -> Result<Value> {
 fn write(file: &Path, value: &Value) -> Result<()> {
     let mut encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
     let written = encoder.write_all(value.to_string().as_bytes()).and_then(|()| encoder.finish());
-    fs::write(file, written.context("cannot compress")?).with_context(|| format!("cannot write {}", file.display()))
+    fs::write(file, written.context("cannot compress")?)
+        .with_context(|| format!("cannot write {}", file.display()))
 }

@@ -15,7 +15,9 @@ pub(crate) fn check() -> anyhow::Result<()> {
         let mut roots: Vec<PathBuf> = ["src/lib.rs", "src/main.rs"].map(|name| krate.join(name)).into();
         for folder in ["tests", "benches", "examples"] {
             if let Ok(entries) = std::fs::read_dir(krate.join(folder)) {
-                roots.extend(entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()));
+                roots.extend(
+                    entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()),
+                );
             }
         }
         let mut reached = HashSet::new();
@@ -52,8 +54,11 @@ fn follow(file: &Path, is_root: bool, reached: &mut HashSet<PathBuf>) -> anyhow:
             continue;
         }
         let Some(name) = declared(line) else { continue };
-        let candidates =
-            [path_attribute.take(), Some(below.join(format!("{name}.rs"))), Some(below.join(name).join("mod.rs"))];
+        let candidates = [
+            path_attribute.take(),
+            Some(below.join(format!("{name}.rs"))),
+            Some(below.join(name).join("mod.rs")),
+        ];
         if let Some(found) = candidates.into_iter().flatten().find(|path| path.exists()) {
             follow(&found, false, reached)?;
         }

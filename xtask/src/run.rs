@@ -45,5 +45,7 @@ pub(crate) fn demo(arguments: &[String]) -> anyhow::Result<()> {
     succeed(cargo().args(["build", "--package", "aphex"]))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let examples = root().join("examples");
-    succeed(Command::new(target.join("debug/aphex")).arg("demo").arg("--examples").arg(examples).args(arguments))
+    succeed(
+        Command::new(target.join("debug/aphex")).arg("demo").arg("--examples").arg(examples).args(arguments),
+    )
 }

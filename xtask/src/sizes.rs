@@ -19,7 +19,9 @@ pub(crate) fn check() -> anyhow::Result<()> {
         sizes.push((lines, name));
     }
     sizes.sort();
-    let at = |percent: usize| sizes.get((sizes.len() * percent / 100).min(sizes.len() - 1)).map_or(0, |(lines, _)| *lines);
+    let at = |percent: usize| {
+        sizes.get((sizes.len() * percent / 100).min(sizes.len() - 1)).map_or(0, |(lines, _)| *lines)
+    };
     say(&format!(
         "sizes: {} files, {} production lines; median {}, p75 {}, p90 {}, longest {}",
         sizes.len(),
@@ -29,8 +31,11 @@ pub(crate) fn check() -> anyhow::Result<()> {
         at(90),
         at(100)
     ));
-    let over: Vec<String> =
-        sizes.iter().filter(|(lines, _)| *lines > HARD_STOP).map(|(lines, name)| format!("{name}: {lines}")).collect();
+    let over: Vec<String> = sizes
+        .iter()
+        .filter(|(lines, _)| *lines > HARD_STOP)
+        .map(|(lines, name)| format!("{name}: {lines}"))
+        .collect();
     if !over.is_empty() {
         bail!("over {HARD_STOP} production lines, split them by meaning:\n{}", over.join("\n"));
     }

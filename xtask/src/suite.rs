@@ -5,8 +5,8 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
 
-use crate::run::{cargo, note, say};
 use crate::engines;
+use crate::run::{cargo, note, say};
 
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let mut command = cargo();
@@ -15,12 +15,11 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         Some(folder) => {
             command.env("APHEX_ENGINES", folder).env("APHEX_REQUIRE_ENGINES", "1");
         }
-        None => note("Go is not installed: tests that need kubectl or a real API server are left out (listed below)"),
+        None => note(
+            "Go is not installed: tests that need kubectl or a real API server are left out (listed below)",
+        ),
     }
-    let mut child = command
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot run cargo test")?;
+    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run cargo test")?;
     let mut totals = Totals::default();
     if let Some(output) = child.stdout.take() {
         for line in BufReader::new(output).lines() {
@@ -63,7 +62,8 @@ impl Totals {
         let Some(counts) = line.strip_prefix("test result: ") else { return };
         for part in counts.split([';', '.']) {
             let mut words = part.split_whitespace();
-            let (Some(count), Some(what)) = (words.next().and_then(|word| word.parse::<usize>().ok()), words.next())
+            let (Some(count), Some(what)) =
+                (words.next().and_then(|word| word.parse::<usize>().ok()), words.next())
             else {
                 continue;
             };
@@ -84,7 +84,9 @@ mod tests {
     #[test]
     fn counts_add_up_over_binaries() {
         let mut totals = Totals::default();
-        totals.read("test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s");
+        totals.read(
+            "test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+        );
         totals.read("test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.50s");
         totals.read("left out: kubectl session: no kubectl");
         assert_eq!((totals.passed, totals.failed, totals.skipped), (7, 3, 1));

@@ -1,0 +1,38 @@
+# What CI runs, by the names people use. `just --list` shows them.
+
+# format everything
+fmt:
+    cargo fmt --all
+
+# formatting and clippy, warnings as errors
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# licences, sources, banned and duplicate crates
+deny:
+    cargo deny --offline check bans licenses sources
+
+# every test
+test:
+    cargo xtask test
+
+# edges, sizes, orphans, generated files
+check:
+    cargo xtask check
+
+# write generated files
+gen:
+    cargo xtask crds
+
+# the main job, start to end
+demo:
+    cargo xtask demo
+
+# the numbers in docs/performance.md
+bench:
+    cargo bench --workspace
+
+# documentation, warnings as errors
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
