@@ -2,7 +2,8 @@
 //!
 //! Three tables. `current` has what each key holds. `log` has, per revision, what each changed key
 //! held *before*: with `current` that is the whole recent history, and dropping old revisions is
-//! all that compaction takes. `meta` has the format, the identity and the revisions.
+//! all that compaction takes. `meta` has the format, the identity and how far the log was compacted;
+//! a commit leaves it alone, since every table it touches costs pages to write.
 //!
 //! Every commit is synced before it returns, and no read transaction outlives the opening.
 
@@ -43,7 +44,6 @@ const META: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("meta");
 
 const META_FORMAT: &[u8] = b"format";
 const META_CLUSTER: &[u8] = b"cluster";
-const META_REVISION: &[u8] = b"revision";
 const META_COMPACTED: &[u8] = b"compacted";
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -104,10 +104,9 @@ impl Durable {
                 let Some(first) = events.first() else { continue };
                 log.insert(first.revision, record::undo(events).as_slice())?;
             }
-            let mut meta = transaction.open_table(META)?;
-            meta.insert(META_REVISION, number(batch.revision).as_slice())?;
             if let Some(compact) = batch.compact {
                 log.retain_in(..=compact, |_, _| false)?;
+                let mut meta = transaction.open_table(META)?;
                 meta.insert(META_COMPACTED, number(compact).as_slice())?;
             }
         }

@@ -9,8 +9,6 @@ use crate::entry::{Event, Revision};
 pub(crate) struct Batch<'a> {
     /// In the order of their revisions; those of one transaction are neighbours.
     pub(crate) events: &'a [Arc<Event>],
-    /// The newest revision after the batch.
-    pub(crate) revision: Revision,
     /// Forget what is needed only to read at revisions below this one.
     pub(crate) compact: Option<Revision>,
 }

@@ -142,7 +142,7 @@ impl Writer {
         if events.is_empty() && compact.is_none() {
             return Ok(());
         }
-        if let Err(error) = self.log.append(&Batch { events, revision, compact }) {
+        if let Err(error) = self.log.append(&Batch { events, compact }) {
             let error = Arc::new(error);
             let cause: &dyn std::error::Error = &*error.source;
             tracing::error!(%error, cause, "the store takes no more writes; reads go on");

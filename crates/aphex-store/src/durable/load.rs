@@ -8,7 +8,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 use super::number;
 use super::open_error::OpenFailure;
 use super::record::{self, Undo};
-use super::{CURRENT, FORMAT, Failure, LOG, META, META_CLUSTER, META_COMPACTED, META_FORMAT, META_REVISION};
+use super::{CURRENT, FORMAT, Failure, LOG, META, META_CLUSTER, META_COMPACTED, META_FORMAT};
 use crate::entry::{Entry, Event, EventKind, Revision};
 use crate::state::State;
 use crate::store::new_cluster_id;
@@ -29,8 +29,14 @@ pub(super) fn load(database: &Database) -> Result<Loaded, OpenFailure> {
         return Err(OpenFailure::NewerFormat { found: meta.format, supported: FORMAT });
     }
     let current = read_current(database)?;
-    let history = read_history(database, &meta, &current)?;
-    let state = State { current, history, revision: meta.revision, compacted: meta.compacted };
+    // The log ends with the newest revision; a new or wholly compacted one is empty.
+    let first = meta.compacted.max(State::empty().revision);
+    let history = read_history(database, first, &current)?;
+    let revision = history.back().map_or(first, |event| event.revision);
+    if current.values().any(|entry| entry.modified > revision) {
+        return Err(damaged("its log ends too early"));
+    }
+    let state = State { current, history, revision, compacted: meta.compacted };
     Ok(Loaded { state, cluster_id: meta.cluster_id })
 }
 
@@ -38,13 +44,12 @@ pub(super) fn load(database: &Database) -> Result<Loaded, OpenFailure> {
 pub(super) struct Meta {
     pub(super) format: u64,
     pub(super) cluster_id: String,
-    pub(super) revision: Revision,
     pub(super) compacted: Revision,
 }
 
 fn initialise(database: &Database) -> Result<Meta, Failure> {
-    let State { revision, compacted, .. } = State::empty();
-    let meta = Meta { format: FORMAT, cluster_id: new_cluster_id(), revision, compacted };
+    let compacted = State::empty().compacted;
+    let meta = Meta { format: FORMAT, cluster_id: new_cluster_id(), compacted };
     let transaction = database.begin_write()?;
     transaction.open_table(CURRENT)?;
     transaction.open_table(LOG)?;
@@ -57,7 +62,6 @@ pub(super) fn write_meta(transaction: &WriteTransaction, meta: &Meta) -> Result<
     let mut table = transaction.open_table(META)?;
     table.insert(META_FORMAT, number(meta.format).as_slice())?;
     table.insert(META_CLUSTER, meta.cluster_id.as_bytes())?;
-    table.insert(META_REVISION, number(meta.revision).as_slice())?;
     table.insert(META_COMPACTED, number(meta.compacted).as_slice())?;
     Ok(())
 }
@@ -84,8 +88,7 @@ fn read_meta(database: &Database) -> Result<Option<Meta>, OpenFailure> {
     }
     let cluster_id =
         String::from_utf8(get(META_CLUSTER)?).map_err(|_| damaged("its identity is not readable"))?;
-    let (revision, compacted) = (get_number(META_REVISION)?, get_number(META_COMPACTED)?);
-    Ok(Some(Meta { format, cluster_id, revision, compacted }))
+    Ok(Some(Meta { format, cluster_id, compacted: get_number(META_COMPACTED)? }))
 }
 
 fn read_current(database: &Database) -> Result<BTreeMap<Arc<str>, Entry>, OpenFailure> {
@@ -105,21 +108,21 @@ fn read_current(database: &Database) -> Result<BTreeMap<Arc<str>, Entry>, OpenFa
 /// Walks the log from its end, so that what each change wrote is known when it is reached.
 fn read_history(
     database: &Database,
-    meta: &Meta,
+    first: Revision,
     current: &BTreeMap<Arc<str>, Entry>,
 ) -> Result<VecDeque<Arc<Event>>, OpenFailure> {
     let transaction = database.begin_read().map_err(OpenFailure::engine)?;
     let table = transaction.open_table(LOG).map_err(OpenFailure::engine)?;
     let mut history = VecDeque::new();
     let mut undone: BTreeMap<Arc<str>, Option<Entry>> = BTreeMap::new();
-    let mut expected = meta.revision;
+    let mut expected = None;
     for row in table.iter().map_err(OpenFailure::engine)?.rev() {
         let (revision, value) = row.map_err(OpenFailure::engine)?;
         let revision = revision.value();
-        if revision != expected || revision <= meta.compacted {
+        if revision <= first || expected.is_some_and(|expected| expected != revision) {
             return Err(damaged("its log has a gap"));
         }
-        expected = revision - 1;
+        expected = Some(revision - 1);
         let changes =
             record::parse_undo(value.value()).ok_or_else(|| damaged("a log record is not readable"))?;
         for change in changes.into_iter().rev() {
@@ -132,9 +135,7 @@ fn read_history(
             history.push_front(Arc::new(event));
         }
     }
-    // A new store is at revision 1 without a record of it.
-    let first = meta.compacted.max(State::empty().revision);
-    if expected != first {
+    if expected.is_some_and(|expected| expected != first) {
         return Err(damaged("its log has a gap"));
     }
     Ok(history)
@@ -194,18 +195,29 @@ mod tests {
     #[test]
     fn tables_that_disagree_are_damage() {
         assert!(altered(|_| {}).is_ok());
-        let gap = altered(|transaction| set_meta(transaction, META_REVISION, 5));
-        assert!(matches!(gap, Err(OpenFailure::Damaged(_))));
-        let no_entry = altered(|transaction| {
-            set_meta(transaction, META_REVISION, 2);
-            let undo = [&[1, 1, 0, 0, 0, b'k'][..], &u32::MAX.to_le_bytes()].concat();
-            transaction.open_table(LOG).unwrap().insert(2, undo.as_slice()).unwrap();
-        });
-        assert!(matches!(no_entry, Err(OpenFailure::Damaged(_))));
-        let unreadable = altered(|transaction| {
-            let mut current = transaction.open_table(CURRENT).unwrap();
-            current.insert(b"k".as_slice(), b"short".as_slice()).unwrap();
-        });
-        assert!(matches!(unreadable, Err(OpenFailure::Damaged(_))));
+        let undo = [&[1, 1, 0, 0, 0, b'k'][..], &u32::MAX.to_le_bytes()].concat();
+        let entry = [&number(2)[..], &number(2), &u32::MAX.to_le_bytes(), &[0], b"value"].concat();
+        let with = |logged: &[u64], entry: Option<&[u8]>| {
+            altered(|transaction| {
+                for revision in logged {
+                    transaction.open_table(LOG).unwrap().insert(*revision, undo.as_slice()).unwrap();
+                }
+                if let Some(entry) = entry {
+                    let mut current = transaction.open_table(CURRENT).unwrap();
+                    current.insert(b"k".as_slice(), entry).unwrap();
+                }
+            })
+        };
+        assert_eq!(with(&[2], Some(&entry)).unwrap().state.revision, 2);
+        for (logged, entry) in [
+            (&[2][..], None),
+            (&[], Some(&entry[..])),
+            (&[1, 2], Some(&entry)),
+            (&[2, 4], Some(&entry)),
+            (&[2], Some(b"short")),
+        ] {
+            let loaded = with(logged, entry);
+            assert!(matches!(loaded, Err(OpenFailure::Damaged(_))), "log {logged:?}");
+        }
     }
 }

@@ -70,9 +70,8 @@ impl Snapshot {
             }
             transaction.open_table(LOG)?;
             // Without history the oldest readable revision is the newest.
-            let (revision, compacted) = (self.revision, self.revision);
-            let cluster_id = self.cluster_id.clone();
-            write_meta(&transaction, &Meta { format: FORMAT, cluster_id, revision, compacted })?;
+            let (cluster_id, compacted) = (self.cluster_id.clone(), self.revision);
+            write_meta(&transaction, &Meta { format: FORMAT, cluster_id, compacted })?;
         }
         transaction.commit()?;
         Ok(())
