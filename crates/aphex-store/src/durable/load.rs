@@ -8,7 +8,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 use super::number;
 use super::open_error::OpenFailure;
 use super::record::{self, Undo};
-use super::{CURRENT, FORMAT, Failure, LOG, META, META_CLUSTER, META_COMPACTED, META_FORMAT};
+use super::{CURRENT, FORMAT, LOG, META, META_CLUSTER, META_COMPACTED, META_FORMAT};
 use crate::entry::{Entry, Event, EventKind, Revision};
 use crate::state::State;
 use crate::store::new_cluster_id;
@@ -23,7 +23,7 @@ pub(crate) struct Loaded {
 pub(super) fn load(database: &Database) -> Result<Loaded, OpenFailure> {
     let meta = match read_meta(database)? {
         Some(meta) => meta,
-        None => initialise(database).map_err(OpenFailure::Engine)?,
+        None => initialise(database).map_err(OpenFailure::engine)?,
     };
     if meta.format > FORMAT {
         return Err(OpenFailure::NewerFormat { found: meta.format, supported: FORMAT });
@@ -47,7 +47,7 @@ pub(super) struct Meta {
     pub(super) compacted: Revision,
 }
 
-fn initialise(database: &Database) -> Result<Meta, Failure> {
+fn initialise(database: &Database) -> Result<Meta, redb::Error> {
     let compacted = State::empty().compacted;
     let meta = Meta { format: FORMAT, cluster_id: new_cluster_id(), compacted };
     let transaction = database.begin_write()?;
@@ -58,7 +58,7 @@ fn initialise(database: &Database) -> Result<Meta, Failure> {
     Ok(meta)
 }
 
-pub(super) fn write_meta(transaction: &WriteTransaction, meta: &Meta) -> Result<(), Failure> {
+pub(super) fn write_meta(transaction: &WriteTransaction, meta: &Meta) -> Result<(), redb::Error> {
     let mut table = transaction.open_table(META)?;
     table.insert(META_FORMAT, number(meta.format).as_slice())?;
     table.insert(META_CLUSTER, meta.cluster_id.as_bytes())?;

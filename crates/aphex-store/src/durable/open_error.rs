@@ -96,7 +96,7 @@ impl fmt::Display for Who {
 pub(crate) enum OpenFailure {
     Io(std::io::Error),
     Database(DatabaseError),
-    Engine(Source),
+    Engine(Box<redb::Error>),
     Damaged(Source),
     NewerFormat { found: u64, supported: u64 },
 }
@@ -109,19 +109,16 @@ impl OpenFailure {
     pub(super) fn at(self, path: &Path) -> OpenError {
         let path = path.to_owned();
         match self {
-            Self::Database(DatabaseError::DatabaseAlreadyOpen) => {
+            Self::Database(DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch) => {
                 let pid = Holder::of(&path);
                 OpenError::Held { path, pid }
             }
             Self::Io(error) | Self::Database(DatabaseError::Storage(StorageError::Io(error))) => {
                 io(path, error)
             }
-            Self::Database(error @ DatabaseError::UpgradeRequired(_)) => other(path, error),
-            Self::Database(error) => OpenError::Damaged { path, source: Box::new(error) },
-            Self::Engine(source) => match source.downcast::<redb::Error>() {
-                Ok(error) => engine(path, *error),
-                Err(source) => OpenError::Other { path, source },
-            },
+            Self::Database(DatabaseError::Storage(error)) => engine(path, error.into()),
+            Self::Database(error) => OpenError::Other { path, source: Box::new(error) },
+            Self::Engine(error) => engine(path, *error),
             Self::Damaged(source) => OpenError::Damaged { path, source },
             Self::NewerFormat { found, supported } => OpenError::NewerFormat { path, found, supported },
         }
@@ -147,12 +144,8 @@ fn io(path: PathBuf, error: std::io::Error) -> OpenError {
         ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
             OpenError::Damaged { path, source: Box::new(error) }
         }
-        _ => other(path, error),
+        _ => OpenError::Other { path, source: Box::new(error) },
     }
-}
-
-fn other(path: PathBuf, error: impl Error + Send + Sync + 'static) -> OpenError {
-    OpenError::Other { path, source: Box::new(error) }
 }
 
 #[cfg(test)]
@@ -167,6 +160,9 @@ mod tests {
         }
         assert!(matches!(open(ErrorKind::StorageFull), OpenError::NoSpace { .. }));
         assert!(matches!(open(ErrorKind::InvalidData), OpenError::Damaged { .. }));
+        let full = redb::Error::Io(ErrorKind::StorageFull.into());
+        let full = OpenFailure::engine(full).at(Path::new("/data/store.redb"));
+        assert!(matches!(full, OpenError::NoSpace { .. }), "also when the engine says so");
         let newer = OpenFailure::NewerFormat { found: 9, supported: 1 }.at(Path::new("/data/store.redb"));
         for (error, remedy) in [
             (open(ErrorKind::ReadOnlyFilesystem), "write access"),
