@@ -164,7 +164,7 @@ fn parse(written: HashMap<String, Written>) -> Data {
         }
         named.insert(name, schema);
     }
-    inline_marked(&mut named);
+    mark_targets(&mut named);
     Data { definitions: Definitions::new(named), kinds }
 }
 
@@ -182,29 +182,28 @@ fn settle(schema: &mut Schema) {
     }
 }
 
-/// A reference loses what is written beside it, so one with patch marks becomes a copy of its target.
-fn inline_marked(named: &mut HashMap<String, Schema>) {
-    let marked: Vec<(String, String)> = named
-        .iter()
-        .flat_map(|(name, schema)| {
-            let marks = schema.properties.iter().filter(|(_, p)| p.reference.is_some() && is_marked(p));
-            marks.map(move |(property, _)| (name.clone(), property.clone()))
-        })
+/// A reference loses what is written beside it, so one with patch marks refers to a marked copy of its target.
+fn mark_targets(named: &mut HashMap<String, Schema>) {
+    let mut copies = HashMap::new();
+    let targets: HashMap<String, Schema> = named
+        .values()
+        .flat_map(|schema| schema.properties.values())
+        .filter(|property| is_marked(property))
+        .filter_map(|property| property.reference.as_ref())
+        .filter_map(|name| Some((name.clone(), named.get(name)?.clone())))
         .collect();
-    for (name, property) in marked {
-        let Some(node) = named.get(&name).and_then(|schema| schema.properties.get(&property)) else {
-            continue;
-        };
-        let Some(target) = node.reference.as_ref().and_then(|reference| named.get(reference)) else {
-            continue;
-        };
+    for property in named.values_mut().flat_map(|schema| schema.properties.values_mut()) {
+        let marked = is_marked(property);
+        let Some(name) = property.reference.as_mut().filter(|_| marked) else { continue };
+        let Some(target) = targets.get(name) else { continue };
         let mut copy = target.clone();
-        copy.patch_strategy.clone_from(&node.patch_strategy);
-        copy.map_type = node.map_type.clone().or(copy.map_type);
-        if let Some(schema) = named.get_mut(&name) {
-            schema.properties.insert(property, copy);
-        }
+        name.push('#');
+        name.push_str(&property.patch_strategy.join(","));
+        copy.patch_strategy.clone_from(&property.patch_strategy);
+        copy.map_type = property.map_type.clone().or(copy.map_type);
+        copies.insert(name.clone(), copy);
     }
+    named.extend(copies);
 }
 
 fn is_marked(schema: &Schema) -> bool {

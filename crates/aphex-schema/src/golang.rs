@@ -55,14 +55,14 @@ pub fn display_number(number: &Number) -> String {
     }
 }
 
-/// A float64 as `%v` gives it: the shortest digits, an exponent below 1e-4 and from 1e21.
+/// A float64 as `%v` gives it: the shortest digits, an exponent below 1e-4 and from 1e6.
 pub fn display_float(number: f64) -> String {
-    float(number, 1e-4)
+    float(number, 1e-4, 1e6)
 }
 
-fn float(number: f64, smallest: f64) -> String {
+fn float(number: f64, smallest: f64, largest: f64) -> String {
     let size = number.abs();
-    if size == 0.0 || (smallest..1e21).contains(&size) {
+    if size == 0.0 || (smallest..largest).contains(&size) {
         return format!("{number}");
     }
     // Rust writes 1e21, Go 1e+21; Go's exponent has at least two digits.
@@ -88,7 +88,9 @@ fn marshal(value: &Value, out: &mut String) {
         Value::Number(number) => match number.as_i64() {
             Some(whole) => push(out, format_args!("{whole}")),
             // encoding/json writes 1e-7 where fmt writes 1e-07.
-            None => out.push_str(&float(number.as_f64().unwrap_or_default(), 1e-6).replace("e-0", "e-")),
+            None => {
+                out.push_str(&float(number.as_f64().unwrap_or_default(), 1e-6, 1e21).replace("e-0", "e-"))
+            }
         },
         Value::Array(list) => {
             out.push('[');
@@ -148,9 +150,15 @@ mod tests {
 
     #[test]
     fn floats_switch_to_an_exponent_where_go_does() {
-        for (number, text) in
-            [(1.5, "1.5"), (2.0, "2"), (1e21, "1e+21"), (0.000_01, "1e-05"), (1e20, "100000000000000000000")]
-        {
+        for (number, text) in [
+            (1.5, "1.5"),
+            (2.0, "2"),
+            (1e21, "1e+21"),
+            (0.000_01, "1e-05"),
+            (1e20, "1e+20"),
+            (999_999.5, "999999.5"),
+            (1_234_567.5, "1.2345675e+06"),
+        ] {
             assert_eq!(display_float(number), text);
         }
         assert_eq!(json(&serde_json::json!(0.000_01)), "0.00001");

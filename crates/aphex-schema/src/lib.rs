@@ -3,22 +3,25 @@
 //! - [`model`]: one schema node and the cursor [`Typed`] that walks it, references resolved.
 //! - [`builtin`]: Kubernetes' published definitions, shipped as data, parsed on first use.
 //! - [`structural`]: reading a CRD's `openAPIV3Schema` and the rules it must obey.
-//! - [`prune`], [`default`], [`validate`], [`rules`]: the walks over an object.
+//! - [`prune`], [`default`], [`validate`], `rules`: the walks over an object.
+//! - [`decode`]: JSON types of built-in objects, checked as Go's decoder would.
 //! - [`error`] and [`path`]: field errors with Kubernetes' texts.
 //!
 //! Pure: no IO, no async, no knowledge of HTTP. Messages and field paths are Kubernetes' own.
 
 pub mod builtin;
 mod correlate;
+pub mod decode;
 pub mod default;
 pub mod error;
+mod field_path;
 pub mod golang;
 pub mod model;
 pub mod path;
 mod pattern;
 pub mod prune;
 mod read;
-pub mod rules;
+// pub mod rules;
 pub mod structural;
 pub mod validate;
 

@@ -32,41 +32,81 @@ fn fault(pattern: &str, error: &regex::Error) -> String {
     let text = error.to_string();
     let cause =
         text.lines().rev().find_map(|line| line.strip_prefix("error: ")).unwrap_or("unsupported pattern");
-    let words = match cause {
-        "unclosed character class" => "missing closing ]",
-        "unclosed group" => "missing closing )",
-        "unopened group" => "unexpected )",
-        "repetition operator missing expression" => "missing argument to repetition operator",
-        "incomplete escape sequence, reached end of pattern prematurely" => {
-            return "error parsing regexp: trailing backslash at end of expression: ``".to_owned();
+    let (from, marked) = blamed(&text);
+    let (words, shown) = match cause {
+        "unclosed character class" => ("missing closing ]", from.unwrap_or(pattern)),
+        "unclosed group" => ("missing closing )", pattern),
+        "unopened group" => ("unexpected )", pattern),
+        "repetition operator missing expression" => {
+            ("missing argument to repetition operator", marked.unwrap_or(pattern))
         }
-        "unrecognized escape sequence" | "backreferences are not supported" => "invalid escape sequence",
-        cause if cause.starts_with("look-around") => "invalid or unsupported Perl syntax",
-        cause if cause.starts_with("invalid character class range") => "invalid character class range",
-        cause => cause,
+        "incomplete escape sequence, reached end of pattern prematurely" => {
+            ("trailing backslash at end of expression", "")
+        }
+        "unrecognized escape sequence" | "backreferences are not supported" => {
+            ("invalid escape sequence", marked.unwrap_or(pattern))
+        }
+        cause if cause.starts_with("look-around") => {
+            ("invalid or unsupported Perl syntax", marked.unwrap_or(pattern))
+        }
+        cause if cause.starts_with("invalid character class range") => {
+            ("invalid character class range", marked.unwrap_or(pattern))
+        }
+        cause => (cause, pattern),
     };
-    format!("error parsing regexp: {words}: `{pattern}`")
+    format!("error parsing regexp: {words}: `{shown}`")
+}
+
+/// From the engine's drawing of a fault: the text from the first mark on, and the marked text itself.
+fn blamed(drawing: &str) -> (Option<&str>, Option<&str>) {
+    let mut lines = drawing.lines().skip(1);
+    let (Some(pattern), Some(marks)) = (lines.next(), lines.next()) else { return (None, None) };
+    let Some(start) = marks.find('^') else { return (None, None) };
+    let end = marks.rfind('^').map_or(start, |last| last + 1);
+    // Marks count characters; patterns beyond ASCII go without.
+    if pattern.is_ascii() { (pattern.get(start..), pattern.get(start..end)) } else { (None, None) }
 }
 
 fn translate(pattern: &str) -> Result<String, String> {
     let chars: Vec<char> = pattern.chars().collect();
     let mut out = String::with_capacity(pattern.len() + 16);
     let mut at = 0;
+    // Where the repetition began that ends right before `at`.
+    let mut repeated: Option<usize> = None;
     while at < chars.len() {
+        let (start, before) = (at, repeated.take());
+        let mut repeats = matches!(chars[at], '*' | '+' | '?');
         match chars[at] {
             '\\' => at += escape(&chars[at..], false, &mut out),
             '[' => at += class(&chars[at..], &mut out),
             '{' => {
                 let length = repetition(&chars[at..])?;
-                if length == 0 {
+                repeats = length > 0;
+                if !repeats {
                     out.push('\\');
                 }
                 let length = length.max(1);
                 out.extend(&chars[at..at + length]);
                 at += length;
             }
+            // `(?` opens a group, it repeats nothing.
+            '(' if chars.get(at + 1) == Some(&'?') => {
+                out.push_str("(?");
+                at += 2;
+            }
             c => {
                 out.push(c);
+                at += 1;
+            }
+        }
+        if repeats {
+            if let Some(before) = before {
+                let shown: String = chars[before..at].iter().collect();
+                return Err(format!("error parsing regexp: invalid nested repetition operator: `{shown}`"));
+            }
+            repeated = Some(start);
+            if chars.get(at) == Some(&'?') {
+                out.push('?');
                 at += 1;
             }
         }

@@ -8,6 +8,7 @@ mod embedded;
 mod formats;
 mod limits;
 mod lists;
+mod names;
 
 use std::collections::HashSet;
 
@@ -75,6 +76,8 @@ enum Found {
     Boolean,
     Integer,
     Float,
+    /// A number with a fraction of zero: passes for an integer.
+    WholeFloat,
     String,
     Array,
     Object,
@@ -86,6 +89,7 @@ impl Found {
             Value::Null => Self::Null,
             Value::Bool(_) => Self::Boolean,
             Value::Number(number) if number.is_i64() => Self::Integer,
+            Value::Number(number) if number.as_f64().is_some_and(limits::is_whole) => Self::WholeFloat,
             Value::Number(_) => Self::Float,
             Value::String(_) => Self::String,
             Value::Array(_) => Self::Array,
@@ -98,7 +102,7 @@ impl Found {
             Self::Null => "null",
             Self::Boolean => "boolean",
             Self::Integer => "integer",
-            Self::Float => "number",
+            Self::Float | Self::WholeFloat => "number",
             Self::String => "string",
             Self::Array => "array",
             Self::Object => "object",
@@ -108,7 +112,7 @@ impl Found {
     fn format(self) -> &'static str {
         match self {
             Self::Integer => "int64",
-            Self::Float => "float64",
+            Self::Float | Self::WholeFloat => "float64",
             _ => "",
         }
     }
@@ -223,7 +227,9 @@ impl Walk<'_> {
             };
         }
         let has = |name: &str| types.contains(&name);
-        let fits = has(found.type_name()) || (found == Found::Integer && has("number"));
+        let fits = has(found.type_name())
+            || (found == Found::Integer && has("number"))
+            || (found == Found::WholeFloat && has("integer"));
         let textual = matches!(found, Found::String | Found::Array);
         if let Some(format) = format_of(schema) {
             if !textual && !fits {

@@ -342,7 +342,7 @@ fn rule_texts(node: &Value, field: &Path, errors: &mut Vec<FieldError>) {
         if breaks(path) {
             errors.push(FieldError::invalid(&at.child("fieldPath"), path, "must not contain line breaks"));
         }
-        if !path.is_empty() && !crate::rules::is_field_path(path, node) {
+        if !path.is_empty() && !crate::field_path::is_field_path(path, node) {
             errors.push(FieldError::invalid(&at.child("fieldPath"), path, "must be a valid path"));
         }
     }

@@ -7,6 +7,7 @@ use crate::error::FieldError;
 use crate::model::{Additional, Typed};
 use crate::path::Path;
 use crate::pattern;
+use crate::validate::names;
 
 const DNS_1035: &str = "[a-z]([-a-z0-9]*[a-z0-9])?";
 
@@ -69,9 +70,22 @@ fn check(map: &Map<String, Value>, field: &Path, errors: &mut Vec<FieldError>) {
         errors.push(FieldError::invalid(&field, metadata.clone(), "must be an object"));
         return;
     }
-    if let Some(name) = metadata.get("name").and_then(Value::as_str).filter(|name| !name.is_empty()) {
-        let faults = segment_faults(name);
-        errors.extend(faults.into_iter().map(|fault| FieldError::invalid(&field.child("name"), name, fault)));
+    let text = |key: &str| metadata.get(key).and_then(Value::as_str).unwrap_or_default();
+    let mut blame = |key: &str, value: &str, faults: Vec<String>| {
+        let errors_of = faults.into_iter().map(|fault| FieldError::invalid(&field.child(key), value, fault));
+        errors.extend(errors_of);
+    };
+    blame("name", text("name"), segment_faults(text("name")));
+    if !text("namespace").is_empty() {
+        blame("namespace", text("namespace"), names::label_faults(text("namespace")));
+    }
+    for (key, value) in metadata.get("labels").and_then(Value::as_object).into_iter().flatten() {
+        blame("labels", key, names::qualified_name_faults(key));
+        let value = value.as_str().unwrap_or_default();
+        blame("labels", value, names::label_value_faults(value));
+    }
+    for key in metadata.get("annotations").and_then(Value::as_object).into_iter().flat_map(|map| map.keys()) {
+        blame("annotations", key, names::qualified_name_faults(&key.to_lowercase()));
     }
 }
 

@@ -41,9 +41,8 @@ impl Walk<'_> {
         let whole = number.as_i64();
         let float = number.as_f64().unwrap_or_default();
         let mut failures = Vec::new();
-        if let Some(message) = schema.multiple_of.and_then(|factor| multiple(path, whole, float, factor)) {
-            failures.push(self.invalid(path, value.clone(), message));
-        }
+        let multiple = schema.multiple_of.and_then(|factor| multiple(path, number, factor));
+        failures.extend(multiple.map(|(value, message)| self.invalid(path, value, message)));
         if let Some((bound, exclusive)) = schema.minimum {
             let below = match whole {
                 Some(whole) => whole < cut(bound) || (exclusive && whole == cut(bound)),
@@ -84,19 +83,33 @@ fn shown(whole: Option<i64>, bound: f64) -> String {
     if whole.is_some() { cut(bound).to_string() } else { golang::display_float(bound) }
 }
 
-fn multiple(path: &str, whole: Option<i64>, float: f64, factor: f64) -> Option<String> {
+/// What is wrong with a number that is not a multiple, and the value to show with it.
+fn multiple(path: &str, number: &Number, factor: f64) -> Option<(Value, String)> {
+    let whole = number.as_i64();
     let shown = shown(whole, factor);
     let positive = if whole.is_some() { cut(factor) > 0 } else { factor > 0.0 };
     if !positive {
-        return Some(format!("factor MultipleOf declared for {path} must be positive: {shown}"));
+        let value = if whole.is_some() { Value::from(cut(factor)) } else { Value::from(factor) };
+        return Some((value, format!("factor MultipleOf declared for {path} must be positive: {shown}")));
     }
-    let divides = if let Some(whole) = whole {
-        whole % cut(factor) == 0
-    } else {
-        let quotient = if factor < 1.0 { 1.0 / factor * float } else { float / factor };
-        (quotient - quotient.round()).abs() < f64::EPSILON * quotient.abs().max(1.0)
+    let divides = match whole {
+        Some(whole) => whole % cut(factor) == 0,
+        None => {
+            let float = number.as_f64().unwrap_or_default();
+            is_whole(if factor < 1.0 { 1.0 / factor * float } else { float / factor })
+        }
     };
-    (!divides).then(|| format!("{path} in body should be a multiple of {shown}"))
+    (!divides)
+        .then(|| (Value::Number(number.clone()), format!("{path} in body should be a multiple of {shown}")))
+}
+
+/// Whether a float is as good as a whole number that JSON can carry (`swag.IsFloat64AJSONInteger`).
+pub(super) fn is_whole(number: f64) -> bool {
+    const LARGEST: f64 = 9_007_199_254_740_991.0;
+    let nearest = number.trunc();
+    number.abs() <= LARGEST
+        && (number - nearest).abs() <= 1e-9 * (number.abs() + nearest.abs())
+        && (nearest != 0.0 || number == 0.0)
 }
 
 /// Equality of `enum`: numbers are converted to the kind of the allowed value first.
