@@ -1,1 +1,28 @@
-//! CEL as Kubernetes and Tekton speak it, behind guards: bounded size, depth, cost and stack
+//! CEL as Kubernetes and Tekton speak it, behind guards: bounded size, depth, cost and stack.
+//!
+//! ```text
+//! source -> guard (tokens counted) -> parser (crate cel) -> lower (names, macros) -> Program
+//! Program + bindings + Limits -> eval (cost charged per step) -> Value
+//! ```
+//!
+//! Tenants write these expressions, so no input may abort the process or run without bound.
+//! The grammar is the `cel` crate's; names, macros, evaluation, cost and functions are ours.
+//! This crate does no IO: what needs it (a secret to compare with) is a closure given by the caller.
+//! It knows no schema: types are met at evaluation.
+
+mod ast;
+mod environment;
+mod error;
+mod eval;
+mod functions;
+mod guard;
+mod lower;
+mod pool;
+mod program;
+mod syntax;
+mod value;
+
+pub use environment::{Environment, Extension, reserved_words};
+pub use error::{CompileError, EvaluateError, Issue};
+pub use program::{Evaluation, Limits, Observation, Program};
+pub use value::{Format, Key, Map, Network, Quantity, Semver, Url, Value};

@@ -1,0 +1,108 @@
+//! What can go wrong with an expression, in the words cel-go uses.
+
+use std::fmt;
+
+/// One fault in the text of an expression, with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issue {
+    /// What is wrong.
+    pub message: String,
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The column in characters, counted from 1.
+    pub column: usize,
+    /// The text of that line.
+    pub snippet: String,
+}
+
+impl Issue {
+    /// The fault at a character offset of `source`.
+    pub(crate) fn at(source: &str, offset: usize, message: impl Into<String>) -> Self {
+        let mut rest = offset;
+        let mut line = 1;
+        let mut snippet = "";
+        for text in source.split('\n') {
+            snippet = text;
+            let length = text.chars().count();
+            if rest <= length {
+                break;
+            }
+            rest -= length + 1;
+            line += 1;
+        }
+        Self { message: message.into(), line, column: rest + 1, snippet: snippet.to_owned() }
+    }
+}
+
+impl fmt::Display for Issue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "ERROR: <input>:{}:{}: {}", self.line, self.column, self.message)?;
+        writeln!(f, " | {}", self.snippet.replace('\t', " "))?;
+        write!(f, " | {}^", ".".repeat(self.column.saturating_sub(1)))
+    }
+}
+
+/// Why a source text is not a program.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompileError {
+    /// The text is longer than any expression may be.
+    #[error("ERROR: <input>:1:1: expression code point size exceeds limit: size: {size}, limit {limit}")]
+    TooLong {
+        /// Its length in characters.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The text nests or chains deeper than an expression may.
+    #[error("ERROR: <input>:1:1: expression recursion limit exceeded: {limit}")]
+    TooDeep {
+        /// The limit.
+        limit: usize,
+    },
+    /// The text is wrong in one or more places.
+    #[error("{}", join(.0))]
+    Invalid(Vec<Issue>),
+    /// The parser failed in a way that is not the author's fault.
+    #[error("internal error while parsing the expression: {0}")]
+    Internal(String),
+}
+
+fn join(issues: &[Issue]) -> String {
+    issues.iter().map(Issue::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Why a program gave no value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvaluateError {
+    /// The evaluation was stopped because it had cost more than its limit.
+    #[error("operation cancelled: actual cost limit exceeded")]
+    CostExceeded {
+        /// The limit it ran into.
+        limit: u64,
+    },
+    /// The expression failed: a missing key, an overflow, an unsuitable type.
+    #[error("{0}")]
+    Failed(String),
+    /// A binding was given for a name the program does not declare, or the machinery failed.
+    #[error("internal error while evaluating the expression: {0}")]
+    Internal(String),
+}
+
+/// How an evaluation step fails; `&&` and `||` may absorb all but the exhaustion of the budget.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Fault {
+    /// This function does not take these arguments.
+    NoOverload,
+    /// It failed for the reason given.
+    Message(String),
+    /// The budget is spent.
+    Cost,
+}
+
+impl Fault {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self::Message(message.into())
+    }
+}

@@ -1,0 +1,183 @@
+//! The functions of Tekton Triggers' CEL interceptor (v0.34, `pkg/interceptors/cel/triggers.go`).
+//!
+//! `compareSecret` needs a secret: it is declared here and given by the caller when evaluating.
+
+use ::regex::Captures;
+
+use super::{Cost, Function, Style, member, regex};
+use crate::error::Fault;
+use crate::eval::Scope;
+use crate::value::{Key, Map, Url, Value};
+
+type Outcome = Result<Value, Fault>;
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    member("match", 3, Cost::Text, match_header),
+    member("canonical", 2, Cost::Text, canonical),
+    member("truncate", 2, Cost::Text, truncate),
+    Function {
+        name: "compareSecret",
+        style: Style::Member,
+        arguments: 3..=4,
+        cost: Cost::One,
+        run: compare_secret,
+    },
+    member("parseJSON", 1, Cost::Text, parse_json),
+    member("parseYAML", 1, Cost::Text, parse_yaml),
+    member("parseURL", 1, Cost::Text, parse_url),
+    member("marshalJSON", 1, Cost::Result, marshal_json),
+    member("first", 1, Cost::One, |_, arguments| end(arguments, <[Value]>::first)),
+    member("last", 1, Cost::One, |_, arguments| end(arguments, <[Value]>::last)),
+    member("translate", 3, Cost::Pattern, translate),
+];
+
+/// A header's name as Go writes it: `X-Github-Event`.
+fn canonical_name(name: &str) -> String {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if !name.bytes().all(token) {
+        return name.to_owned();
+    }
+    let part = |part: &str| {
+        let mut lower = part.to_ascii_lowercase();
+        if let Some(first) = lower.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        lower
+    };
+    name.split('-').map(part).collect::<Vec<_>>().join("-")
+}
+
+/// The first value of a header, or an empty text.
+fn header(headers: &Map, name: &str) -> Result<String, Fault> {
+    let Some(values) = headers.get(&Key::from(canonical_name(name).as_str())) else {
+        return Ok(String::new());
+    };
+    match values {
+        Value::List(values) => Ok(values.first().and_then(Value::as_str).unwrap_or_default().to_owned()),
+        other => Err(Fault::new(format!(
+            "failed to convert to http.Header: unsupported type conversion from '{}' to []string",
+            other.type_name()
+        ))),
+    }
+}
+
+fn match_header(_: &mut Scope, arguments: &[Value]) -> Outcome {
+    let [Value::Map(headers), Value::String(name), Value::String(wanted)] = arguments else {
+        return Err(Fault::NoOverload);
+    };
+    Ok(Value::Bool(header(headers, name)? == **wanted))
+}
+
+fn canonical(_: &mut Scope, arguments: &[Value]) -> Outcome {
+    let [Value::Map(headers), Value::String(name)] = arguments else { return Err(Fault::NoOverload) };
+    Ok(Value::from(header(headers, name)?))
+}
+
+/// The first bytes of a text; Go cuts within characters, which no text of ours may hold.
+fn truncate(_: &mut Scope, arguments: &[Value]) -> Outcome {
+    let [Value::String(text), Value::Int(length)] = arguments else { return Err(Fault::NoOverload) };
+    let Ok(length) = usize::try_from(*length) else {
+        return Err(Fault::new(format!("slice bounds out of range [:{length}]")));
+    };
+    let length = text.floor_char_boundary(length.min(text.len()));
+    Ok(Value::from(&text[..length]))
+}
+
+fn compare_secret(_: &mut Scope, arguments: &[Value]) -> Outcome {
+    match arguments {
+        [Value::String(_), Value::String(_), Value::String(_)]
+        | [Value::String(_), Value::String(_), Value::String(_), Value::String(_)] => {
+            Err(Fault::new("failed to find secret in compareSecret: no secrets are available here"))
+        }
+        _ => Err(Fault::NoOverload),
+    }
+}
+
+/// Go decodes into `map[string]any`: every number a double, and nothing but an object will do.
+fn object(document: &serde_json::Value) -> Result<Value, String> {
+    let kind = match document {
+        serde_json::Value::Object(_) => return Ok(Value::from_json_doubles(document)),
+        serde_json::Value::Null => return Ok(Value::from(Map::new())),
+        serde_json::Value::Bool(_) => "bool",
+        serde_json::Value::Number(_) => "number",
+        serde_json::Value::String(_) => "string",
+        serde_json::Value::Array(_) => "array",
+    };
+    Err(format!("json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"))
+}
+
+fn parse_json(_: &mut Scope, arguments: &[Value]) -> Outcome {
+    let [Value::String(text)] = arguments else { return Err(Fault::NoOverload) };
+    let parsed = serde_json::from_str(text).map_err(|error| error.to_string());
+    parsed
+        .and_then(|document| object(&document))
+        .map_err(|reason| Fault::new(format!("failed to decode '{text}' in parseJSON: {reason}")))
+}
+
+fn parse_yaml(_: &mut Scope, arguments: &[Value]) -> Outcome {
+    let [Value::String(text)] = arguments else { return Err(Fault::NoOverload) };
+    let parsed = serde_saphyr::from_str::<serde_json::Value>(text).map_err(|error| error.to_string());
+    parsed
+        .and_then(|document| object(&document))
+        .map_err(|reason| Fault::new(format!("failed to decode '{text}' in parseYAML: {reason}")))
+}
+
+fn parse_url(_: &mut Scope, arguments: &[Value]) -> Outcome {
+    let [Value::String(text)] = arguments else { return Err(Fault::NoOverload) };
+    let url = Url::parse(text)
+        .map_err(|reason| Fault::new(format!("failed to decode '{text}' in parseURL: {reason}")))?;
+    let query = url.query();
+    let lists = query.iter().map(|(key, values)| {
+        let values: Vec<Value> = values.iter().map(|value| Value::from(value.as_str())).collect();
+        (Key::from(key.as_str()), Value::from(values))
+    });
+    let joined = query.iter().map(|(key, values)| (Key::from(key.as_str()), Value::from(values.join(","))));
+    let mut map = Map::from([
+        (Key::from("scheme"), Value::from(url.scheme.as_str())),
+        (Key::from("host"), Value::from(url.host.as_str())),
+        (Key::from("path"), Value::from(url.path.as_str())),
+        (Key::from("rawQuery"), Value::from(url.raw_query.as_str())),
+        (Key::from("fragment"), Value::from(url.fragment.as_str())),
+        (Key::from("queryStrings"), Value::from(lists.collect::<Map>())),
+        (Key::from("query"), Value::from(joined.collect::<Map>())),
+    ]);
+    if let Some((name, password)) = &url.user {
+        let auth = Map::from([
+            (Key::from("username"), Value::from(name.as_str())),
+            (Key::from("password"), Value::from(password.as_str())),
+        ]);
+        map.insert(Key::from("auth"), Value::from(auth));
+    }
+    Ok(Value::from(map))
+}
+
+fn marshal_json(_: &mut Scope, arguments: &[Value]) -> Outcome {
+    let [value @ (Value::Map(_) | Value::List(_))] = arguments else { return Err(Fault::NoOverload) };
+    let document =
+        value.to_json().map_err(|reason| Fault::new(format!("failed to convert to native: {reason}")))?;
+    Ok(Value::from(document.to_string()))
+}
+
+fn end(arguments: &[Value], end: fn(&[Value]) -> Option<&Value>) -> Outcome {
+    match arguments {
+        [Value::List(items)] => Ok(end(items).cloned().unwrap_or(Value::Null)),
+        _ => Err(Fault::NoOverload),
+    }
+}
+
+fn translate(scope: &mut Scope, arguments: &[Value]) -> Outcome {
+    let [Value::String(text), Value::String(pattern), Value::String(replacement)] = arguments else {
+        return Err(Fault::NoOverload);
+    };
+    let compiled = regex::compile(pattern).map_err(|reason| {
+        Fault::new(format!("failed to parse regular expression for translation: {reason}"))
+    })?;
+    let found = compiled.find_iter(text).count();
+    scope.charge_size(found.saturating_mul(replacement.len() + text.len()))?;
+    let expand = |captures: &Captures<'_>| {
+        let mut out = String::new();
+        captures.expand(replacement, &mut out);
+        out
+    };
+    Ok(Value::from(compiled.replace_all(text, expand).into_owned()))
+}

@@ -1,0 +1,143 @@
+//! A compiled expression, and what evaluating it gives.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::ast::Node;
+use crate::environment::Extension;
+use crate::error::EvaluateError;
+use crate::eval;
+use crate::pool;
+use crate::value::Value;
+
+/// Kubernetes' `PerCallLimit`: about a tenth of a second.
+const PER_CALL_LIMIT: u64 = 1_000_000;
+/// Programs no deeper than this are evaluated on the caller's own stack.
+const SHALLOW: usize = 40;
+
+/// A compiled expression; copies share it.
+#[derive(Clone)]
+pub struct Program {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) source: Arc<str>,
+    pub(crate) variables: Vec<Arc<str>>,
+    pub(crate) used: Vec<bool>,
+    pub(crate) root: Node,
+    pub(crate) depth: usize,
+}
+
+/// What an evaluation may cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The cost at which it is stopped, in Kubernetes' units.
+    pub cost: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { cost: PER_CALL_LIMIT }
+    }
+}
+
+impl Limits {
+    /// Stops at this cost, or at Kubernetes' limit for one call if that is lower.
+    pub fn with_cost(cost: u64) -> Self {
+        Self { cost: cost.min(PER_CALL_LIMIT) }
+    }
+}
+
+/// One thing an evaluation looked at and the value it saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// What was looked at, as the expression names it: `body.ref`.
+    pub path: String,
+    /// Its value as JSON, shortened if long; or the error.
+    pub value: String,
+}
+
+/// A result with what it cost and saw.
+#[derive(Debug)]
+pub struct Evaluation {
+    /// The value, or why there is none.
+    pub result: Result<Value, EvaluateError>,
+    /// What it cost in Kubernetes' units.
+    pub cost: u64,
+    /// What it looked at, in order, each path once.
+    pub observations: Vec<Observation>,
+}
+
+impl Program {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The value of the expression under these bindings; blocks until it is there or the limit is hit.
+    pub fn evaluate(&self, bindings: &[(&str, Value)], limits: &Limits) -> Result<Value, EvaluateError> {
+        self.run(bindings, limits, &[], false).result
+    }
+
+    /// The same, with the cost.
+    pub fn evaluate_measured(&self, bindings: &[(&str, Value)], limits: &Limits) -> Evaluation {
+        self.run(bindings, limits, &[], false)
+    }
+
+    /// The same, with cost and the values seen; `extensions` replace functions declared under their names.
+    pub fn evaluate_traced(
+        &self,
+        bindings: &[(&str, Value)],
+        limits: &Limits,
+        extensions: &[Extension],
+    ) -> Evaluation {
+        self.run(bindings, limits, extensions, true)
+    }
+
+    fn run(
+        &self,
+        bindings: &[(&str, Value)],
+        limits: &Limits,
+        extensions: &[Extension],
+        trace: bool,
+    ) -> Evaluation {
+        let mut variables: Vec<Option<Value>> = vec![None; self.inner.variables.len()];
+        for (name, value) in bindings {
+            if let Some(at) = self.inner.variables.iter().position(|known| **known == **name) {
+                variables[at] = Some(value.clone());
+            }
+        }
+        let limit = limits.cost;
+        if self.inner.depth <= SHALLOW {
+            return eval::evaluate(&self.inner, variables, limit, extensions, trace);
+        }
+        let inner = Arc::clone(&self.inner);
+        let extensions = extensions.to_vec();
+        pool::run(move || eval::evaluate(&inner, variables, limit, &extensions, trace)).unwrap_or_else(|| {
+            Evaluation {
+                result: Err(EvaluateError::Internal("the expression worker failed".into())),
+                cost: limit,
+                observations: Vec::new(),
+            }
+        })
+    }
+
+    /// The text it was compiled from.
+    pub fn source(&self) -> &str {
+        &self.inner.source
+    }
+
+    /// Whether the expression names this variable.
+    pub fn uses(&self, variable: &str) -> bool {
+        let names = self.inner.variables.iter().zip(&self.inner.used);
+        names.into_iter().any(|(name, used)| **name == *variable && *used)
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program").field("source", &self.inner.source).finish_non_exhaustive()
+    }
+}

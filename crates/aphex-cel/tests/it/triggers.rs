@@ -1,0 +1,143 @@
+//! Tekton Triggers' functions and variables.
+
+use aphex_cel::{Environment, Extension, Limits, Value};
+use serde_json::json;
+
+fn bindings() -> Vec<(&'static str, Value)> {
+    let body = json!({
+        "ref": "refs/heads/main", "number": 12, "sha": "ec26c3e57ca3a959ca5aad62de7213c562f8c821",
+        "json": "{\"a\": {\"b\": 2}}", "yaml": "a:\n  b: 2\n", "tags": ["one", "two"],
+        "measure": {"x": [1, 2.5, true, null]},
+    });
+    let header = json!({"X-Github-Event": ["push", "other"], "Accept": []});
+    vec![
+        ("body", Value::from_json_doubles(&body)),
+        ("header", Value::from_json(&header)),
+        ("extensions", Value::from_json(&json!({}))),
+        ("requestURL", Value::from("https://example.com/hook?a=1")),
+    ]
+}
+
+fn run(source: &str) -> String {
+    let variables = ["body", "header", "extensions", "requestURL"];
+    let program = match Environment::triggers().compile(source, &variables) {
+        Ok(program) => program,
+        Err(error) => return error.to_string(),
+    };
+    match program.evaluate(&bindings(), &Limits::default()) {
+        Ok(value) => format!("{} {value}", value.type_name()),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn the_interceptor_s_functions_give_what_tekton_s_give() {
+    let table = [
+        ("header.match('x-github-event', 'push')", "bool true"),
+        ("header.match('X-GitHub-Event', 'other')", "bool false"),
+        ("header.match('X-Absent', '')", "bool true"),
+        ("header.canonical('X-GitHub-Event')", "string push"),
+        ("header.canonical('accept')", "string "),
+        ("body.sha.truncate(7)", "string ec26c3e"),
+        ("'abc'.truncate(5)", "string abc"),
+        ("'abc'.truncate(-1)", "slice bounds out of range [:-1]"),
+        ("body.json.parseJSON().a.b", "double 2"),
+        ("body.json.parseJSON().a.b == 2", "bool true"),
+        ("body.yaml.parseYAML().a.b == 2", "bool true"),
+        ("'https://u:p@example.com:80/t?q=1&q=2#f'.parseURL().host", "string example.com:80"),
+        ("'https://u:p@example.com/t?q=1&q=2#f'.parseURL().query['q']", "string 1,2"),
+        ("'https://u:p@example.com/t?q=1&q=2'.parseURL().queryStrings['q']", "list [1, 2]"),
+        ("'https://u:p@example.com/t'.parseURL().auth.username", "string u"),
+        ("requestURL.parseURL().path", "string /hook"),
+        ("body.measure.marshalJSON()", "string {\"x\":[1,2.5,true,null]}"),
+        ("body.tags.marshalJSON()", "string [\"one\",\"two\"]"),
+        ("body.tags.first()", "string one"),
+        ("body.tags.last()", "string two"),
+        ("[].last()", "null_type null"),
+        ("'this is $aN INvalid5string '.translate('[^a-z0-9]+', '')", "string thisisavalid5string"),
+        ("'a-b'.translate('(a)-(b)', '$2$1')", "string ba"),
+        (
+            "'a'.translate('(', '')",
+            "failed to parse regular expression for translation: error parsing regexp: unclosed group: `(`",
+        ),
+        ("body.ref.split('/')[2]", "string main"),
+        ("body.tags.join('-')", "string one-two"),
+        ("base64.encode(b'hi')", "string aGk="),
+        ("base64.decode('aGk=') == b'hi'", "bool true"),
+        ("base64.decode('aGk') == b'hi'", "bool true"),
+        ("math.greatest(1, 2.5, 2u)", "double 2.5"),
+        ("math.least([3, 1])", "int 1"),
+        ("math.bitShiftRight(-1, 63)", "int 1"),
+        ("sets.contains([1, 2], [2.0])", "bool true"),
+        ("body.number + 1", "no such overload"),
+        ("body.number + 1.0", "double 13"),
+        ("body.number == 12", "bool true"),
+    ];
+    for (source, expected) in table {
+        assert_eq!(run(source), expected, "{source}");
+    }
+}
+
+#[test]
+fn bad_documents_are_quoted_in_the_error() {
+    assert!(
+        run("'[1]'.parseJSON()")
+            .starts_with("failed to decode '[1]' in parseJSON: json: cannot unmarshal array")
+    );
+    assert!(run("'{'.parseJSON()").starts_with("failed to decode '{' in parseJSON: "));
+    assert!(run("'a: ['.parseYAML()").starts_with("failed to decode 'a: [' in parseYAML: "));
+    assert!(run("'%zz'.parseURL()").starts_with("failed to decode '%zz' in parseURL: "));
+}
+
+#[test]
+fn kubernetes_functions_are_not_tekton_s() {
+    assert!(run("quantity('1')").contains("undeclared reference to 'quantity' (in container '')"));
+}
+
+#[test]
+fn secrets_are_compared_by_the_caller_s_code() {
+    let program =
+        Environment::triggers().compile("'token'.compareSecret('key', 'name')", &[]).expect("compiles");
+    let without = program.evaluate(&[], &Limits::default()).expect_err("has no secrets");
+    assert!(without.to_string().starts_with("failed to find secret"));
+    let compare = Extension::new("compareSecret", |arguments| {
+        let texts: Vec<&str> = arguments.iter().filter_map(Value::as_str).collect();
+        Ok(Value::from(texts == ["token", "key", "name"]))
+    });
+    let evaluation = program.evaluate_traced(&[], &Limits::default(), &[compare]);
+    assert_eq!(evaluation.result.map(|value| value.as_bool()), Ok(Some(true)));
+}
+
+#[test]
+fn a_trace_tells_what_was_seen() {
+    let source =
+        "header.match('X-GitHub-Event', 'push') && body.ref.startsWith('refs/tags/') && has(body.skipped)";
+    let program = Environment::triggers().compile(source, &["body", "header"]).expect("compiles");
+    let evaluation = program.evaluate_traced(&bindings(), &Limits::default(), &[]);
+    assert_eq!(evaluation.result.map(|value| value.as_bool()), Ok(Some(false)));
+    let seen: Vec<(String, String)> =
+        evaluation.observations.into_iter().map(|seen| (seen.path, seen.value)).collect();
+    let expected = [
+        ("header.match(\"X-GitHub-Event\", \"push\")", "true"),
+        ("body.ref", "refs/heads/main"),
+        ("body.ref.startsWith(\"refs/tags/\")", "false"),
+    ];
+    let expected: Vec<(String, String)> =
+        expected.iter().map(|(path, value)| ((*path).into(), (*value).into())).collect();
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn results_become_json_as_cel_go_s_do() {
+    let json = |source: &str| {
+        let program = Environment::triggers().compile(source, &[]).expect("compiles");
+        program.evaluate(&[], &Limits::default()).expect("evaluates").to_json().expect("has a form")
+    };
+    assert_eq!(json("1.0"), json!(1));
+    assert_eq!(json("1.5"), json!(1.5));
+    assert_eq!(json("b'hi'"), json!("aGk="));
+    assert_eq!(json("9007199254740993"), json!("9007199254740993"));
+    assert_eq!(json("timestamp('2020-01-02T03:04:05Z')"), json!("2020-01-02T03:04:05Z"));
+    assert_eq!(json("duration('1.5s')"), json!("1.5s"));
+    assert_eq!(json("{1: true, 'a': null}"), json!({"1": true, "a": null}));
+}
