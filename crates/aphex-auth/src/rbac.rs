@@ -11,7 +11,7 @@ pub mod escalation;
 mod index;
 mod objects;
 
-pub use authorizer::{Decision, Rules, authorize, rules_for, rules_of_reference};
+pub use authorizer::{Decision, Rules, authorize, joined, rules_for, rules_of_reference};
 pub use escalation::missing;
 pub use index::{Index, NotRbac};
 pub use objects::{Binding, PolicyRule, Role, RoleRef, Subject};

@@ -108,8 +108,12 @@ fn visit(
     }
 }
 
-/// The reason of a denial, as Go prints an aggregate of errors: each once, in order.
 fn denial(errors: &[String]) -> String {
+    if errors.is_empty() { String::new() } else { format!("RBAC: {}", joined(errors)) }
+}
+
+/// Errors as Go prints an aggregate: each once, in order, in brackets when there are several.
+pub fn joined(errors: &[String]) -> String {
     let mut once: Vec<&str> = Vec::new();
     for error in errors {
         if !once.contains(&error.as_str()) {
@@ -117,8 +121,7 @@ fn denial(errors: &[String]) -> String {
         }
     }
     match once.as_slice() {
-        [] => String::new(),
-        [only] => format!("RBAC: {only}"),
-        several => format!("RBAC: [{}]", several.join(", ")),
+        [only] => (*only).to_owned(),
+        several => format!("[{}]", several.join(", ")),
     }
 }
