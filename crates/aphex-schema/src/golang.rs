@@ -89,7 +89,7 @@ fn marshal(value: &Value, out: &mut String) {
             Some(whole) => push(out, format_args!("{whole}")),
             // encoding/json writes 1e-7 where fmt writes 1e-07.
             None => {
-                out.push_str(&float(number.as_f64().unwrap_or_default(), 1e-6, 1e21).replace("e-0", "e-"))
+                out.push_str(&float(number.as_f64().unwrap_or_default(), 1e-6, 1e21).replace("e-0", "e-"));
             }
         },
         Value::Array(list) => {

@@ -3,7 +3,8 @@
 //! - [`model`]: one schema node and the cursor [`Typed`] that walks it, references resolved.
 //! - [`builtin`]: Kubernetes' published definitions, shipped as data, parsed on first use.
 //! - [`structural`]: reading a CRD's `openAPIV3Schema` and the rules it must obey.
-//! - [`prune`], [`default`], [`validate`], `rules`: the walks over an object.
+//! - [`prune`], [`default`], [`validate`], [`rules`]: the walks over an object.
+//! - [`custom`]: all of them in the order a custom resource goes through.
 //! - [`decode`]: JSON types of built-in objects, checked as Go's decoder would.
 //! - [`error`] and [`path`]: field errors with Kubernetes' texts.
 //!
@@ -11,6 +12,7 @@
 
 pub mod builtin;
 mod correlate;
+pub mod custom;
 pub mod decode;
 pub mod default;
 pub mod error;
@@ -21,7 +23,7 @@ pub mod path;
 mod pattern;
 pub mod prune;
 mod read;
-// pub mod rules;
+pub mod rules;
 pub mod structural;
 pub mod validate;
 

@@ -20,12 +20,17 @@ pub struct Options {
     pub keep: bool,
 }
 
-/// Removes unknown fields; gives their paths, sorted (`spec.containers[0].foo`).
+/// Removes unknown fields; gives their paths (`spec.containers[0].foo`) in the order of Kubernetes.
 pub fn prune(object: &mut Value, schema: Typed<'_>, options: Options) -> Vec<String> {
-    let mut pruner = Pruner { options, unknown: Vec::new() };
+    let mut pruner = Pruner { options, ..Pruner::default() };
     pruner.visit(object, Some(schema), options.resource, "");
-    pruner.unknown.sort();
-    pruner.unknown
+    let mut paths = Vec::new();
+    // Kubernetes decodes metadata first and looks at that of embedded resources last.
+    for mut part in [pruner.metadata, pruner.unknown, pruner.embedded] {
+        part.sort();
+        paths.append(&mut part);
+    }
+    paths
 }
 
 /// The message of strict decoding for paths of unknown fields: `unknown field "spec.a", unknown field "spec.b"`.
@@ -34,9 +39,12 @@ pub fn strict_message(unknown: &[String]) -> String {
     fields.join(", ")
 }
 
+#[derive(Default)]
 struct Pruner {
     options: Options,
     unknown: Vec<String>,
+    metadata: Vec<String>,
+    embedded: Vec<String>,
 }
 
 impl Pruner {
@@ -85,11 +93,15 @@ impl Pruner {
     ) {
         let resource = resource || schema.is_some_and(|schema| schema.schema().embedded_resource);
         let mut unknown = Vec::new();
+        let is_root = path.is_empty();
         for (name, value) in map.iter_mut() {
-            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let path = if is_root { name.clone() } else { format!("{path}.{name}") };
             if resource && META_FIELDS.contains(&name.as_str()) {
                 if name == "metadata" {
+                    let before = std::mem::take(&mut self.unknown);
                     self.visit(value, builtin::object_meta(), false, &path);
+                    let found = std::mem::replace(&mut self.unknown, before);
+                    if is_root { &mut self.metadata } else { &mut self.embedded }.extend(found);
                 }
                 continue;
             }
@@ -98,7 +110,7 @@ impl Pruner {
                 (Some(property), _) => self.visit(value, Some(property), false, &path),
                 // A map of anything knows its keys but nothing below them.
                 (None, Some(Additional::Anything | Additional::Forbidden)) => {
-                    self.visit(value, None, false, &path)
+                    self.visit(value, None, false, &path);
                 }
                 _ if preserve => {}
                 _ => unknown.push((name.clone(), path)),
@@ -138,7 +150,7 @@ mod tests {
         let object = json!({"apiVersion": "g/v1", "kind": "K", "metadata": {"name": "n", "nope": 1}, "extra": 1,
             "spec": {"b": 1, "list": [{"a": "x"}, {"c": 1}], "map": {"k": {"a": "x", "d": null}}}});
         let (object, unknown) = pruned(&schema, object, true);
-        assert_eq!(unknown, ["extra", "metadata.nope", "spec.b", "spec.list[1].c", "spec.map.k.d"]);
+        assert_eq!(unknown, ["metadata.nope", "extra", "spec.b", "spec.list[1].c", "spec.map.k.d"]);
         assert_eq!(
             object,
             json!({"apiVersion": "g/v1", "kind": "K", "metadata": {"name": "n"},

@@ -16,6 +16,7 @@ use crate::error::FieldError;
 use crate::model::Schema;
 use crate::path::Path;
 use crate::read::Written;
+use crate::rules;
 
 /// What to know beside the schema itself.
 #[derive(Clone, Debug)]
@@ -65,6 +66,9 @@ pub fn parse_at(written: &Value, options: &Options) -> Result<Schema, Vec<FieldE
         defaults::check(&schema, field, &mut errors);
     }
     form::check(written, field, &mut errors);
+    if is_structural && errors.is_empty() {
+        errors.extend(rules::Rules::compile_at(&schema, field).err().unwrap_or_default());
+    }
     if errors.is_empty() {
         errors.extend(unsupported.map(|cause| FieldError::invalid(field, "", cause)));
     }
@@ -124,5 +128,3 @@ fn items(node: &Value) -> Option<&Value> {
     node.get("items").filter(|items| items.is_object())
 }
 
-#[cfg(test)]
-mod tests;

@@ -412,5 +412,3 @@ fn format_of(schema: &Schema) -> Option<&str> {
     schema.format.as_deref().filter(|format| formats::is_supported(format))
 }
 
-#[cfg(test)]
-mod tests;

@@ -25,5 +25,5 @@ fn wrong_json_types_are_refused_with_the_message_of_the_real_server() {
             differences.push(format!("{object}\n  found  {found}\n  wanted {wanted}"));
         }
     }
-    facts::assert_all(differences);
+    facts::assert_all(&differences);
 }

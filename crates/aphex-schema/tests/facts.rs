@@ -23,6 +23,6 @@ pub(crate) fn recorded(case: &Value) -> Vec<Vec<String>> {
 }
 
 /// Compares all cases at once, so that one run shows everything that differs.
-pub(crate) fn assert_all(differences: Vec<String>) {
+pub(crate) fn assert_all(differences: &[String]) {
     assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
 }

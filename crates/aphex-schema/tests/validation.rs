@@ -31,5 +31,5 @@ fn objects_are_refused_with_the_causes_of_the_real_server() {
             differences.push(format!("{}\n  found  {found:?}\n  wanted {wanted:?}", sent["spec"]));
         }
     }
-    facts::assert_all(differences);
+    facts::assert_all(&differences);
 }

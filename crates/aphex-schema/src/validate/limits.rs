@@ -92,12 +92,11 @@ fn multiple(path: &str, number: &Number, factor: f64) -> Option<(Value, String)>
         let value = if whole.is_some() { Value::from(cut(factor)) } else { Value::from(factor) };
         return Some((value, format!("factor MultipleOf declared for {path} must be positive: {shown}")));
     }
-    let divides = match whole {
-        Some(whole) => whole % cut(factor) == 0,
-        None => {
-            let float = number.as_f64().unwrap_or_default();
-            is_whole(if factor < 1.0 { 1.0 / factor * float } else { float / factor })
-        }
+    let divides = if let Some(whole) = whole {
+        whole % cut(factor) == 0
+    } else {
+        let float = number.as_f64().unwrap_or_default();
+        is_whole(if factor < 1.0 { 1.0 / factor * float } else { float / factor })
     };
     (!divides)
         .then(|| (Value::Number(number.clone()), format!("{path} in body should be a multiple of {shown}")))
