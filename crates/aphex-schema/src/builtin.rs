@@ -7,7 +7,7 @@
 //! Schemas of built-in kinds carry defaults for the sake of list keys (a port's `protocol`). Kubernetes defaults
 //! built-in kinds in code, so `default::apply` is for custom resources only.
 
-mod document;
+pub(crate) mod document;
 mod swagger;
 
 use std::collections::HashMap;

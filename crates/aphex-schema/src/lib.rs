@@ -6,6 +6,7 @@
 //! - [`prune`], [`default`], [`validate`], [`rules`]: the walks over an object.
 //! - [`custom`]: all of them in the order a custom resource goes through.
 //! - [`decode`]: JSON types of built-in objects, checked as Go's decoder would.
+//! - [`openapi`]: documents of custom kinds.
 //! - [`error`] and [`path`]: field errors with Kubernetes' texts.
 //!
 //! Pure: no IO, no async, no knowledge of HTTP. Messages and field paths are Kubernetes' own.
@@ -19,6 +20,7 @@ pub mod error;
 mod field_path;
 pub mod golang;
 pub mod model;
+pub mod openapi;
 pub mod path;
 mod pattern;
 pub mod prune;

@@ -127,4 +127,3 @@ fn has_additional(node: &Value) -> bool {
 fn items(node: &Value) -> Option<&Value> {
     node.get("items").filter(|items| items.is_object())
 }
-

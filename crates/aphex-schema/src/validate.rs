@@ -411,4 +411,3 @@ fn best_of(outcomes: impl Iterator<Item = Outcome>, first_is_enough: bool) -> (u
 fn format_of(schema: &Schema) -> Option<&str> {
     schema.format.as_deref().filter(|format| formats::is_supported(format))
 }
-

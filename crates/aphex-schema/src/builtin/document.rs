@@ -12,19 +12,19 @@ pub(super) const VERSION: &str = "1.35";
 
 /// The shipped paths: parameters and responses are numbers into the tables.
 #[derive(Deserialize, Default)]
-pub(super) struct Paths {
+pub(crate) struct Paths {
     parameters: Vec<Value>,
     responses: Vec<Value>,
     pub(super) documents: BTreeMap<String, Map<String, Value>>,
 }
 
 impl Paths {
-    pub(super) fn load() -> Self {
+    pub(crate) fn load() -> Self {
         unpack(PATHS)
     }
 
     /// The paths of a document with the tables' values in place.
-    pub(super) fn expand(&self, document: &str) -> Option<Map<String, Value>> {
+    pub(crate) fn expand(&self, document: &str) -> Option<Map<String, Value>> {
         let mut paths = self.documents.get(document)?.clone();
         for item in paths.values_mut() {
             for (key, value) in item.as_object_mut().into_iter().flatten() {
@@ -66,17 +66,22 @@ pub(super) fn published() -> BTreeMap<String, Value> {
 /// The document of a path below `/openapi/v3/`, as JSON: `api/v1`, `apis/apps/v1`, `apis`, `version`.
 pub fn openapi_v3(path: &str) -> Option<Vec<u8>> {
     let paths = Value::Object(Paths::load().expand(path)?);
+    Some(compose(&paths, Map::new()).to_string().into_bytes())
+}
+
+/// A document of these paths with the definitions they reach: `own` ones and published ones.
+pub(crate) fn compose(paths: &Value, mut own: Map<String, Value>) -> Value {
     let mut published = published();
     let mut schemas = Map::new();
     let mut open = BTreeSet::new();
-    references(&paths, &mut open);
+    references(paths, &mut open);
     while let Some(name) = open.pop_first() {
-        if let Some(schema) = published.remove(&name) {
+        if let Some(schema) = own.remove(&name).or_else(|| published.remove(&name)) {
             references(&schema, &mut open);
             schemas.insert(name, schema);
         }
     }
-    let document = json!({
+    json!({
         "openapi": "3.0.0",
         "info": { "title": "Kubernetes", "version": VERSION },
         "paths": paths,
@@ -91,8 +96,7 @@ pub fn openapi_v3(path: &str) -> Option<Vec<u8>> {
                 },
             },
         },
-    });
-    Some(document.to_string().into_bytes())
+    })
 }
 
 /// The paths [`openapi_v3`] has a document for.
