@@ -23,8 +23,8 @@ pub struct FieldSet {
 
 impl FieldSet {
     /// The empty set.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self { members: BTreeSet::new(), children: BTreeMap::new() }
     }
 
     /// The set of paths of named fields.

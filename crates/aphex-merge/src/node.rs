@@ -31,6 +31,8 @@ pub(crate) struct Position<'a> {
     preserve: bool,
     /// An object with apiVersion, kind and metadata of its own.
     resource: bool,
+    /// Part of a built-in kind, that is, of a Go struct.
+    builtin: bool,
 }
 
 /// What a scalar may be.
@@ -74,7 +76,7 @@ pub(crate) struct Shapes<'a> {
     pub(crate) map: Option<MapShape<'a>>,
 }
 
-impl<'a> Shapes<'a> {
+impl Shapes<'_> {
     /// Only the shape that fits the value; all of them if none fits or the value is null or absent.
     pub(crate) fn narrowed(self, value: Option<&Value>) -> Self {
         let only = match value {
@@ -103,14 +105,11 @@ impl<'a> Shapes<'a> {
 impl<'a> Node<'a> {
     /// The root of an object; without a schema, deduced from the values.
     pub(crate) fn root(schema: Option<Typed<'a>>) -> Self {
-        schema.map_or(Self::Deduced, |typed| {
-            Self::Typed(Position {
-                typed,
-                map_type: None,
-                preserve: typed.schema().preserve_unknown,
-                resource: true,
-            })
-        })
+        let Some(typed) = schema else { return Self::Deduced };
+        let (preserve, metadata) =
+            (typed.schema().preserve_unknown, typed.schema().properties.get("metadata"));
+        let builtin = metadata.is_some_and(is_reference);
+        Self::Typed(Position { typed, map_type: None, preserve, resource: true, builtin })
     }
 
     pub(crate) fn shapes(self) -> Shapes<'a> {
@@ -196,12 +195,11 @@ impl<'a> Position<'a> {
         let identity = match schema.list_type.as_deref() {
             Some("set") => Identity::Set,
             Some("map") => Identity::Keys(&schema.list_map_keys),
-            Some(_) => Identity::Atomic,
             None if schema.patch_strategy.iter().any(|strategy| strategy == "merge") => schema
                 .patch_merge_key
                 .as_ref()
                 .map_or(Identity::Set, |key| Identity::Keys(std::slice::from_ref(key))),
-            None => Identity::Atomic,
+            _ => Identity::Atomic,
         };
         let element = schema.items.as_deref().map_or(Node::Opaque, |items| self.child(items));
         ListShape { identity, element }
@@ -212,9 +210,8 @@ impl<'a> Position<'a> {
         let rest = match &schema.additional {
             Additional::Each(each) => Some(self.child(each)),
             Additional::Anything => Some(Node::Deduced),
-            Additional::Forbidden => None,
             Additional::Unspecified if self.preserve || schema.properties.is_empty() => Some(Node::Deduced),
-            Additional::Unspecified => None,
+            Additional::Forbidden | Additional::Unspecified => None,
         };
         let map_type = self.map_type.or(schema.map_type.as_deref());
         MapShape { atomic: map_type == Some("atomic"), position: Some(self), rest }
@@ -239,6 +236,7 @@ impl<'a> Position<'a> {
             map_type: if inlined { None } else { raw.map_type.as_deref() },
             preserve: (inlined && self.preserve) || typed.schema().preserve_unknown,
             resource: inlined && typed.schema().embedded_resource,
+            builtin: self.builtin,
         })
     }
 }
@@ -252,7 +250,7 @@ fn is_reference(raw: &Schema) -> bool {
 }
 
 impl<'a> MapShape<'a> {
-    /// The declared property as written, and whether it comes from the object itself.
+    /// The declared property as written.
     fn raw(&self, name: &str) -> Option<&'a Schema> {
         self.position.and_then(|position| position.typed.schema().properties.get(name))
     }
@@ -291,29 +289,19 @@ impl<'a> MapShape<'a> {
 
     /// Fields that Go's zero value of a built-in's struct has, with their zero value.
     fn struct_fields(&self) -> Vec<(&'a str, Value)> {
-        let Some(position) = self.position else { return Vec::new() };
+        let Some(position) = self.position.filter(|position| position.builtin) else { return Vec::new() };
         let schema = position.typed.schema();
         let mut out = Vec::new();
         for (name, raw) in &schema.properties {
             let empty_struct = matches!(&raw.default, Some(Value::Object(fields)) if fields.is_empty());
-            if empty_struct && is_reference(raw) {
-                out.push((name.as_str(), position.child(raw).zero()));
-            } else if raw.kind == Some(Type::Array)
-                && schema.required.contains(name)
-                && position.is_builtin(raw)
-            {
+            let node = position.child(raw);
+            if empty_struct && matches!(node, Node::Typed(_)) && node.shapes().map.is_some() {
+                out.push((name.as_str(), node.zero()));
+            } else if raw.kind == Some(Type::Array) && schema.required.contains(name) {
                 out.push((name.as_str(), Value::Null));
             }
         }
         out
-    }
-}
-
-impl Position<'_> {
-    /// Whether the list comes from a built-in's schema: its elements are described by reference, or are scalars
-    /// of a schema that was itself reached by reference.
-    fn is_builtin(&self, list: &Schema) -> bool {
-        list.items.as_deref().is_some_and(is_reference)
     }
 }
 
@@ -326,6 +314,7 @@ fn object_meta<'a>() -> Node<'a> {
         map_type: None,
         preserve: false,
         resource: false,
+        builtin: false,
     })
 }
 

@@ -230,6 +230,7 @@ impl<'a> Updater<'a> {
         let in_merged = named(&field_set(&merged, node), node);
         let in_pruned = named(&field_set(&pruned, node), node);
         let gone = in_merged.difference(&in_pruned).intersection(&named(&last.set, node));
-        remove_tidily(&merged, &gone, node)
+        let owned = managed.owners.values().fold(FieldSet::new(), |all, owned| all.union(&owned.set));
+        remove_tidily(&merged, &gone, node, &owned)
     }
 }

@@ -102,16 +102,17 @@ pub(super) fn merge_map(
     for (name, value) in patch {
         let (name, deletes) = match directive_field(&name, DELETE_FROM_PRIMITIVE_LIST) {
             None => (name.clone(), false),
-            Some(field) => (field.ok_or(PatchError::PRIMITIVE_LIST)?.to_owned(), true),
+            Some("") => return Err(PatchError::PRIMITIVE_LIST),
+            Some(field) => (field.to_owned(), true),
         };
         merge_field(&mut original, name, value, deletes, schema)?;
     }
     Ok(original)
 }
 
-/// The field a directive key is about: none for other keys, an inner none for a key without a field.
-fn directive_field<'k>(key: &'k str, prefix: &str) -> Option<Option<&'k str>> {
-    key.strip_prefix(prefix).map(|rest| rest.strip_prefix('/'))
+/// The field a directive key is about, empty if it names none; nothing for other keys.
+fn directive_field<'k>(key: &'k str, prefix: &str) -> Option<&'k str> {
+    key.strip_prefix(prefix).map(|rest| rest.strip_prefix('/').unwrap_or_default())
 }
 
 fn merge_field(
@@ -151,13 +152,11 @@ fn merge_field(
             if !scalar {
                 discard_nulls(&mut patch);
             }
-            match without_directives(patch) {
-                Some(kept) => kept,
-                None => {
-                    original.remove(&name);
-                    return Ok(());
-                }
-            }
+            let Some(kept) = without_directives(patch) else {
+                original.remove(&name);
+                return Ok(());
+            };
+            kept
         }
     };
     original.insert(name, merged);
@@ -211,7 +210,9 @@ fn ordered_lists(
     for key in keys {
         let Some(order) = patch.remove(&key) else { continue };
         let Value::Array(order) = order else { return Err(PatchError::wrong_type("[]interface {}", &order)) };
-        let field = directive_field(&key, SET_ELEMENT_ORDER).flatten().ok_or(PatchError::ELEMENT_ORDER)?;
+        let field = directive_field(&key, SET_ELEMENT_ORDER)
+            .filter(|field| !field.is_empty())
+            .ok_or(PatchError::ELEMENT_ORDER)?;
         let live = list_of(original.get(field))?;
         let change = list_of(patch.get(field))?;
         let rule = list_rule(schema, field);

@@ -61,6 +61,7 @@ impl Checker {
                 self.below(&element, value, node);
             } else {
                 self.found.push(format!("{}{element}: field not declared in schema", self.path));
+                return;
             }
         }
     }

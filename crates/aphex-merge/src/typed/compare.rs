@@ -167,7 +167,7 @@ impl Walker {
         path.push(element.clone());
         match (left, right) {
             ([] | [_], [] | [_]) => {
-                self.below(element, left.first().copied(), right.first().copied(), node)?
+                self.below(element, left.first().copied(), right.first().copied(), node)?;
             }
             ([_, _, ..], [_, _, ..]) => {
                 let same = left.len() == right.len()

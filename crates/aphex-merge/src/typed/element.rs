@@ -32,21 +32,13 @@ fn by_keys(list: &ListShape<'_>, keys: &[String], item: &Value) -> Result<PathEl
     let element = list.element.shapes().map;
     let mut named = Vec::with_capacity(keys.len());
     for key in keys {
-        let value = match fields.get(key) {
-            Some(value) => value,
-            None => {
-                let Some(element) = &element else {
-                    return Err(format!(
-                        "couldn't find default value for {key}: associative list may not have non-map types"
-                    ));
-                };
-                match element.default_of(key) {
-                    // An element without the key and without a default for it is another element than any with it.
-                    None => continue,
-                    Some(default) => default,
-                }
-            }
+        let Some(shape) = &element else {
+            return Err(format!(
+                "couldn't find default value for {key}: associative list may not have non-map types"
+            ));
         };
+        // An element without the key and without a default for it is another element than any with it.
+        let Some(value) = fields.get(key).or_else(|| shape.default_of(key)) else { continue };
         named.push((key.clone(), Scalar(value.clone())));
     }
     if named.is_empty() {

@@ -9,15 +9,18 @@ use crate::path::PathElement;
 
 /// The value without the members of the set; a container that loses everything becomes null.
 pub(crate) fn remove(value: &Value, set: &FieldSet, node: Node<'_>) -> Value {
-    walk(value, set, node, false)
+    walk(value, set, node, None)
 }
 
-/// As [`remove`], and a field whose container lost everything goes with it.
-pub(crate) fn remove_tidily(value: &Value, set: &FieldSet, node: Node<'_>) -> Value {
-    walk(value, set, node, true)
+/// As [`remove`], and a container that lost everything stays, empty, only if it is itself owned.
+///
+/// Kubernetes leaves null in its place, which it then drops from built-in kinds and refuses in custom ones
+/// ("must be of type object: null"). Empty is what its owner asked for.
+pub(crate) fn remove_tidily(value: &Value, set: &FieldSet, node: Node<'_>, owned: &FieldSet) -> Value {
+    walk(value, set, node, Some(owned))
 }
 
-fn walk(value: &Value, set: &FieldSet, node: Node<'_>, tidy: bool) -> Value {
+fn walk(value: &Value, set: &FieldSet, node: Node<'_>, owned: Option<&FieldSet>) -> Value {
     let shapes = node.shapes().narrowed(Some(value));
     if let Some(map) = &shapes.map {
         let Some(fields) = value.as_object() else { return Value::Null };
@@ -31,11 +34,18 @@ fn walk(value: &Value, set: &FieldSet, node: Node<'_>, tidy: bool) -> Value {
                 continue;
             }
             let kept = match (set.below(&element).filter(|below| !below.is_empty()), map.field(name)) {
-                (Some(below), Some(node)) => walk(value, below, node, tidy),
+                (Some(below), Some(node)) => walk(value, below, node, owned.map(|owned| of(owned, &element))),
                 _ => value.clone(),
             };
-            if !(tidy && kept.is_null() && !value.is_null()) {
-                out.insert(name.clone(), kept);
+            match owned {
+                Some(owned) if kept.is_null() && !value.is_null() => {
+                    if owned.members.contains(&element) {
+                        out.insert(name.clone(), emptied(value));
+                    }
+                }
+                _ => {
+                    out.insert(name.clone(), kept);
+                }
             }
         }
         return if out.is_empty() { Value::Null } else { Value::Object(out) };
@@ -57,9 +67,22 @@ fn walk(value: &Value, set: &FieldSet, node: Node<'_>, tidy: bool) -> Value {
             continue;
         }
         out.push(match set.below(&element).filter(|below| !below.is_empty()) {
-            Some(below) => walk(item, below, list.element, tidy),
+            Some(below) => match walk(item, below, list.element, owned.map(|owned| of(owned, &element))) {
+                Value::Null if owned.is_some() => emptied(item),
+                kept => kept,
+            },
             None => item.clone(),
         });
     }
     if out.is_empty() { Value::Null } else { Value::Array(out) }
+}
+
+/// The part of a set below an element, empty if there is none.
+fn of<'s>(set: &'s FieldSet, element: &PathElement) -> &'s FieldSet {
+    static NOTHING: FieldSet = FieldSet::new();
+    set.below(element).unwrap_or(&NOTHING)
+}
+
+fn emptied(value: &Value) -> Value {
+    if value.is_array() { Value::Array(Vec::new()) } else { Value::Object(Map::new()) }
 }

@@ -1,0 +1,5 @@
+//! Tests against a real API server; run by hand.
+
+#[cfg(test)]
+#[path = "it/differential.rs"]
+mod differential;
