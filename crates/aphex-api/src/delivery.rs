@@ -10,7 +10,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// Label: the EventListener that received the event.
 pub const LISTENER_LABEL: &str = "platform.aphex/event-listener";
@@ -84,6 +83,9 @@ pub struct DeliverySpec {
     pub payload_parts: u32,
     /// Secrets of the listener's triggers whose signature the event carries; only their triggers may fire.
     pub verified_by: Vec<SecretKeyRef>,
+    /// The gateway replica that received it; it begins without a claim.
+    #[serde(default)]
+    pub received_by: String,
     /// When the request had been read.
     #[schemars(schema_with = "date_time")]
     pub received_time: Option<MicroTime>,
@@ -119,7 +121,7 @@ pub struct DeliveryStatus {
     /// Everything this Delivery created, over all triggers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub created: Vec<CreatedObject>,
-    /// Each trigger the listener offered the event to, in order.
+    /// Each trigger whose secret signed the event, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub triggers: Vec<TriggerResult>,
     /// How often evaluation was begun.
@@ -250,8 +252,6 @@ pub enum TriggerVerdict {
     Created,
     /// An interceptor stopped the event.
     NotWanted,
-    /// The event is not signed with this trigger's secret.
-    NotSigned,
     /// The engine has not taken it yet; it will be tried again.
     Retrying,
     /// It cannot work as it is written, or the engine refuses it for good.
@@ -273,8 +273,7 @@ pub struct InterceptorResult {
     pub expression: Option<String>,
     /// The values that the expression read, by path; long ones are cut.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "any_values")]
-    pub values: BTreeMap<String, Value>,
+    pub values: BTreeMap<String, String>,
 }
 
 /// Whether an interceptor let the event pass.
@@ -290,10 +289,6 @@ pub enum InterceptorVerdict {
 
 fn date_time(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "format": "date-time", "nullable": true })
-}
-
-fn any_values(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }
 
 #[cfg(test)]
