@@ -6,6 +6,7 @@
 //! - [`organization`], [`repo_binding`], [`knowledge_base`], [`pipeline`], [`delivery`]: our custom resources.
 //! - [`names`]: validated names and every name derived from one; [`labels`]: every key we write on objects.
 //! - [`conditions`]: the one way to change a condition; [`profile`]: what a permission profile allows.
+//! - [`dispatch`]: what the gateway promises to the triggers that the controllers write.
 //! - [`foreign`]: other projects' kinds, only the fields we use; [`crds`]: the definitions to install.
 
 #![allow(clippy::duplicated_attributes, reason = "printer columns repeat their attributes' names by design")]
@@ -13,6 +14,7 @@
 pub mod conditions;
 pub mod crds;
 pub mod delivery;
+pub mod dispatch;
 pub mod foreign;
 pub mod knowledge_base;
 pub mod labels;

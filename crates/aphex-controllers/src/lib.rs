@@ -1,1 +1,42 @@
-//! Desired state for tenants: Organization and RepoBinding controllers
+//! Desired state for tenants: the controllers of Organization and RepoBinding.
+//!
+//! Each controller is five steps, always in this order: `observe` (reads), `validate` (pure), `desired` (pure), `apply`
+//! (writes, shared), `status` (pure). [`driver`] runs them for every object, whatever it was woken by, and publishes the
+//! status. Everything goes through `kube::Client`, so the same code serves a cluster and the embedded engine.
+//!
+//! Invariants: an object of a user is never written but for its finalizer and status; what a user's spec cannot have is a
+//! rejection in status, not an error; a steady state makes no write request.
+
+pub mod apply;
+pub mod catalog;
+pub mod context;
+pub mod driver;
+pub mod metrics;
+pub mod organization;
+pub mod outcome;
+pub mod repo_binding;
+pub mod tunnels;
+pub mod webhook_secret;
+
+use std::sync::Arc;
+
+use aphex_runtime::{Clock, Metrics, Shutdown};
+use kube::Client;
+
+pub use catalog::{Catalog, CatalogError};
+pub use context::{Context, Settings};
+
+/// Runs both controllers until shutdown, with the local exposure: webhooks arrive at the gateway's own address.
+pub async fn run(client: Client, settings: Settings, metrics: &Metrics, shutdown: &Shutdown) {
+    let tunnels = Arc::new(tunnels::Local::new(&settings.gateway_url));
+    let context = Arc::new(Context::new(client, settings, Clock::system(), tunnels, metrics));
+    run_with(context, shutdown).await;
+}
+
+/// Runs both controllers until shutdown, with everything they use given.
+pub async fn run_with(context: Arc<Context>, shutdown: &Shutdown) {
+    tokio::join!(
+        driver::run(organization::Organizations, Arc::clone(&context), shutdown),
+        driver::run(repo_binding::RepoBindings, context, shutdown),
+    );
+}

@@ -1,0 +1,170 @@
+//! A desired set as manifests, and who owns them.
+
+use aphex_api::labels;
+use kube::Resource;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{Key, Kind, Scope};
+
+/// Who owns a set of objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Kind.
+    pub kind: &'static str,
+    /// Name.
+    pub name: String,
+    /// Unique id.
+    pub uid: String,
+}
+
+impl Owner {
+    /// The labels that name the owner.
+    #[must_use]
+    pub fn labels(&self) -> [(&'static str, &str); 3] {
+        [(labels::OWNER_KIND, self.kind), (labels::OWNER_NAME, &self.name), (labels::OWNER_UID, &self.uid)]
+    }
+
+    /// Selects everything it owns.
+    #[must_use]
+    pub fn selector(&self) -> String {
+        format!("{}={}", labels::OWNER_UID, self.uid)
+    }
+
+    /// Whether an object's labels name this owner.
+    #[must_use]
+    pub fn owns(&self, object: &impl kube::ResourceExt) -> bool {
+        object.labels().get(labels::OWNER_UID) == Some(&self.uid)
+    }
+
+    /// Whether an existing object is this owner's, or was until somebody removed the label that says so.
+    #[must_use]
+    pub fn may_take(&self, live: &impl kube::ResourceExt) -> bool {
+        match live.labels().get(labels::OWNER_UID) {
+            Some(uid) => *uid == self.uid,
+            None => live.managed_fields().iter().any(|entry| {
+                entry.manager.as_deref() == Some(labels::FIELD_MANAGER)
+                    && entry.operation.as_deref() == Some("Apply")
+            }),
+        }
+    }
+}
+
+/// One object to apply.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    /// Its kind and name.
+    pub key: Key,
+    /// The whole object.
+    pub body: Value,
+}
+
+/// A resource that cannot be made a manifest of.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// It cannot be written as JSON.
+    #[error("cannot write {field} as JSON")]
+    Serialize {
+        /// The field of the desired set.
+        field: &'static str,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// It has no name, or no namespace where its kind needs one.
+    #[error("{field} has no name or no namespace")]
+    Nameless {
+        /// The field of the desired set.
+        field: &'static str,
+    },
+}
+
+/// What an owner wants of one kind: nothing, one object, or several.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Owned<K>(pub Vec<K>);
+
+impl<K> Owned<K> {
+    /// One object.
+    #[must_use]
+    pub fn one(resource: K) -> Self {
+        Self(vec![resource])
+    }
+
+    /// At most one object.
+    #[must_use]
+    pub fn optional(resource: Option<K>) -> Self {
+        Self(resource.into_iter().collect())
+    }
+}
+
+impl<K> Owned<K>
+where
+    K: Resource<DynamicType = ()> + Serialize,
+    K::Scope: 'static,
+{
+    /// The objects as manifests that carry the owner's labels.
+    pub fn manifests(self, field: &'static str, owner: &Owner) -> Result<Vec<Manifest>, ManifestError> {
+        let kind = Kind::of::<K>();
+        self.0.iter().map(|resource| manifest(&kind, resource, field, owner)).collect()
+    }
+}
+
+fn manifest<K: Resource<DynamicType = ()> + Serialize>(
+    kind: &Kind,
+    resource: &K,
+    field: &'static str,
+    owner: &Owner,
+) -> Result<Manifest, ManifestError> {
+    let nameless = || ManifestError::Nameless { field };
+    let name = resource.meta().name.clone().ok_or_else(nameless)?;
+    let namespace = match kind.scope {
+        Scope::Cluster => None,
+        Scope::Namespaced => Some(resource.meta().namespace.clone().ok_or_else(nameless)?),
+    };
+    let mut body =
+        serde_json::to_value(resource).map_err(|source| ManifestError::Serialize { field, source })?;
+    body["apiVersion"] = json!(kind.resource.api_version);
+    body["kind"] = json!(kind.resource.kind);
+    for (key, value) in owner.labels() {
+        body["metadata"]["labels"][key] = json!(value);
+    }
+    Ok(Manifest { key: Key { kind: kind.clone(), namespace, name }, body })
+}
+
+/// A struct with one typed field for each resource, in the order in which they are applied.
+pub trait DesiredSet {
+    /// Every kind the set can hold; what is pruned is of these kinds.
+    fn kinds() -> Vec<Kind>;
+
+    /// The set as manifests, in order.
+    fn into_manifests(self, owner: &Owner) -> Result<Vec<Manifest>, ManifestError>;
+}
+
+/// Defines a [`DesiredSet`]: the kinds and the manifests come from the one list of fields.
+macro_rules! desired_set {
+    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$doc:meta])* pub $field:ident: $kind:ty,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $name { $($(#[$doc])* pub $field: $crate::apply::Owned<$kind>,)+ }
+
+        impl $crate::apply::DesiredSet for $name {
+            fn kinds() -> Vec<$crate::apply::Kind> {
+                let mut kinds = vec![$($crate::apply::Kind::of::<$kind>()),+];
+                kinds.sort();
+                kinds.dedup();
+                kinds
+            }
+
+            fn into_manifests(
+                self,
+                owner: &$crate::apply::Owner,
+            ) -> Result<Vec<$crate::apply::Manifest>, $crate::apply::ManifestError> {
+                let Self { $($field),+ } = self;
+                let mut manifests = Vec::new();
+                $(manifests.extend($field.manifests(stringify!($field), owner)?);)+
+                Ok(manifests)
+            }
+        }
+    };
+}
+pub(crate) use desired_set;

@@ -1,0 +1,358 @@
+//! The one loop. It owns watches, finalizer, timing, status and events; a controller owns only its five steps.
+//!
+//! A pass starts from the beginning, whatever it was woken by: read the object, run the steps to an [`Outcome`], publish
+//! the status that follows from it, choose when to look again.
+
+mod publish;
+mod wake;
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aphex_api::conditions::Reason;
+use aphex_runtime::{Shutdown, errors};
+use futures::StreamExt as _;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::api::{Patch, PatchParams};
+use kube::core::NamespaceResourceScope;
+use kube::core::object::HasStatus;
+use kube::runtime::controller::{Action, Config};
+use kube::runtime::{Controller, watcher};
+use kube::{Api, Resource, ResourceExt as _};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+pub use wake::Watches;
+
+use crate::apply::{self, DesiredSet, Inventory, Owner};
+use crate::context::{Context, Settings};
+use crate::outcome::{Outcome, StepError, Stop, Waiting};
+
+/// Passes over different objects that run at once.
+const CONCURRENCY: u16 = 8;
+/// When to look again although nothing changed; repairs what a watch may have missed.
+const RESYNC: Duration = Duration::from_mins(10);
+/// When to look again while waiting; a watch usually comes first.
+const WAIT: Duration = Duration::from_secs(15);
+/// The longest wait after failures.
+const BACKOFF_MAX: Duration = Duration::from_mins(1);
+/// The first wait after a failure.
+const BACKOFF_MIN: Duration = Duration::from_secs(1);
+
+/// A controller: what its kind is, and its five steps.
+pub trait Reconciler: Send + Sync + 'static {
+    /// The kind it keeps.
+    type Object: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + HasStatus<Status = Self::Status>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static;
+    /// The status of the kind.
+    type Status: Clone + Debug + Default + PartialEq + Serialize + Send + Sync;
+    /// What `observe` reads.
+    type Observed: Send + Sync;
+    /// A spec that can be carried out, with what is needed to do so.
+    type Valid: Send + Sync;
+    /// The objects wanted.
+    type Desired: DesiredSet + Send;
+
+    /// The controller's name in logs and metrics.
+    const NAME: &'static str;
+    /// The finalizer on its objects.
+    const FINALIZER: &'static str;
+
+    /// Which other objects wake which of ours.
+    fn watches(watches: Watches<Self::Object>) -> Watches<Self::Object>;
+
+    /// Reads everything the object refers to and owns.
+    fn observe(
+        context: &Context,
+        object: &Self::Object,
+        owner: &Owner,
+    ) -> impl Future<Output = Result<Self::Observed, StepError>> + Send;
+
+    /// Decides whether the spec can be carried out now.
+    fn validate(
+        object: &Self::Object,
+        observed: &Self::Observed,
+        settings: &Settings,
+    ) -> Result<Self::Valid, Stop>;
+
+    /// Obtains what the desired set needs from outside: ids of external things, secrets not made yet.
+    fn provision(
+        context: &Context,
+        valid: Self::Valid,
+    ) -> impl Future<Output = Result<Self::Valid, StepError>> + Send;
+
+    /// The objects wanted.
+    fn desired(valid: &Self::Valid, settings: &Settings) -> Self::Desired;
+
+    /// The objects found, which `apply` compares with and brings up to date.
+    fn inventory(observed: &mut Self::Observed) -> &mut Inventory;
+
+    /// What must still answer before everything is in place.
+    fn unsettled(valid: &Self::Valid, observed: &Self::Observed) -> Option<Waiting>;
+
+    /// The new status.
+    fn status(pass: &Pass<'_, Self>) -> Self::Status;
+
+    /// Takes back everything, one step further each time; nothing is left when it returns none.
+    fn cleanup(
+        context: &Context,
+        object: &Self::Object,
+        owner: &Owner,
+    ) -> impl Future<Output = Result<Option<Waiting>, StepError>> + Send;
+
+    /// The parts of a status that events are made of: phase, message, conditions.
+    fn summary(status: &Self::Status) -> Summary<'_>;
+}
+
+/// The parts of a status that events are made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary<'a> {
+    /// The phase's wire value.
+    pub phase: &'static str,
+    /// The sentence for people.
+    pub message: &'a str,
+    /// The conditions.
+    pub conditions: &'a [Condition],
+}
+
+/// Everything a status is made from.
+pub struct Pass<'a, R: Reconciler + ?Sized> {
+    /// The object as it was when the pass began.
+    pub object: &'a R::Object,
+    /// What was read, unless reading failed; after `apply` its inventory holds what the server answered.
+    pub observed: Option<&'a R::Observed>,
+    /// What external provisioning gave, if the pass came so far.
+    pub valid: Option<&'a R::Valid>,
+    /// How the pass ended.
+    pub outcome: &'a Outcome,
+    /// Plain values.
+    pub settings: &'a Settings,
+    /// The time now.
+    pub now: jiff::Timestamp,
+}
+
+/// Runs one controller until shutdown; passes that are under way are finished.
+pub async fn run<R: Reconciler>(_: R, context: Arc<Context>, shutdown: &Shutdown) {
+    let api: Api<R::Object> = Api::all(context.client.clone());
+    let controller = Controller::new(api, watcher::Config::default())
+        .with_config(Config::default().concurrency(CONCURRENCY));
+    let watches = Watches::new(controller, context.client.clone(), &context.settings);
+    let token = shutdown.token();
+    let controller =
+        R::watches(watches).into_controller().graceful_shutdown_on(async move { token.cancelled().await });
+    tracing::info!(controller = R::NAME, "controller started");
+    controller
+        .run(pass::<R>, |_, never, _| match *never {}, context)
+        .for_each(|result| async move {
+            if let Err(error) = result {
+                // A watch that broke is begun again; an object that is gone needs no pass.
+                tracing::debug!(controller = R::NAME, error = errors::chain(&error), "watch interrupted");
+            }
+        })
+        .await;
+    tracing::info!(controller = R::NAME, "controller stopped");
+}
+
+/// One pass over one object.
+async fn pass<R: Reconciler>(object: Arc<R::Object>, context: Arc<Context>) -> Result<Action, Never> {
+    let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
+    let id = format!("{}/{namespace}/{name}", R::NAME);
+    let api: Api<R::Object> = Api::namespaced(context.client.clone(), &namespace);
+    let began = Instant::now();
+    let outcome = match api.get_opt(&name).await {
+        Ok(None) => {
+            context.clear_failures(&id);
+            return Ok(Action::await_change());
+        }
+        Ok(Some(object)) => carry_out::<R>(&context, &api, &object).await,
+        Err(source) => Some(Outcome::Failed(StepError::read(R::Object::kind(&()), source))),
+    };
+    let Some(outcome) = outcome else {
+        context.clear_failures(&id);
+        return Ok(Action::await_change());
+    };
+    context.metrics.observe_pass(R::NAME, outcome.as_str(), began.elapsed());
+    if let Outcome::Failed(error) = &outcome {
+        tracing::warn!(controller = R::NAME, object.name = name, error = errors::chain(error), "pass failed");
+        return Ok(Action::requeue(backoff(context.count_failure(&id))));
+    }
+    tracing::debug!(controller = R::NAME, object.name = name, outcome = outcome.as_str(), "pass done");
+    context.clear_failures(&id);
+    Ok(match outcome {
+        Outcome::Applied => Action::requeue(spread(RESYNC)),
+        // The other holder of a name may give it up without anything of ours changing.
+        Outcome::Rejected(r) if r.reason == Reason::NameTaken => Action::requeue(spread(BACKOFF_MAX)),
+        Outcome::Rejected(_) => Action::await_change(),
+        _ => Action::requeue(spread(WAIT)),
+    })
+}
+
+/// Runs the steps, then publishes the status; tells nothing when the object is no more.
+async fn carry_out<R: Reconciler>(
+    context: &Context,
+    api: &Api<R::Object>,
+    object: &R::Object,
+) -> Option<Outcome> {
+    let owner =
+        Owner { kind: publish::kind::<R>(), name: object.name_any(), uid: object.uid().unwrap_or_default() };
+    let mut trace = Trace { observed: None, valid: None };
+    let outcome = if object.meta().deletion_timestamp.is_some() {
+        match take_back::<R>(context, api, object, &owner).await {
+            Ok(None) => return None,
+            Ok(Some(waiting)) => Outcome::Deleting(waiting),
+            Err(error) => Outcome::Failed(error),
+        }
+    } else {
+        match steps::<R>(context, api, object, &owner, &mut trace).await {
+            Ok(outcome) => outcome,
+            Err(error) => settle(error),
+        }
+    };
+    let pass = Pass {
+        object,
+        observed: trace.observed.as_ref(),
+        valid: trace.valid.as_ref(),
+        outcome: &outcome,
+        settings: &context.settings,
+        now: context.clock.now(),
+    };
+    publish::publish::<R>(context, api, object, R::status(&pass)).await;
+    Some(outcome)
+}
+
+/// How far a pass came, for the status.
+struct Trace<R: Reconciler> {
+    observed: Option<R::Observed>,
+    valid: Option<R::Valid>,
+}
+
+async fn steps<R: Reconciler>(
+    context: &Context,
+    api: &Api<R::Object>,
+    object: &R::Object,
+    owner: &Owner,
+    trace: &mut Trace<R>,
+) -> Result<Outcome, StepError> {
+    let observed = trace.observed.insert(R::observe(context, object, owner).await?);
+    let valid = match R::validate(object, observed, &context.settings) {
+        Ok(valid) => valid,
+        Err(Stop::Waiting(waiting)) => return Ok(Outcome::Waiting(waiting)),
+        Err(Stop::Rejected(rejection)) => return Ok(Outcome::Rejected(rejection)),
+    };
+    hold::<R>(api, object).await?;
+    let valid = trace.valid.insert(R::provision(context, valid).await?);
+    let desired = R::desired(valid, &context.settings);
+    let applied = apply::apply(&context.client, owner, desired, R::inventory(observed)).await;
+    let applied = applied.map_err(StepError::Apply)?;
+    context.metrics.count_writes(R::NAME, "applied", applied.written);
+    context.metrics.count_writes(R::NAME, "pruned", applied.pruned);
+    Ok(R::unsettled(valid, observed).map_or(Outcome::Applied, Outcome::Unsettled))
+}
+
+/// What a failed step means: some failures are only something that is not there yet, or a name of somebody else's.
+fn settle(error: StepError) -> Outcome {
+    use crate::apply::ApplyError::{KindMissing, NamespaceMissing, Taken, Terminating};
+    match error {
+        StepError::Apply(error @ (KindMissing(_) | NamespaceMissing(_) | Terminating(_))) => {
+            Outcome::Waiting(Waiting(format!("Waiting: {error}")))
+        }
+        StepError::Apply(error @ Taken(_)) => {
+            Outcome::Rejected(crate::outcome::Rejection::taken(error.to_string()))
+        }
+        other => Outcome::Failed(other),
+    }
+}
+
+/// Adds the finalizer, before the first thing that deletion would have to take back.
+async fn hold<R: Reconciler>(api: &Api<R::Object>, object: &R::Object) -> Result<(), StepError> {
+    if object.finalizers().iter().any(|finalizer| finalizer == R::FINALIZER) {
+        return Ok(());
+    }
+    let mut finalizers = object.finalizers().to_vec();
+    finalizers.push(R::FINALIZER.to_owned());
+    set_finalizers::<R>(api, object, &finalizers).await
+}
+
+/// Takes back everything; removes the finalizer once nothing is left.
+async fn take_back<R: Reconciler>(
+    context: &Context,
+    api: &Api<R::Object>,
+    object: &R::Object,
+    owner: &Owner,
+) -> Result<Option<Waiting>, StepError> {
+    if !object.finalizers().iter().any(|finalizer| finalizer == R::FINALIZER) {
+        return Ok(None);
+    }
+    if let Some(waiting) = R::cleanup(context, object, owner).await? {
+        return Ok(Some(waiting));
+    }
+    let finalizers: Vec<String> =
+        object.finalizers().iter().filter(|f| *f != R::FINALIZER).cloned().collect();
+    set_finalizers::<R>(api, object, &finalizers).await?;
+    publish::deleted::<R>(context, object).await;
+    tracing::info!(controller = R::NAME, object.name = object.name_any(), "everything taken back");
+    Ok(None)
+}
+
+async fn set_finalizers<R: Reconciler>(
+    api: &Api<R::Object>,
+    object: &R::Object,
+    finalizers: &[String],
+) -> Result<(), StepError> {
+    // The version guards against a finalizer that somebody else set meanwhile.
+    let metadata = json!({ "finalizers": finalizers, "resourceVersion": object.resource_version() });
+    let parameters = PatchParams {
+        field_manager: Some(aphex_api::labels::FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    match api.patch(&object.name_any(), &parameters, &Patch::Merge(json!({ "metadata": metadata }))).await {
+        Ok(_) => Ok(()),
+        Err(source) if object.meta().deletion_timestamp.is_some() && apply::is_gone(&source) => Ok(()),
+        Err(source) => Err(StepError::Finalizer(Box::new(source))),
+    }
+}
+
+/// Exponential, with jitter so that objects that failed together do not come back together.
+fn backoff(failures: u32) -> Duration {
+    spread(BACKOFF_MIN.saturating_mul(2_u32.saturating_pow(failures.min(16))).min(BACKOFF_MAX))
+}
+
+/// A duration, up to a tenth longer.
+fn spread(duration: Duration) -> Duration {
+    duration.mul_f64(1.0 + rand::random::<f64>() / 10.0)
+}
+
+/// A pass cannot fail: its outcome is a value.
+#[derive(Debug, thiserror::Error)]
+enum Never {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apply::ApplyError;
+
+    #[test]
+    fn failures_are_retried_ever_later_up_to_a_limit() {
+        assert!((BACKOFF_MIN..BACKOFF_MIN * 2).contains(&backoff(0)));
+        assert!(backoff(3) >= Duration::from_secs(8));
+        assert!((BACKOFF_MAX..BACKOFF_MAX * 2).contains(&backoff(u32::MAX)));
+    }
+
+    #[test]
+    fn a_missing_kind_or_namespace_is_waited_for() {
+        let missing = StepError::Apply(ApplyError::KindMissing("AppProject.argoproj.io".into()));
+        assert!(matches!(settle(missing), Outcome::Waiting(_)));
+        let missing = StepError::Apply(ApplyError::NamespaceMissing("argocd".into()));
+        assert!(matches!(settle(missing), Outcome::Waiting(w) if w.0.contains("argocd")));
+    }
+}

@@ -1,0 +1,140 @@
+//! Publishing what a pass found: the status, when it differs, and an Event for every transition.
+
+use aphex_api::conditions;
+use aphex_api::labels::FIELD_MANAGER;
+use aphex_runtime::errors;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::{Patch, PatchParams};
+use kube::core::object::HasStatus as _;
+use kube::runtime::events::{Event, EventType};
+use kube::{Api, Resource as _, ResourceExt as _};
+use serde_json::json;
+
+use super::{Reconciler, Summary};
+use crate::context::Context;
+
+/// Longest note of an Event (MaxEventNoteLength, kubernetes/pkg/apis/core/validation/events.go).
+const NOTE_MAX: usize = 1024;
+
+/// The kind of a controller's objects.
+pub(super) fn kind<R: Reconciler>() -> &'static str {
+    match R::Object::kind(&()) {
+        std::borrow::Cow::Borrowed(kind) => kind,
+        // Kinds of derived types are constants.
+        std::borrow::Cow::Owned(_) => R::NAME,
+    }
+}
+
+/// Writes the status if it says anything new, and an Event if it tells of a transition.
+pub(super) async fn publish<R: Reconciler>(
+    context: &Context,
+    api: &Api<R::Object>,
+    object: &R::Object,
+    status: R::Status,
+) {
+    let old = object.status();
+    if old == Some(&status) {
+        return;
+    }
+    let name = object.name_any();
+    let patch = json!({
+        "apiVersion": R::Object::api_version(&()),
+        "kind": R::Object::kind(&()),
+        "metadata": { "name": name, "uid": object.uid() },
+        "status": status,
+    });
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    match api.patch_status(&name, &parameters, &Patch::Apply(&patch)).await {
+        Ok(_) => {}
+        // The object went away, or is another one by now.
+        Err(kube::Error::Api(error)) if matches!(error.code, 404 | 409) => return,
+        Err(error) => {
+            tracing::warn!(
+                controller = R::NAME,
+                object.name = name,
+                error = errors::chain(&error),
+                "status not written"
+            );
+            return;
+        }
+    }
+    if let Some(event) = transition(old.map(R::summary), R::summary(&status)) {
+        tracing::info!(
+            controller = R::NAME,
+            object.name = name,
+            phase = R::summary(&status).phase,
+            reason = event.reason,
+            "{}",
+            event.note.as_deref().unwrap_or_default()
+        );
+        record::<R>(context, object, &event).await;
+    }
+}
+
+/// Tells that everything was taken back.
+pub(super) async fn deleted<R: Reconciler>(context: &Context, object: &R::Object) {
+    let note = Some("Everything it owned is gone".to_owned());
+    let event = Event {
+        type_: EventType::Normal,
+        reason: "Deleted".to_owned(),
+        note,
+        action: "Delete".to_owned(),
+        secondary: None,
+    };
+    record::<R>(context, object, &event).await;
+}
+
+async fn record<R: Reconciler>(context: &Context, object: &R::Object, event: &Event) {
+    let reference: ObjectReference = object.object_ref(&());
+    if let Err(error) = context.recorder.publish(event, &reference).await {
+        tracing::warn!(controller = R::NAME, error = errors::chain(&error), "event not written");
+    }
+}
+
+/// The Event of a transition: the phase, or status or reason of the condition Ready, is another than before.
+fn transition(old: Option<Summary<'_>>, new: Summary<'_>) -> Option<Event> {
+    let ready = |summary: Summary<'_>| {
+        let condition = conditions::find(summary.conditions, "Ready")?;
+        Some((summary.phase, condition.status.clone(), condition.reason.clone()))
+    };
+    let now = ready(new)?;
+    if old.and_then(ready).as_ref() == Some(&now) {
+        return None;
+    }
+    let (phase, _, reason) = now;
+    let type_ = if phase == "Failed" { EventType::Warning } else { EventType::Normal };
+    let note: String = new.message.chars().take(NOTE_MAX / 4).collect();
+    Some(Event { type_, reason, note: Some(note), action: "Reconcile".to_owned(), secondary: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use aphex_api::conditions::{Finding, Reason, State, merge};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+    use super::*;
+
+    fn ready(state: State, reason: Reason) -> Vec<Condition> {
+        let finding = Finding { condition: "Ready", state, reason, message: String::new() };
+        merge(&[], vec![finding], None, jiff::Timestamp::UNIX_EPOCH)
+    }
+
+    fn summary<'a>(phase: &'static str, message: &'a str, conditions: &'a [Condition]) -> Summary<'a> {
+        Summary { phase, message, conditions }
+    }
+
+    #[test]
+    fn only_transitions_make_events() {
+        let waiting = ready(State::Unknown, Reason::WaitingFor);
+        let done = ready(State::True, Reason::Provisioned);
+        let first = transition(None, summary("Pending", "waiting for x", &waiting)).unwrap();
+        assert_eq!((first.reason.as_str(), first.note.as_deref()), ("WaitingFor", Some("waiting for x")));
+        let same = transition(Some(summary("Pending", "x", &waiting)), summary("Pending", "y", &waiting));
+        assert!(same.is_none());
+        let next = transition(Some(summary("Pending", "x", &waiting)), summary("Ready", "y", &done)).unwrap();
+        assert_eq!((next.reason.as_str(), next.type_), ("Provisioned", EventType::Normal));
+        let failed = ready(State::False, Reason::InvalidSpec);
+        let next = transition(Some(summary("Ready", "y", &done)), summary("Failed", "no", &failed)).unwrap();
+        assert_eq!(next.type_, EventType::Warning);
+    }
+}

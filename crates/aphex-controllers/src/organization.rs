@@ -1,0 +1,111 @@
+//! The Organization controller: a namespace, a webhook address, a secret store, and administrators.
+//!
+//! The organization's EventListener has one writer, this controller, although each RepoBinding adds its namespace to it:
+//! the entries are derived here from the bindings and their namespaces.
+
+mod cleanup;
+mod desired;
+mod observe;
+mod status;
+mod validate;
+
+pub use desired::Desired;
+pub(crate) use desired::{LISTENER, PUSH_BINDING};
+pub use observe::{Observed, TenantBinding};
+pub use validate::Valid;
+
+use aphex_api::labels;
+use aphex_api::organization::{Organization, OrganizationPhase, OrganizationStatus};
+use aphex_api::repo_binding::RepoBinding;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::ResourceExt as _;
+use kube::api::PartialObjectMeta;
+use kube::runtime::reflector::ObjectRef;
+
+use crate::apply::{DesiredSet as _, Inventory, Owner};
+use crate::context::{Context, Settings};
+use crate::driver::{Pass, Reconciler, Summary, Watches};
+use crate::outcome::{StepError, Stop, Waiting};
+use crate::webhook_secret;
+
+/// The controller of Organizations.
+#[derive(Clone, Copy, Debug)]
+pub struct Organizations;
+
+impl Reconciler for Organizations {
+    type Object = Organization;
+    type Status = OrganizationStatus;
+    type Observed = Observed;
+    type Valid = Valid;
+    type Desired = Desired;
+
+    const NAME: &'static str = "organization";
+    const FINALIZER: &'static str = labels::ORGANIZATION_FINALIZER;
+
+    fn watches(watches: Watches<Organization>) -> Watches<Organization> {
+        let named = |name: &str, namespace: Option<String>| {
+            let reference = ObjectRef::new(name);
+            namespace.map_or_else(|| reference.clone(), |namespace| reference.clone().within(&namespace))
+        };
+        watches
+            .owned(Desired::kinds())
+            // The listener names the tenants of the bindings, and deletion waits for the bindings.
+            .related(None, move |binding: &RepoBinding, _| {
+                binding.spec.aphex_org.as_deref().map(|name| named(name, binding.namespace()))
+            })
+            .related(Some(labels::TENANT), move |tenant: &PartialObjectMeta<Namespace>, store| {
+                let name = tenant.labels().get(labels::ORGANIZATION)?;
+                store.find(|o| o.name_any() == *name).map(|o| ObjectRef::from_obj(&*o))
+            })
+    }
+
+    async fn observe(context: &Context, object: &Organization, owner: &Owner) -> Result<Observed, StepError> {
+        observe::observe(context, object, owner).await
+    }
+
+    fn validate(object: &Organization, observed: &Observed, settings: &Settings) -> Result<Valid, Stop> {
+        validate::validate(object, observed, settings)
+    }
+
+    async fn provision(context: &Context, valid: Valid) -> Result<Valid, StepError> {
+        let exposure = context.tunnels.expose(&valid.name).await.map_err(StepError::Tunnel)?;
+        let webhook_secret = match &valid.webhook_secret {
+            Some(secret) => secret.clone(),
+            None => webhook_secret::generate().map_err(StepError::Random)?,
+        };
+        Ok(Valid { exposure: Some(exposure), webhook_secret: Some(webhook_secret), ..valid })
+    }
+
+    fn desired(valid: &Valid, settings: &Settings) -> Desired {
+        desired::desired(valid, settings)
+    }
+
+    fn inventory(observed: &mut Observed) -> &mut Inventory {
+        &mut observed.inventory
+    }
+
+    fn unsettled(_: &Valid, _: &Observed) -> Option<Waiting> {
+        None
+    }
+
+    fn status(pass: &Pass<'_, Self>) -> OrganizationStatus {
+        status::status(pass)
+    }
+
+    async fn cleanup(
+        context: &Context,
+        object: &Organization,
+        owner: &Owner,
+    ) -> Result<Option<Waiting>, StepError> {
+        cleanup::cleanup(context, object, owner).await
+    }
+
+    fn summary(status: &OrganizationStatus) -> Summary<'_> {
+        let phase = match status.phase {
+            OrganizationPhase::Pending => "Pending",
+            OrganizationPhase::Active => "Active",
+            OrganizationPhase::Failed => "Failed",
+        };
+        Summary { phase, message: &status.message, conditions: &status.conditions }
+    }
+}

@@ -1,0 +1,92 @@
+//! Everything an Organization wants on the engine.
+
+mod event_listener;
+mod namespace;
+mod rbac;
+mod secret_store;
+
+use aphex_api::foreign::external_secrets::ClusterSecretStore;
+use aphex_api::foreign::triggers::{EventListener, TriggerBinding};
+use aphex_api::labels;
+use aphex_api::names::OrgName;
+use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+use kube::core::ObjectMeta;
+
+use super::validate::Valid;
+use crate::apply::{Owned, desired_set};
+use crate::context::Settings;
+
+/// The Secret with the organization's own webhook secret.
+pub(super) const WEBHOOK_SECRET: &str = "github-webhook-secret";
+/// The EventListener, and its ServiceAccount below.
+pub(crate) const LISTENER: &str = "github-listener";
+/// The ServiceAccount the listener runs as.
+pub(super) const LISTENER_ACCOUNT: &str = "eventlistener";
+/// The ServiceAccount, Role and RoleBinding by which External Secrets reads the organization's secrets.
+pub(super) const SECRET_READER: &str = "eso-secrets-reader";
+/// The Secret in which an organization keeps what it shares with its tenants.
+pub(super) const ORGANIZATION_SECRETS: &str = "org-secrets";
+/// The TriggerBinding that every push trigger of the organization uses.
+pub(crate) const PUSH_BINDING: &str = "github-push-binding";
+/// The Role of administrators.
+pub(super) const ADMIN_ROLE: &str = "organization-admin";
+
+desired_set! {
+    /// Everything an Organization wants, in the order in which it is applied.
+    pub struct Desired {
+        /// First, for everything else is in it.
+        pub namespace: Namespace,
+        /// Closed before anything runs in it.
+        pub network_policy: NetworkPolicy,
+        /// Before the listener that may refer to it.
+        pub webhook_secret: Secret,
+        /// Accounts before the roles that name them.
+        pub accounts: ServiceAccount,
+        /// Who may do what in the namespace.
+        pub roles: Role,
+        /// One for the secret reader, one for the listener, one for each administrator; pruned when one leaves.
+        pub role_bindings: RoleBinding,
+        /// Once its reader may read.
+        pub secret_store: ClusterSecretStore,
+        /// What the listener reads at cluster scope.
+        pub cluster_role: ClusterRole,
+        /// Grants it to the listener's account.
+        pub cluster_role_binding: ClusterRoleBinding,
+        /// Before the triggers of bindings, which refer to it.
+        pub trigger_binding: TriggerBinding,
+        /// Last: from here on webhooks are answered.
+        pub event_listener: EventListener,
+    }
+}
+
+pub(super) fn desired(valid: &Valid, settings: &Settings) -> Desired {
+    Desired {
+        namespace: Owned::one(namespace::namespace(valid)),
+        network_policy: Owned::one(namespace::network_policy(valid, settings)),
+        webhook_secret: Owned::optional(namespace::webhook_secret(valid)),
+        accounts: Owned(rbac::accounts(valid)),
+        roles: Owned(rbac::roles(valid)),
+        role_bindings: Owned(rbac::role_bindings(valid)),
+        secret_store: Owned::one(secret_store::secret_store(valid)),
+        cluster_role: Owned::one(rbac::listener_cluster_role(valid)),
+        cluster_role_binding: Owned::one(rbac::listener_cluster_role_binding(valid)),
+        trigger_binding: Owned::one(event_listener::push_binding(valid)),
+        event_listener: Owned::one(event_listener::event_listener(valid)),
+    }
+}
+
+/// Name and labels of an object at cluster scope.
+fn cluster_metadata(organization: &OrgName, name: impl Into<String>) -> ObjectMeta {
+    let labels = [
+        (labels::ORGANIZATION.to_owned(), organization.to_string()),
+        (labels::MANAGED_BY.to_owned(), labels::ORGANIZATION_CONTROLLER.to_owned()),
+    ];
+    ObjectMeta { name: Some(name.into()), labels: Some(labels.into()), ..ObjectMeta::default() }
+}
+
+/// Name and labels of an object in the organization's namespace.
+fn metadata(organization: &OrgName, name: impl Into<String>) -> ObjectMeta {
+    ObjectMeta { namespace: Some(organization.namespace()), ..cluster_metadata(organization, name) }
+}

@@ -1,0 +1,60 @@
+//! The organization's namespace, what may reach into it, and its webhook secret.
+
+use aphex_api::labels;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::networking::v1::{
+    NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicySpec,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
+use super::{WEBHOOK_SECRET, cluster_metadata, metadata};
+use crate::context::Settings;
+use crate::organization::validate::Valid;
+use crate::webhook_secret::KEY;
+
+pub(super) fn namespace(valid: &Valid) -> Namespace {
+    let mut metadata = cluster_metadata(&valid.name, valid.name.namespace());
+    metadata
+        .labels
+        .get_or_insert_default()
+        .insert(labels::SECRET_STORE_ORGANIZATION.to_owned(), valid.name.to_string());
+    Namespace { metadata, ..Namespace::default() }
+}
+
+/// Nothing but the gateway and a tunnel may reach pods here.
+pub(super) fn network_policy(valid: &Valid, settings: &Settings) -> NetworkPolicy {
+    let labelled = |key: &str, value: &str| LabelSelector {
+        match_labels: Some([(key.to_owned(), value.to_owned())].into()),
+        ..LabelSelector::default()
+    };
+    let gateway = NetworkPolicyPeer {
+        namespace_selector: Some(labelled(labels::NAMESPACE_NAME, &settings.platform_namespace)),
+        pod_selector: Some(labelled(labels::APP_NAME, "aphex-gateway")),
+        ..NetworkPolicyPeer::default()
+    };
+    let tunnel = NetworkPolicyPeer {
+        pod_selector: Some(labelled("app", "cloudflared")),
+        ..NetworkPolicyPeer::default()
+    };
+    let ingress = NetworkPolicyIngressRule { from: Some(vec![gateway, tunnel]), ports: None };
+    NetworkPolicy {
+        metadata: metadata(&valid.name, "default-deny-ingress"),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(LabelSelector::default()),
+            policy_types: Some(vec!["Ingress".to_owned()]),
+            ingress: Some(vec![ingress]),
+            egress: None,
+        }),
+    }
+}
+
+pub(super) fn webhook_secret(valid: &Valid) -> Option<Secret> {
+    let secret = valid.webhook_secret.as_ref()?;
+    Some(Secret {
+        metadata: metadata(&valid.name, WEBHOOK_SECRET),
+        type_: Some("Opaque".to_owned()),
+        data: Some([(KEY.to_owned(), ByteString(secret.clone().into_bytes()))].into()),
+        ..Secret::default()
+    })
+}

@@ -1,0 +1,118 @@
+//! Who may do what in an organization's namespace.
+
+use aphex_api::profile::rule;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::rbac::v1::{
+    ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
+};
+
+use super::{ADMIN_ROLE, LISTENER_ACCOUNT, ORGANIZATION_SECRETS, SECRET_READER, cluster_metadata, metadata};
+use crate::organization::validate::Valid;
+
+const READ: [&str; 3] = ["get", "list", "watch"];
+
+pub(super) fn accounts(valid: &Valid) -> Vec<ServiceAccount> {
+    let account =
+        |name| ServiceAccount { metadata: metadata(&valid.name, name), ..ServiceAccount::default() };
+    vec![account(SECRET_READER), account(LISTENER_ACCOUNT)]
+}
+
+pub(super) fn roles(valid: &Valid) -> Vec<Role> {
+    let role = |name, rules| Role { metadata: metadata(&valid.name, name), rules: Some(rules) };
+    vec![
+        role(SECRET_READER, vec![organization_secrets(&["get"])]),
+        role(LISTENER_ACCOUNT, listener_rules()),
+        role(ADMIN_ROLE, admin_rules()),
+    ]
+}
+
+pub(super) fn role_bindings(valid: &Valid) -> Vec<RoleBinding> {
+    let binding = |name: String, role: &str, subject: Subject| RoleBinding {
+        metadata: metadata(&valid.name, name),
+        role_ref: role_ref("Role", role),
+        subjects: Some(vec![subject]),
+    };
+    let mut bindings = vec![
+        binding(SECRET_READER.to_owned(), SECRET_READER, account_subject(valid, SECRET_READER)),
+        binding(LISTENER_ACCOUNT.to_owned(), LISTENER_ACCOUNT, account_subject(valid, LISTENER_ACCOUNT)),
+    ];
+    bindings.extend(valid.admins.iter().map(|admin| {
+        let subject = Subject {
+            api_group: Some("rbac.authorization.k8s.io".to_owned()),
+            kind: "User".to_owned(),
+            name: admin.to_string(),
+            namespace: None,
+        };
+        binding(admin.role_binding(), ADMIN_ROLE, subject)
+    }));
+    bindings
+}
+
+/// What a listener reads at cluster scope; it creates nothing itself, each trigger has an account of its own.
+pub(super) fn listener_cluster_role(valid: &Valid) -> ClusterRole {
+    ClusterRole {
+        metadata: cluster_metadata(&valid.name, valid.name.listener_cluster_role()),
+        rules: Some(vec![rule(
+            "triggers.tekton.dev",
+            &["clusterinterceptors", "clustertriggerbindings"],
+            &READ,
+        )]),
+        aggregation_rule: None,
+    }
+}
+
+pub(super) fn listener_cluster_role_binding(valid: &Valid) -> ClusterRoleBinding {
+    ClusterRoleBinding {
+        metadata: cluster_metadata(&valid.name, valid.name.listener_cluster_role()),
+        role_ref: role_ref("ClusterRole", &valid.name.listener_cluster_role()),
+        subjects: Some(vec![account_subject(valid, LISTENER_ACCOUNT)]),
+    }
+}
+
+/// What a listener reads to find its triggers.
+fn listener_rules() -> Vec<PolicyRule> {
+    let kinds = ["eventlisteners", "triggers", "triggerbindings", "triggertemplates", "interceptors"];
+    vec![rule("triggers.tekton.dev", &kinds, &READ)]
+}
+
+/// What administrators may do here: keep the shared secrets, see everything else but secrets.
+///
+/// They may create secrets, since a name cannot limit creation, but read only the shared one: the webhook secrets of
+/// bindings lie here too.
+fn admin_rules() -> Vec<PolicyRule> {
+    vec![
+        organization_secrets(&["get", "update", "patch", "delete"]),
+        rule("", &["secrets"], &["create"]),
+        rule("", &["configmaps", "events", "pods", "pods/log", "serviceaccounts", "services"], &READ),
+        rule(
+            "triggers.tekton.dev",
+            &["eventlisteners", "triggers", "triggerbindings", "triggertemplates", "interceptors"],
+            &READ,
+        ),
+        rule("aphex.io", &["deliveries"], &READ),
+    ]
+}
+
+fn organization_secrets(verbs: &[&str]) -> PolicyRule {
+    PolicyRule {
+        resource_names: Some(vec![ORGANIZATION_SECRETS.to_owned()]),
+        ..rule("", &["secrets"], verbs)
+    }
+}
+
+fn role_ref(kind: &str, name: &str) -> RoleRef {
+    RoleRef {
+        api_group: "rbac.authorization.k8s.io".to_owned(),
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+fn account_subject(valid: &Valid, name: &str) -> Subject {
+    Subject {
+        kind: "ServiceAccount".to_owned(),
+        name: name.to_owned(),
+        namespace: Some(valid.name.namespace()),
+        api_group: None,
+    }
+}

@@ -1,0 +1,109 @@
+//! The status of an Organization: conditions from what was seen, phase and message from the conditions.
+
+use aphex_api::conditions::{self, Finding, Reason, State};
+use aphex_api::foreign::external_secrets::ClusterSecretStore;
+use aphex_api::foreign::triggers::{EventListener, TriggerBinding};
+use aphex_api::names::OrgName;
+use aphex_api::organization::{OrganizationPhase, OrganizationStatus, condition};
+use aphex_runtime::errors;
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+use kube::ResourceExt as _;
+
+use super::Organizations;
+use super::desired::{ADMIN_ROLE, LISTENER, LISTENER_ACCOUNT, PUSH_BINDING, SECRET_READER};
+use super::observe::Observed;
+use crate::driver::Pass;
+use crate::outcome::Outcome;
+use crate::tunnels::Path;
+
+pub(super) fn status(pass: &Pass<'_, Organizations>) -> OrganizationStatus {
+    let old = pass.object.status.clone().unwrap_or_default();
+    let generation = pass.object.metadata.generation;
+    let (state, reason, message) = verdict(pass.outcome);
+    let mut findings = match (pass.observed, pass.object.name_any().parse::<OrgName>()) {
+        (Some(observed), Ok(name)) => seen(observed, &name, state, reason, &message),
+        _ => Vec::new(),
+    };
+    if let Some(exposure) = pass.valid.and_then(|valid| valid.exposure.as_ref()) {
+        let reason = if exposure.path == Path::Direct { Reason::LocalExposure } else { Reason::Provisioned };
+        findings.push(finding(condition::WEBHOOK, State::True, reason, &exposure.webhook_url));
+    }
+    findings.push(finding(condition::READY, state, reason, &message));
+    let phase = match state {
+        State::True => OrganizationPhase::Active,
+        State::False => OrganizationPhase::Failed,
+        State::Unknown => OrganizationPhase::Pending,
+    };
+    let owned =
+        pass.observed.filter(|observed| observed.owns_namespace || observed_namespace(observed).is_some());
+    OrganizationStatus {
+        phase,
+        message,
+        namespace: match pass.observed {
+            Some(_) => owned.and_then(observed_namespace),
+            None => old.namespace,
+        },
+        webhook_url: match pass.valid.and_then(|valid| valid.exposure.as_ref()) {
+            Some(exposure) => Some(exposure.webhook_url.clone()),
+            None if matches!(pass.outcome, Outcome::Rejected(_)) => None,
+            None => old.webhook_url,
+        },
+        observed_generation: generation,
+        conditions: conditions::merge(&old.conditions, findings, generation, pass.now),
+    }
+}
+
+/// Condition Ready, and the sentence for people.
+pub(crate) fn verdict(outcome: &Outcome) -> (State, Reason, String) {
+    match outcome {
+        Outcome::Applied => {
+            (State::True, Reason::Provisioned, "Organization provisioned successfully".to_owned())
+        }
+        Outcome::Unsettled(waiting) => (State::Unknown, Reason::Provisioning, waiting.to_string()),
+        Outcome::Waiting(waiting) => (State::Unknown, Reason::WaitingFor, waiting.to_string()),
+        Outcome::Rejected(rejection) => (State::False, rejection.reason, rejection.message.clone()),
+        Outcome::Deleting(waiting) => (State::Unknown, Reason::Deleting, waiting.to_string()),
+        Outcome::Failed(error) => (State::False, Reason::ProvisioningFailed, errors::chain(error)),
+    }
+}
+
+/// One condition for each group of objects: True when all of it was seen, else what Ready says.
+fn seen(observed: &Observed, name: &OrgName, state: State, reason: Reason, message: &str) -> Vec<Finding> {
+    let inventory = &observed.inventory;
+    let namespace = name.namespace();
+    let within = Some(namespace.as_str());
+    let namespaced = inventory.has::<Namespace>(None, &namespace)
+        && inventory.has::<NetworkPolicy>(within, "default-deny-ingress");
+    let roles =
+        [SECRET_READER, LISTENER_ACCOUNT, ADMIN_ROLE].iter().all(|role| inventory.has::<Role>(within, role));
+    let accounts = [SECRET_READER, LISTENER_ACCOUNT].iter().all(|name| {
+        inventory.has::<ServiceAccount>(within, name) && inventory.has::<RoleBinding>(within, name)
+    });
+    let cluster = inventory.has::<ClusterRole>(None, &name.listener_cluster_role())
+        && inventory.has::<ClusterRoleBinding>(None, &name.listener_cluster_role());
+    let listener = inventory.has::<EventListener>(within, LISTENER)
+        && inventory.has::<TriggerBinding>(within, PUSH_BINDING);
+    let groups = [
+        (condition::NAMESPACE, namespaced),
+        (condition::RBAC, roles && accounts && cluster),
+        (condition::SECRET_STORE, inventory.has::<ClusterSecretStore>(None, &name.secret_store())),
+        (condition::EVENT_LISTENER, listener),
+    ];
+    let group = |(condition, seen)| match (seen, state) {
+        (true, _) => finding(condition, State::True, Reason::Provisioned, ""),
+        // Everything was applied, so what is missing went away meanwhile; the next pass brings it back.
+        (false, State::True) => finding(condition, State::Unknown, Reason::Provisioning, "Not seen yet"),
+        (false, state) => finding(condition, state, reason, message),
+    };
+    groups.into_iter().map(group).collect()
+}
+
+fn observed_namespace(observed: &Observed) -> Option<String> {
+    observed.inventory.keys().find(|key| key.kind.is_namespace()).map(|key| key.name.clone())
+}
+
+fn finding(condition: &'static str, state: State, reason: Reason, message: &str) -> Finding {
+    Finding { condition, state, reason, message: message.to_owned() }
+}

@@ -1,0 +1,85 @@
+//! Whether an Organization can be carried out.
+
+use std::collections::BTreeSet;
+
+use aphex_api::names::{AdminEmail, OrgName};
+use aphex_api::organization::Organization;
+use kube::ResourceExt as _;
+
+use super::observe::Observed;
+use crate::context::Settings;
+use crate::outcome::{Rejection, Stop};
+use crate::tunnels::Exposure;
+
+/// Shortest webhook secret a user may choose.
+const SECRET_MIN: usize = 16;
+
+/// An Organization that can be carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Valid {
+    /// Its name.
+    pub name: OrgName,
+    /// Its administrators.
+    pub admins: Vec<AdminEmail>,
+    /// The webhook secret that the user chose or that was made earlier; `provision` makes one if there is none.
+    pub webhook_secret: Option<String>,
+    /// How webhooks reach it; `provision` sets it.
+    pub exposure: Option<Exposure>,
+    /// Namespaces of its tenants.
+    pub tenants: Vec<String>,
+}
+
+pub(super) fn validate(
+    object: &Organization,
+    observed: &Observed,
+    settings: &Settings,
+) -> Result<Valid, Stop> {
+    if object.namespace().as_deref() != Some(&settings.platform_namespace) {
+        let message = format!("An Organization must be created in namespace {}", settings.platform_namespace);
+        return Err(Rejection::invalid(message).into());
+    }
+    let name: OrgName = object.name_any().parse().map_err(|e| invalid("metadata.name", &e))?;
+    let admins = admins(&object.spec.admin_users)?;
+    let chosen = object.spec.webhook_secret.as_deref().filter(|secret| !secret.is_empty());
+    if chosen.is_some_and(|secret| secret.chars().count() < SECRET_MIN) {
+        let message = format!("spec.webhookSecret must have at least {SECRET_MIN} characters");
+        return Err(Rejection::invalid(message).into());
+    }
+    if let Some(namespace) = &observed.namespace {
+        if !observed.owns_namespace {
+            let message =
+                format!("Namespace {} exists already and is not this Organization's", name.namespace());
+            return Err(Rejection::taken(message).into());
+        }
+        if namespace.metadata.deletion_timestamp.is_some() {
+            return Err(Stop::waiting(format!("Waiting for namespace {} to be deleted", name.namespace())));
+        }
+    }
+    Ok(Valid {
+        name,
+        admins,
+        webhook_secret: chosen.map(str::to_owned).or_else(|| observed.webhook_secret.clone()),
+        exposure: None,
+        tenants: observed.tenants.iter().map(|tenant| tenant.namespace.clone()).collect(),
+    })
+}
+
+fn admins(addresses: &[String]) -> Result<Vec<AdminEmail>, Stop> {
+    if addresses.is_empty() {
+        return Err(Rejection::invalid("spec.adminUsers must name at least one administrator").into());
+    }
+    let mut seen = BTreeSet::new();
+    let mut admins = Vec::new();
+    for (index, address) in addresses.iter().enumerate() {
+        let field = format!("spec.adminUsers[{index}]");
+        if !seen.insert(address.to_lowercase()) {
+            return Err(Rejection::invalid(format!("{field}: {address} is named twice")).into());
+        }
+        admins.push(address.parse().map_err(|e| invalid(&field, &e))?);
+    }
+    Ok(admins)
+}
+
+fn invalid(field: &str, error: &dyn std::fmt::Display) -> Rejection {
+    Rejection::invalid(format!("{field}: {error}"))
+}

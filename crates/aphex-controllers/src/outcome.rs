@@ -1,0 +1,142 @@
+//! How one pass over an object ended. An outcome is a value, not an error.
+
+use std::fmt;
+
+use aphex_api::conditions::Reason;
+
+use crate::apply::ApplyError;
+
+/// How one pass over an object ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Everything wanted is on the engine.
+    Applied,
+    /// Everything wanted was asked for, and something must still answer.
+    Unsettled(Waiting),
+    /// Something it needs is not there yet; nothing was changed.
+    Waiting(Waiting),
+    /// The user must change something; nothing was changed.
+    Rejected(Rejection),
+    /// The object is being deleted, and something must go first.
+    Deleting(Waiting),
+    /// A step failed; it will be tried again.
+    Failed(StepError),
+}
+
+impl Outcome {
+    /// The outcome in one word, for metrics and logs.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Unsettled(_) => "unsettled",
+            Self::Waiting(_) => "waiting",
+            Self::Rejected(_) => "rejected",
+            Self::Deleting(_) => "deleting",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+/// What is being waited for, in a sentence for the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting(pub String);
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a spec cannot be carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// For programs.
+    pub reason: Reason,
+    /// For the user: names the field and the rule.
+    pub message: String,
+}
+
+impl Rejection {
+    /// The spec breaks a rule.
+    #[must_use]
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self { reason: Reason::InvalidSpec, message: message.into() }
+    }
+
+    /// A name belongs to somebody else.
+    #[must_use]
+    pub fn taken(message: impl Into<String>) -> Self {
+        Self { reason: Reason::NameTaken, message: message.into() }
+    }
+}
+
+/// Why `validate` lets a pass go no further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Something it needs is not there yet.
+    Waiting(Waiting),
+    /// The user must change something.
+    Rejected(Rejection),
+}
+
+impl Stop {
+    /// Stops to wait for something, named in a sentence.
+    #[must_use]
+    pub fn waiting(message: impl Into<String>) -> Self {
+        Self::Waiting(Waiting(message.into()))
+    }
+}
+
+impl From<Rejection> for Stop {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+/// A step that did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// Reading from the engine.
+    #[error("cannot read {what}")]
+    Read {
+        /// What was to be read.
+        what: String,
+        /// Why not.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// Writing to the engine.
+    #[error("cannot provision")]
+    Apply(#[source] ApplyError),
+    /// Deleting from the engine.
+    #[error("cannot delete {what}")]
+    Delete {
+        /// What was to be deleted.
+        what: String,
+        /// Why not.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// Changing the object's own finalizers.
+    #[error("cannot change the finalizers")]
+    Finalizer(#[source] Box<kube::Error>),
+    /// Making the organization reachable.
+    #[error("cannot expose the webhook address")]
+    Tunnel(#[source] crate::tunnels::TunnelError),
+    /// Making a secret.
+    #[error("cannot make a webhook secret")]
+    Random(#[source] rand::rand_core::OsError),
+}
+
+impl StepError {
+    /// A read that failed.
+    pub(crate) fn read(what: impl Into<String>, source: kube::Error) -> Self {
+        Self::Read { what: what.into(), source: Box::new(source) }
+    }
+
+    /// A deletion that failed.
+    pub(crate) fn delete(what: impl Into<String>, source: kube::Error) -> Self {
+        Self::Delete { what: what.into(), source: Box::new(source) }
+    }
+}

@@ -1,0 +1,150 @@
+//! The RepoBinding controller: a tenant namespace with its rights and limits, and the trigger that starts its pipeline.
+
+mod cleanup;
+mod desired;
+mod observe;
+pub mod pipeline_spec;
+mod status;
+mod validate;
+
+pub use desired::Desired;
+pub use observe::Observed;
+pub use validate::Valid;
+
+use aphex_api::foreign::triggers::EventListener;
+use aphex_api::labels;
+use aphex_api::organization::Organization;
+use aphex_api::repo_binding::{RepoBinding, RepoBindingPhase, RepoBindingSpec, RepoBindingStatus};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::ResourceExt as _;
+use kube::api::PartialObjectMeta;
+use kube::runtime::reflector::{ObjectRef, Store};
+
+use crate::apply::{DesiredSet as _, Inventory, Owner};
+use crate::context::{Context, Settings};
+use crate::driver::{Pass, Reconciler, Summary, Watches};
+use crate::outcome::{StepError, Stop, Waiting};
+use crate::webhook_secret;
+
+/// The controller of RepoBindings.
+#[derive(Clone, Copy, Debug)]
+pub struct RepoBindings;
+
+impl Reconciler for RepoBindings {
+    type Object = RepoBinding;
+    type Status = RepoBindingStatus;
+    type Observed = Observed;
+    type Valid = Valid;
+    type Desired = Desired;
+
+    const NAME: &'static str = "repobinding";
+    const FINALIZER: &'static str = labels::REPO_BINDING_FINALIZER;
+
+    fn watches(watches: Watches<RepoBinding>) -> Watches<RepoBinding> {
+        watches
+            .owned(Desired::kinds())
+            // A binding that waits for its organization resumes when it appears.
+            .related(None, |organization: &Organization, store| {
+                let name = organization.name_any();
+                woken(store, |spec| spec.aphex_org.as_deref() == Some(&name))
+            })
+            // It is ready once the listener names its namespace.
+            .related(Some(labels::ORGANIZATION), |listener: &PartialObjectMeta<EventListener>, store| {
+                let organization = listener.labels().get(labels::ORGANIZATION).cloned();
+                woken(store, |spec| organization.is_some() && spec.aphex_org == organization)
+            })
+            // A name that was taken may have become free.
+            .related(None, |namespace: &PartialObjectMeta<Namespace>, store| {
+                let name = namespace.name_any();
+                woken(store, |spec| tenant(spec) == Some(&name))
+            })
+            .related(None, |other: &RepoBinding, store| {
+                let (name, uid) = (tenant(&other.spec).map(str::to_owned), other.uid());
+                let rivals = store.state().into_iter().filter(move |binding| {
+                    let collides =
+                        tenant(&binding.spec).zip(name.as_deref()).is_some_and(|(a, b)| overlap(a, b));
+                    collides && binding.uid() != uid
+                });
+                rivals.map(|binding| ObjectRef::from_obj(&*binding)).collect::<Vec<_>>()
+            })
+    }
+
+    async fn observe(context: &Context, object: &RepoBinding, owner: &Owner) -> Result<Observed, StepError> {
+        observe::observe(context, object, owner).await
+    }
+
+    fn validate(object: &RepoBinding, observed: &Observed, settings: &Settings) -> Result<Valid, Stop> {
+        validate::validate(object, observed, settings)
+    }
+
+    async fn provision(_: &Context, valid: Valid) -> Result<Valid, StepError> {
+        match valid.webhook_secret {
+            Some(_) => Ok(valid),
+            None => {
+                let secret = webhook_secret::generate().map_err(StepError::Random)?;
+                Ok(Valid { webhook_secret: Some(secret), ..valid })
+            }
+        }
+    }
+
+    fn desired(valid: &Valid, settings: &Settings) -> Desired {
+        desired::desired(valid, settings)
+    }
+
+    fn inventory(observed: &mut Observed) -> &mut Inventory {
+        &mut observed.inventory
+    }
+
+    fn unsettled(valid: &Valid, observed: &Observed) -> Option<Waiting> {
+        let message = || {
+            let (listener, namespace) = (crate::organization::LISTENER, valid.organization.namespace());
+            Waiting(format!(
+                "Waiting for EventListener {namespace}/{listener} to listen for {}",
+                valid.tenant
+            ))
+        };
+        (!observed.listens).then(message)
+    }
+
+    fn status(pass: &Pass<'_, Self>) -> RepoBindingStatus {
+        status::status(pass)
+    }
+
+    async fn cleanup(
+        context: &Context,
+        object: &RepoBinding,
+        owner: &Owner,
+    ) -> Result<Option<Waiting>, StepError> {
+        cleanup::cleanup(context, object, owner).await
+    }
+
+    fn summary(status: &RepoBindingStatus) -> Summary<'_> {
+        let phase = match status.phase {
+            RepoBindingPhase::Pending => "Pending",
+            RepoBindingPhase::Provisioning => "Provisioning",
+            RepoBindingPhase::Ready => "Ready",
+            RepoBindingPhase::Failed => "Failed",
+        };
+        Summary { phase, message: &status.message, conditions: &status.conditions }
+    }
+}
+
+/// The name of a binding's tenant, as written.
+fn tenant(spec: &RepoBindingSpec) -> Option<&str> {
+    spec.pipeline_name.as_deref().or(spec.tenant_name.as_deref())
+}
+
+/// Whether two tenants cannot both exist with different owners.
+fn overlap(one: &str, other: &str) -> bool {
+    let within =
+        |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    within(one, other) || within(other, one)
+}
+
+fn woken(
+    store: &Store<RepoBinding>,
+    wanted: impl Fn(&RepoBindingSpec) -> bool,
+) -> Vec<ObjectRef<RepoBinding>> {
+    let bindings = store.state().into_iter().filter(|binding| wanted(&binding.spec));
+    bindings.map(|binding| ObjectRef::from_obj(&*binding)).collect()
+}

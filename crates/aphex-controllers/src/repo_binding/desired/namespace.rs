@@ -1,0 +1,20 @@
+//! The tenant namespace.
+
+use aphex_api::labels;
+use k8s_openapi::api::core::v1::Namespace;
+
+use super::cluster_metadata;
+use crate::repo_binding::validate::Valid;
+
+/// The repository's full name has a slash, which no label value may have: it is an annotation, and the label has a dot.
+pub(super) fn namespace(valid: &Valid) -> Namespace {
+    let mut metadata = cluster_metadata(valid, valid.tenant.namespace());
+    metadata.labels.get_or_insert_default().extend([
+        (labels::REPO.to_owned(), valid.repository.label()),
+        (labels::ORGANIZATION.to_owned(), valid.organization.to_string()),
+        (labels::SECRET_STORE_ORGANIZATION.to_owned(), valid.organization.to_string()),
+        (labels::PERMISSION_PROFILE.to_owned(), valid.profile.as_str().to_owned()),
+    ]);
+    metadata.annotations = Some([(labels::REPO.to_owned(), valid.repository.full_name())].into());
+    Namespace { metadata, ..Namespace::default() }
+}

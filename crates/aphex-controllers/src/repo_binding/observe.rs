@@ -1,0 +1,121 @@
+//! What a RepoBinding refers to and owns, read fresh.
+
+use aphex_api::foreign::argocd::AppProject;
+use aphex_api::foreign::triggers::{EventListener, Trigger, TriggerBinding, TriggerTemplate};
+use aphex_api::names::{OrgName, TenantName};
+use aphex_api::organization::Organization;
+use aphex_api::repo_binding::RepoBinding;
+use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
+use kube::api::ListParams;
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+
+use super::{desired::Desired, tenant};
+use crate::apply::{DesiredSet as _, Inventory, Kind, Owner, Place, Scope};
+use crate::context::{Context, Settings};
+use crate::organization::LISTENER;
+use crate::outcome::StepError;
+use crate::webhook_secret;
+
+/// What was read.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// The organization the binding names.
+    pub organization: Option<Organization>,
+    /// Whether the organization's namespace exists and stays.
+    pub organization_namespace: bool,
+    /// The namespace of the tenant's name, whoever's it is.
+    pub namespace: Option<Namespace>,
+    /// Whether that namespace is this binding's.
+    pub owns_namespace: bool,
+    /// Every other binding.
+    pub others: Vec<RepoBinding>,
+    /// Whether the organization's listener listens for the tenant's namespace.
+    pub listens: bool,
+    /// The webhook secret made earlier.
+    pub webhook_secret: Option<String>,
+    /// Everything the binding owns.
+    pub inventory: Inventory,
+}
+
+pub(super) async fn observe(
+    context: &Context,
+    object: &RepoBinding,
+    owner: &Owner,
+) -> Result<Observed, StepError> {
+    let (client, settings) = (&context.client, &context.settings);
+    let mut observed = Observed::default();
+    let api: Api<RepoBinding> = Api::namespaced(client.clone(), &settings.platform_namespace);
+    let list =
+        api.list(&ListParams::default()).await.map_err(|source| StepError::read("RepoBindings", source))?;
+    observed.others = list.items.into_iter().filter(|other| other.uid() != object.uid()).collect();
+
+    let organization = object.spec.aphex_org.as_deref().and_then(|name| name.parse::<OrgName>().ok());
+    let tenant = tenant(&object.spec).and_then(|name| name.parse::<TenantName>().ok());
+    if let Some(name) = &organization {
+        let platform = Some(settings.platform_namespace.as_str());
+        observed.organization = get::<Organization>(client, platform, name.as_str()).await?;
+        observed.organization_namespace =
+            get::<Namespace>(client, None, &name.namespace()).await?.is_some_and(|found| stays(&found));
+    }
+    let Some(tenant) = tenant else { return Ok(observed) };
+    observed.namespace = get(client, None, &tenant.namespace()).await?;
+    observed.owns_namespace = observed.namespace.as_ref().is_some_and(|namespace| owner.may_take(namespace));
+    observed.inventory =
+        Inventory::read(client, owner, places(&tenant, organization.as_ref(), settings)).await?;
+    if let Some(name) = &organization {
+        let namespace = name.namespace();
+        let listener = get::<EventListener>(client, Some(&namespace), LISTENER).await?;
+        observed.listens = listener.is_some_and(|listener| {
+            stays(&listener) && listener.spec.namespace_selector.match_names.contains(&tenant.namespace())
+        });
+        let secret = observed.inventory.typed::<Secret>(Some(&namespace), &tenant.webhook_secret());
+        observed.webhook_secret = secret.as_ref().and_then(webhook_secret::read);
+    }
+    Ok(observed)
+}
+
+/// Where the binding's objects can be.
+pub(super) fn places(tenant: &TenantName, organization: Option<&OrgName>, settings: &Settings) -> Vec<Place> {
+    let shared = organization.map(OrgName::namespace);
+    // Secrets and accounts are in both: the tenant's own, and those by which its trigger works.
+    let in_both = [Kind::of::<Secret>(), Kind::of::<ServiceAccount>()];
+    let triggers = [Kind::of::<Trigger>(), Kind::of::<TriggerBinding>(), Kind::of::<TriggerTemplate>()];
+    let mut places = Vec::new();
+    for kind in Desired::kinds() {
+        let namespaces = match kind.scope {
+            Scope::Cluster => vec![None],
+            Scope::Namespaced if kind == Kind::of::<AppProject>() => {
+                vec![Some(settings.argocd_namespace.clone())]
+            }
+            Scope::Namespaced if triggers.contains(&kind) => shared.iter().cloned().map(Some).collect(),
+            Scope::Namespaced if in_both.contains(&kind) => {
+                shared.iter().cloned().chain([tenant.namespace()]).map(Some).collect()
+            }
+            Scope::Namespaced => vec![Some(tenant.namespace())],
+        };
+        places.extend(namespaces.into_iter().map(|namespace| Place { kind: kind.clone(), namespace }));
+    }
+    places
+}
+
+fn stays(object: &impl ResourceExt) -> bool {
+    object.meta().deletion_timestamp.is_none()
+}
+
+/// Reads an object; a kind that is not served has none.
+async fn get<K>(client: &Client, namespace: Option<&str>, name: &str) -> Result<Option<K>, StepError>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+    K::Scope: 'static,
+{
+    let kind = Kind::of::<K>();
+    let read = |source| StepError::read(format!("{kind} {name}"), source);
+    let Some(object) = kind.api(client.clone(), namespace).get_opt(name).await.map_err(read)? else {
+        return Ok(None);
+    };
+    let invalid = |error: kube::core::dynamic::ParseDynamicObjectError| {
+        StepError::read(format!("{kind} {name}"), kube::Error::Service(Box::new(error)))
+    };
+    object.try_parse().map(Some).map_err(invalid)
+}

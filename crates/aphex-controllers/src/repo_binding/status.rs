@@ -1,0 +1,154 @@
+//! The status of a RepoBinding: conditions from what was seen, phase and message from the conditions.
+
+use aphex_api::conditions::{self, Finding, Reason, State};
+use aphex_api::foreign::argocd::AppProject;
+use aphex_api::foreign::tekton::Pipeline;
+use aphex_api::foreign::triggers::{Trigger, TriggerTemplate};
+use aphex_api::names::{OrgName, TenantName};
+use aphex_api::repo_binding::{
+    ProvisionedResources, RepoBindingPhase, RepoBindingStatus, Seen, WebhookConfiguration, condition,
+};
+use aphex_runtime::errors;
+use k8s_openapi::api::core::v1::{LimitRange, Namespace, ResourceQuota, Secret, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+
+use super::desired::{DISPATCHER, ISOLATION, LIMITS, QUOTA, RUNNER, TERRAFORM};
+use super::observe::Observed;
+use super::validate::EVENTS;
+use super::{RepoBindings, tenant};
+use crate::driver::Pass;
+use crate::outcome::Outcome;
+use crate::webhook_secret;
+
+pub(super) fn status(pass: &Pass<'_, RepoBindings>) -> RepoBindingStatus {
+    let old = pass.object.status.clone().unwrap_or_default();
+    let generation = pass.object.metadata.generation;
+    let verdict = Verdict::of(pass.outcome);
+    let mut status = RepoBindingStatus {
+        phase: verdict.phase,
+        message: verdict.message.clone(),
+        observed_generation: generation,
+        ..old.clone()
+    };
+    // Without a look at the engine the facts of the last look stand.
+    if let Some(observed) = pass.observed {
+        status.set_provisioned(seen(pass, observed));
+        status.set_webhook(webhook(pass, observed));
+    }
+    let findings = findings(&status, pass.observed, &verdict, pass);
+    status.conditions = conditions::merge(&old.conditions, findings, generation, pass.now);
+    status
+}
+
+/// Condition Ready, phase and sentence.
+struct Verdict {
+    state: State,
+    reason: Reason,
+    phase: RepoBindingPhase,
+    message: String,
+}
+
+impl Verdict {
+    fn of(outcome: &Outcome) -> Self {
+        use RepoBindingPhase::{Failed, Pending, Provisioning, Ready};
+        let (state, reason, phase, message) = match outcome {
+            Outcome::Applied => {
+                let message = "All resources provisioned successfully".to_owned();
+                (State::True, Reason::Provisioned, Ready, message)
+            }
+            Outcome::Unsettled(waiting) => {
+                (State::Unknown, Reason::Provisioning, Provisioning, waiting.to_string())
+            }
+            Outcome::Waiting(waiting) => (State::Unknown, Reason::WaitingFor, Pending, waiting.to_string()),
+            Outcome::Rejected(rejection) => {
+                (State::False, rejection.reason, Failed, rejection.message.clone())
+            }
+            Outcome::Deleting(waiting) => (State::Unknown, Reason::Deleting, Pending, waiting.to_string()),
+            Outcome::Failed(error) => {
+                (State::False, Reason::ProvisioningFailed, Failed, errors::chain(error))
+            }
+        };
+        Self { state, reason, phase, message }
+    }
+}
+
+/// The names under which this binding's objects are looked for.
+fn names(pass: &Pass<'_, RepoBindings>) -> Option<(TenantName, Option<OrgName>)> {
+    let tenant = tenant(&pass.object.spec)?.parse().ok()?;
+    Some((tenant, pass.object.spec.aphex_org.as_deref().and_then(|name| name.parse().ok())))
+}
+
+fn seen(pass: &Pass<'_, RepoBindings>, observed: &Observed) -> Seen {
+    let Some((tenant, organization)) = names(pass) else { return Seen::default() };
+    let inventory = &observed.inventory;
+    let (own, shared) = (tenant.namespace(), organization.map(|name| name.namespace()));
+    let (own, shared) = (Some(own.as_str()), shared.as_deref());
+    let granted = |name| inventory.has::<Role>(own, name) && inventory.has::<RoleBinding>(own, name);
+    Seen {
+        resources: ProvisionedResources {
+            namespace: inventory.has::<Namespace>(None, &tenant.namespace()),
+            service_account: inventory.has::<ServiceAccount>(own, RUNNER),
+            rbac: granted(RUNNER)
+                && granted(DISPATCHER)
+                && inventory.has::<ClusterRole>(None, &tenant.cluster_role())
+                && inventory.has::<ClusterRoleBinding>(None, &tenant.cluster_role())
+                && inventory.has::<AppProject>(Some(&pass.settings.argocd_namespace), &tenant.app_project()),
+            resource_quota: inventory.has::<ResourceQuota>(own, QUOTA)
+                && inventory.has::<LimitRange>(own, LIMITS),
+            network_policy: inventory.has::<NetworkPolicy>(own, ISOLATION),
+            event_listener: observed.listens,
+            pipeline_resources: inventory.has::<Pipeline>(own, tenant.as_str())
+                && inventory.has::<TriggerTemplate>(shared, &tenant.trigger_template())
+                && inventory.has::<Trigger>(shared, &tenant.trigger()),
+        },
+        terraform_secret: inventory.has::<Secret>(own, TERRAFORM),
+        ingress: false,
+    }
+}
+
+/// Address and secret for GitHub, once the secret is on the engine.
+fn webhook(pass: &Pass<'_, RepoBindings>, observed: &Observed) -> Option<WebhookConfiguration> {
+    let (tenant, organization) = names(pass)?;
+    let secret: Secret =
+        observed.inventory.typed(Some(&organization?.namespace()), &tenant.webhook_secret())?;
+    let url = observed.organization.as_ref()?.status.as_ref()?.webhook_url.clone()?;
+    let events = EVENTS.iter().map(|event| (*event).to_owned()).collect();
+    Some(WebhookConfiguration { url, secret: webhook_secret::read(&secret)?, events })
+}
+
+/// One condition for each group of objects: True when all of it was seen, else what Ready says.
+fn findings(
+    status: &RepoBindingStatus,
+    observed: Option<&Observed>,
+    verdict: &Verdict,
+    pass: &Pass<'_, RepoBindings>,
+) -> Vec<Finding> {
+    let resources = status.provisioned_resources;
+    let finding = |condition, state, reason, message: &str| Finding {
+        condition,
+        state,
+        reason,
+        message: message.to_owned(),
+    };
+    let groups = [
+        (condition::NAMESPACE, resources.namespace && resources.resource_quota),
+        (condition::RBAC, resources.service_account && resources.rbac),
+        (condition::NETWORK_POLICY, resources.network_policy),
+        (condition::EVENT_LISTENER, resources.event_listener && resources.pipeline_resources),
+        (condition::WEBHOOK, status.webhook_configuration.is_some()),
+    ];
+    let group = |(condition, seen)| match (seen, verdict.state) {
+        (true, _) => finding(condition, State::True, Reason::Provisioned, ""),
+        // Everything was applied, so what is missing went away meanwhile; the next pass brings it back.
+        (false, State::True) => finding(condition, State::Unknown, Reason::Provisioning, "Not seen yet"),
+        (false, state) => finding(condition, state, verdict.reason, &verdict.message),
+    };
+    let mut findings: Vec<Finding> = match (observed, pass.outcome) {
+        // Nothing was looked at, so nothing new is known.
+        (None, Outcome::Failed(_) | Outcome::Deleting(_)) => Vec::new(),
+        _ => groups.into_iter().map(group).collect(),
+    };
+    findings.push(finding(condition::READY, verdict.state, verdict.reason, &verdict.message));
+    findings
+}
