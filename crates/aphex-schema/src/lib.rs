@@ -6,7 +6,7 @@
 //! - [`prune`], [`default`], [`validate`], [`rules`]: the walks over an object.
 //! - [`custom`]: all of them in the order a custom resource goes through.
 //! - [`decode`]: JSON types of built-in objects, checked as Go's decoder would.
-//! - [`openapi`]: documents of custom kinds.
+//! - [`openapi`]: documents of custom kinds; [`gnostic`]: the v2 document in protobuf.
 //! - [`error`] and [`path`]: field errors with Kubernetes' texts.
 //!
 //! Pure: no IO, no async, no knowledge of HTTP. Messages and field paths are Kubernetes' own.
@@ -18,6 +18,7 @@ pub mod decode;
 pub mod default;
 pub mod error;
 mod field_path;
+pub mod gnostic;
 pub mod golang;
 pub mod model;
 pub mod openapi;

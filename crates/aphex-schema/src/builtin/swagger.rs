@@ -39,14 +39,13 @@ pub fn swagger() -> Value {
     })
 }
 
-/// A v3 schema as v2 writes it: references bare, no alternatives, no defaults that Go's zero values imply.
+/// A v3 schema as v2 writes it: references bare, no alternatives, no defaults.
 pub fn definition(schema: Value) -> Value {
     let Value::Object(mut map) = schema else { return schema };
     let all = map.get("allOf").and_then(Value::as_array).map(Vec::as_slice);
     if let Some([Value::Object(only)]) = all {
         let only = only.clone();
         map.remove("allOf");
-        map.remove("default");
         map.extend(only);
     }
     if let Some(alternatives) = map.remove("oneOf") {
@@ -58,9 +57,7 @@ pub fn definition(schema: Value) -> Value {
     map.remove("anyOf");
     map.remove("not");
     map.remove("nullable");
-    if map.get("default").is_some_and(is_zero) {
-        map.remove("default");
-    }
+    map.remove("default");
     for (key, value) in &mut map {
         match key.as_str() {
             "$ref" => rename_reference(value),
@@ -74,17 +71,6 @@ pub fn definition(schema: Value) -> Value {
         }
     }
     Value::Object(map)
-}
-
-fn is_zero(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::String(text) => text.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        Value::Bool(true) => false,
-    }
 }
 
 fn rename_reference(value: &mut Value) {
