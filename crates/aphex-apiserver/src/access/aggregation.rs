@@ -1,0 +1,80 @@
+//! Keeps aggregated cluster roles the union of what they select, as the controller manager does elsewhere.
+
+use std::sync::Arc;
+
+use aphex_auth::User;
+use aphex_auth::rbac::aggregation::{Aggregated, aggregate};
+use aphex_store::{List, Revision, Watch};
+use futures::StreamExt;
+use serde_json::{Value, json};
+
+use super::rbac_objects::GROUP;
+use crate::request::Verb;
+use crate::resource::storage_prefix;
+use crate::server::ApiServer;
+use crate::status::Status;
+use crate::write;
+
+/// Who writes the rules, in managed fields.
+const MANAGER: &str = "clusterrole-aggregation-controller";
+
+/// Works until the server stops.
+pub(super) async fn run(server: Arc<ApiServer>) {
+    let stopping = server.stopping.clone();
+    let mut after = 0;
+    while !stopping.is_cancelled() {
+        let Some(mut watch) = settle(&server, &mut after).await else { return };
+        loop {
+            let next = tokio::select! {
+                () = stopping.cancelled() => return,
+                next = watch.next() => next,
+            };
+            match next {
+                Some(Ok(event)) if event.revision > after => break,
+                Some(Ok(_)) => {}
+                Some(Err(_)) => break,
+                None => return,
+            }
+        }
+    }
+}
+
+/// Writes what is not yet the union, then watches for what comes after.
+async fn settle(server: &Arc<ApiServer>, after: &mut Revision) -> Option<Watch> {
+    let (roles, revision) = cluster_roles(server)?;
+    for role in aggregate(&roles) {
+        let name = role.name.clone();
+        if let Err(error) = store(server, role).await {
+            tracing::warn!(%error, cluster_role.name = name, "an aggregated cluster role was not updated");
+        }
+    }
+    *after = revision;
+    let watch = server.store.watch(&storage_prefix(GROUP, "clusterroles"), revision);
+    watch.inspect_err(|error| tracing::error!(%error, "cluster roles cannot be watched")).ok()
+}
+
+/// All cluster roles as stored, and the revision they were read at.
+pub(super) fn cluster_roles(server: &ApiServer) -> Option<(Vec<Value>, Revision)> {
+    let list = List { prefix: storage_prefix(GROUP, "clusterroles"), after: None, limit: None, at: None };
+    let page = server.store.list(&list);
+    let page = page.inspect_err(|error| tracing::error!(%error, "cluster roles cannot be read")).ok()?;
+    let roles = page.entries.iter().filter_map(|entry| serde_json::from_slice(&entry.value).ok());
+    Some((roles.collect(), page.revision))
+}
+
+async fn store(server: &Arc<ApiServer>, role: Aggregated) -> Result<(), Status> {
+    let applied = json!({
+        "apiVersion": format!("{GROUP}/v1"),
+        "kind": "ClusterRole",
+        "metadata": {"name": role.name},
+        "rules": role.rules,
+    });
+    let user =
+        User::new("system:serviceaccount:kube-system:clusterrole-aggregation-controller", ["system:masters"]);
+    let call = write::internal_call(server, &user, Verb::Patch, &applied)?;
+    let mut options = write::internal_options();
+    MANAGER.clone_into(&mut options.field_manager);
+    options.force = Some(true);
+    let edit = |live: &Value| write::managed_apply(&call, &options, Some(live), &applied);
+    write::modify(&call, &options, write::Change::Applied, edit).await.map(drop)
+}
