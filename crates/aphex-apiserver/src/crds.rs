@@ -1,0 +1,166 @@
+//! Custom resource definitions: from an object that describes a kind to a kind that is served.
+//!
+//! [`refresh`] reads all definitions after every change of one, settles whose names are accepted and replaces
+//! the custom part of the registry; a definition is served before the write that made it is answered. Conversion
+//! between versions is None: `apiVersion` changes and nothing else.
+
+mod compile;
+mod names;
+mod removal;
+mod validate;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aphex_store::{Change, CommitError, Entry, Expect, List};
+use serde_json::{Value, json};
+
+pub use compile::Version;
+pub use removal::{finish_deletions, mark_terminating};
+pub use validate::{validate, validate_update};
+
+use crate::codec;
+use crate::object;
+use crate::resource::Resource;
+use crate::server::ApiServer;
+use crate::status::Status;
+use crate::write;
+
+const GROUP: &str = "apiextensions.k8s.io";
+const PREFIX: &str = "/registry/apiextensions.k8s.io/customresourcedefinitions/";
+
+/// What is kept of definitions between changes.
+#[derive(Debug, Default)]
+pub struct Definitions {
+    refreshing: tokio::sync::Mutex<()>,
+    compiled: Mutex<HashMap<String, Compiled>>,
+}
+
+/// One definition, compiled.
+#[derive(Clone, Debug)]
+struct Compiled {
+    uid: String,
+    generation: i64,
+    versions: Arc<Vec<Version>>,
+}
+
+/// Whether a resource is that of definitions.
+pub fn is_definition(resource: &Resource) -> bool {
+    resource.custom().is_none() && resource.group == GROUP && resource.plural == "customresourcedefinitions"
+}
+
+/// Fills in what a definition leaves out.
+pub fn default(definition: &mut Value) {
+    let text = |path: &str| object::at(definition, path).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let kind = text("spec.names.kind");
+    let missing = |path: &str| text(path).is_empty();
+    let mut fill = Vec::new();
+    if missing("spec.names.singular") && !kind.is_empty() {
+        fill.push(("spec.names.singular", kind.to_lowercase()));
+    }
+    if missing("spec.names.listKind") && !kind.is_empty() {
+        fill.push(("spec.names.listKind", format!("{kind}List")));
+    }
+    if missing("spec.conversion.strategy") {
+        fill.push(("spec.conversion.strategy", "None".to_owned()));
+    }
+    for (path, value) in fill {
+        object::set_at(definition, path, Value::String(value));
+    }
+}
+
+/// Brings the status of a definition that is about to be stored up to date.
+pub fn settle(server: &ApiServer, definition: &mut Value) {
+    let others = match read_all(server) {
+        Ok(all) => all.into_iter().map(|(_, other)| other).collect(),
+        Err(_) => Vec::new(),
+    };
+    settle_among(definition, &others, &server.now());
+}
+
+fn settle_among(definition: &mut Value, others: &[Value], now: &str) {
+    let stored = storage_version(definition).to_owned();
+    let mut versions = object::strings(object::at(definition, "status.storedVersions"));
+    if !versions.contains(&stored) {
+        versions.push(stored);
+    }
+    object::set_at(definition, "status.storedVersions", json!(versions));
+    names::settle(definition, others, now);
+}
+
+/// The name of the version that objects are stored in.
+fn storage_version(definition: &Value) -> &str {
+    let versions = object::at(definition, "spec.versions").and_then(Value::as_array);
+    let storage = versions.into_iter().flatten().find(|version| version["storage"] == true);
+    storage.and_then(|version| version["name"].as_str()).unwrap_or_default()
+}
+
+fn read_all(server: &ApiServer) -> Result<Vec<(Entry, Value)>, Status> {
+    let request = List { prefix: PREFIX.to_owned(), ..List::default() };
+    let page = server.store.list(&request).map_err(Status::internal)?;
+    page.entries.into_iter().map(|entry| Ok((entry.clone(), codec::parse(&entry.value)?))).collect()
+}
+
+/// Reads all definitions again and serves what they say.
+pub async fn refresh(server: &Arc<ApiServer>) -> Result<(), Status> {
+    let _one_at_a_time = server.crds.refreshing.lock().await;
+    loop {
+        let mut all = read_all(server)?;
+        // Whoever was accepted first keeps the name.
+        all.sort_by_key(|(entry, _)| entry.created);
+        if publish_statuses(server, &all).await? {
+            serve(server, &all);
+            return Ok(());
+        }
+    }
+}
+
+/// Writes statuses that changed because another definition came or went. False: something moved, read again.
+async fn publish_statuses(server: &Arc<ApiServer>, all: &[(Entry, Value)]) -> Result<bool, Status> {
+    let mut changes = Vec::new();
+    let snapshot = server.registry.snapshot();
+    let resource = snapshot.resource(GROUP, "v1", "customresourcedefinitions").ok_or_else(Status::no_resource)?;
+    for (entry, definition) in all {
+        let others: Vec<Value> =
+            all.iter().filter(|(other, _)| other.key != entry.key).map(|(_, other)| other.clone()).collect();
+        let mut settled = definition.clone();
+        settle_among(&mut settled, &others, &server.now());
+        if settled != *definition {
+            let payload = codec::encode(&settled, resource);
+            let expect = Expect::Revision(entry.modified);
+            changes.push(Change::Put { key: entry.key.to_string(), payload, expect });
+        }
+    }
+    if changes.is_empty() {
+        return Ok(true);
+    }
+    match server.store.commit(changes).await {
+        Ok(_) | Err(CommitError::Conflict { .. }) => Ok(false),
+        Err(error) => Err(write::commit_failed(&error)),
+    }
+}
+
+/// Hands the established definitions to the registry.
+fn serve(server: &ApiServer, all: &[(Entry, Value)]) {
+    let mut compiled = server.crds.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = HashMap::new();
+    let mut resources = Vec::new();
+    for (entry, definition) in all {
+        if !names::is_established(definition) {
+            continue;
+        }
+        let name = object::name(definition).to_owned();
+        let (uid, generation) = (object::uid(definition), object::generation(definition));
+        let current = compiled.get(&name).filter(|c| c.uid == uid && c.generation == generation).cloned();
+        let current = current.unwrap_or_else(|| Compiled {
+            uid: uid.to_owned(),
+            generation,
+            versions: Arc::new(compile::versions(definition, entry.modified)),
+        });
+        resources.extend(current.versions.iter().map(|version| compile::resource(definition, version)));
+        known.insert(name, current);
+    }
+    *compiled = known;
+    drop(compiled);
+    server.registry.set_custom(resources);
+}

@@ -1,0 +1,225 @@
+//! Reading request bodies: JSON and YAML, duplicate fields noticed, nothing trusted.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use crate::status::Status;
+
+const JSON: &str = "application/json";
+const YAML: &str = "application/yaml";
+
+/// A decoded body.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// The value; of duplicate fields the last one.
+    pub value: Value,
+    /// Paths of fields that occur more than once.
+    pub duplicates: Vec<String>,
+}
+
+/// Why a body could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// Not JSON; the text is what Go's decoder would say.
+    #[error("{0}")]
+    Json(String),
+    /// Not YAML.
+    #[error("error converting YAML to JSON: yaml: {0}")]
+    Yaml(String),
+}
+
+/// Reads a JSON or YAML body; other media types are answered 415.
+pub fn decode(content_type: &str, body: &[u8]) -> Result<Result<Decoded, DecodeError>, Status> {
+    match content_type {
+        JSON | "text/plain" | "application/x-www-form-urlencoded" | "*/*" => Ok(json(body)),
+        YAML | "application/x-yaml" | "text/yaml" => Ok(yaml(body)),
+        _ => Err(Status::unsupported_media_type("")),
+    }
+}
+
+/// Reads JSON.
+pub fn json(body: &[u8]) -> Result<Decoded, DecodeError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let duplicates = RefCell::new(Vec::new());
+    let seed = Seed { path: String::new(), duplicates: &duplicates };
+    let value = seed.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
+    match value {
+        Ok(value) => Ok(Decoded { value, duplicates: duplicates.into_inner() }),
+        Err(error) => Err(DecodeError::Json(go_error(&error, body))),
+    }
+}
+
+/// Reads YAML; since every JSON text is YAML, JSON is tried first.
+pub fn yaml(body: &[u8]) -> Result<Decoded, DecodeError> {
+    if body.trim_ascii_start().first() == Some(&b'{')
+        && let Ok(decoded) = json(body)
+    {
+        return Ok(decoded);
+    }
+    let options = serde_saphyr::options! { legacy_octal_numbers: true };
+    let value = serde_saphyr::from_slice_with_options(body, options)
+        .map_err(|error| DecodeError::Yaml(error.to_string().lines().next().unwrap_or_default().to_owned()))?;
+    Ok(Decoded { value, duplicates: Vec::new() })
+}
+
+/// The error as Go's `encoding/json` words it, which clients' users know.
+fn go_error(error: &serde_json::Error, body: &[u8]) -> String {
+    if error.is_eof() {
+        return "unexpected end of JSON input".to_owned();
+    }
+    let line = body.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+    let at = String::from_utf8_lossy(line.get(error.column().saturating_sub(1)..).unwrap_or_default());
+    let text = error.to_string();
+    let place = if text.starts_with("expected value") {
+        "looking for beginning of value"
+    } else if text.starts_with("key must be a string") {
+        "looking for beginning of object key string"
+    } else if text.starts_with("expected `,` or `}`") {
+        "after object key:value pair"
+    } else if text.starts_with("expected `,` or `]`") {
+        "after array element"
+    } else if text.starts_with("expected `:`") {
+        "after object key"
+    } else if text.starts_with("trailing characters") {
+        "after top-level value"
+    } else if text.starts_with("expected ident") {
+        "looking for beginning of value"
+    } else {
+        return text;
+    };
+    match at.chars().next() {
+        Some(c) => format!("invalid character '{c}' {place}"),
+        None => text,
+    }
+}
+
+/// What the message of an unreadable body shows of it.
+pub fn excerpt(body: &[u8]) -> String {
+    if body.is_empty() {
+        return "<empty>".to_owned();
+    }
+    if body.first() != Some(&b'{') {
+        let head: Vec<String> = body.iter().take(30).map(|byte| format!("{byte:02x}")).collect();
+        return format!("{}{}", head.concat(), if body.len() > 30 { " ..." } else { "" });
+    }
+    let head = String::from_utf8_lossy(&body[..body.len().min(30)]).into_owned();
+    if body.len() > 30 { format!("{head} ...") } else { head }
+}
+
+/// Builds a JSON value and notes fields that occur twice.
+struct Seed<'a> {
+    path: String,
+    duplicates: &'a RefCell<Vec<String>>,
+}
+
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        loop {
+            let path = format!("{}[{}]", self.path, items.len());
+            match seq.next_element_seed(Seed { path, duplicates: self.duplicates })? {
+                Some(item) => items.push(item),
+                None => return Ok(Value::Array(items)),
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(key) = access.next_key::<String>()? {
+            let path = if self.path.is_empty() { key.clone() } else { format!("{}.{key}", self.path) };
+            let seen = map.contains_key(&key);
+            if seen {
+                self.duplicates.borrow_mut().push(path.clone());
+            }
+            let value = access.next_value_seed(Seed { path, duplicates: self.duplicates })?;
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn duplicate_fields_are_told_with_their_path() {
+        let decoded = json(br#"{"data":{"x":"1","x":"2"},"l":[{"a":1,"a":2}]}"#).unwrap();
+        assert_eq!(decoded.duplicates, ["data.x", "l[0].a"]);
+        assert_eq!(decoded.value["data"]["x"], "2");
+    }
+
+    #[test]
+    fn errors_read_as_those_of_go() {
+        let error = |text: &str| json(text.as_bytes()).unwrap_err().to_string();
+        assert_eq!(error(""), "unexpected end of JSON input");
+        assert_eq!(error("{\"a\":1"), "unexpected end of JSON input");
+        assert_eq!(error("hello"), "invalid character 'h' looking for beginning of value");
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_and_does_not_exhaust_the_stack() {
+        let deep = "[".repeat(200_000);
+        assert!(json(deep.as_bytes()).is_err());
+        assert!(yaml(deep.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn yaml_reads_as_kubectl_would_read_it() {
+        let decoded = yaml(b"a: yes\nb: 0644\nc: [1, x]\n").unwrap();
+        assert_eq!(decoded.value, json!({"a": true, "b": 420, "c": [1, "x"]}));
+    }
+
+    #[test]
+    fn protobuf_is_not_spoken() {
+        assert_eq!(decode("application/vnd.kubernetes.protobuf", b"").unwrap_err().code, 415);
+    }
+}

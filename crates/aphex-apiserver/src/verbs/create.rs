@@ -1,0 +1,21 @@
+//! Creating an object.
+
+use http::Response;
+
+use crate::body::Body;
+use crate::call::Call;
+use crate::request::WriteOptions;
+use crate::respond;
+use crate::status::Status;
+use crate::write::{self, Creation};
+
+/// Stores the object in the body and answers with what became of it.
+pub async fn create(call: &Call) -> Result<Response<Body>, Status> {
+    if call.path.name.is_some() {
+        return Err(Status::method_not_allowed());
+    }
+    let options = WriteOptions::parse(&call.query, "CreateOptions", call.user_agent())?;
+    let object = write::read_object(call, options.field_validation)?;
+    let served = write::create(call, &options, object, Creation::Plain).await?;
+    respond::object(call, 201, served)
+}

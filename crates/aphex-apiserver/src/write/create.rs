@@ -1,0 +1,107 @@
+//! Storing a new object.
+
+use aphex_store::{Change, CommitError, Expect};
+use serde_json::Value;
+
+use super::{commit_failed, draft, ownership, schema};
+use crate::admission::{self, Operation, Write};
+use crate::builtin;
+use crate::call::Call;
+use crate::codec;
+use crate::crds;
+use crate::metadata;
+use crate::names;
+use crate::object;
+use crate::request::WriteOptions;
+use crate::respond::Served;
+use crate::status::Status;
+
+/// How often a generated name is tried again when it is taken.
+const NAME_ATTEMPTS: usize = 8;
+
+/// Who recorded the ownership of the object's fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Creation {
+    /// Nobody yet.
+    Plain,
+    /// A server-side apply did.
+    Applied,
+}
+
+/// Creates an object of the call's resource.
+pub async fn create(
+    call: &Call,
+    options: &WriteOptions,
+    mut object: Value,
+    creation: Creation,
+) -> Result<Served, Status> {
+    let resource = &call.resource;
+    if let Some(custom) = resource.custom()
+        && custom.terminating
+    {
+        return Err(Status::method_not_supported(&resource.group, &resource.plural, "create").with_text(
+            "create not allowed while custom resource definition is terminating",
+        ));
+    }
+    draft::settle_namespace(call, &mut object)?;
+    if !object::resource_version(&object).is_empty() {
+        return Err(Status::new(500, "", "resourceVersion should not be set on objects to be created"));
+    }
+    let generate = object::meta_str(&object, "generateName").to_owned();
+    let generated = object::name(&object).is_empty() && !generate.is_empty();
+    let attempts = if generated { NAME_ATTEMPTS } else { 1 };
+    for attempt in 1..=attempts {
+        let mut object = object.clone();
+        if generated && names::check_prefix(resource.strategy.names, &generate).is_empty() {
+            object::set_meta(&mut object, "name", Some(Value::String(crate::uid::generated_name(&generate))));
+        }
+        match attempt_create(call, options, object, creation).await {
+            Err(status) if status.reason == "AlreadyExists" && attempt < attempts => {}
+            done => return done,
+        }
+    }
+    Err(Status::already_exists(&resource.group, &resource.plural, &generate))
+}
+
+async fn attempt_create(
+    call: &Call,
+    options: &WriteOptions,
+    mut object: Value,
+    creation: Creation,
+) -> Result<Served, Status> {
+    let resource = &call.resource;
+    let server = &call.server;
+    super::apply_defaults(call, &mut object);
+    let write = Write { call, operation: Operation::Create, old: None, dry_run: options.dry_run };
+    admission::mutate(&write, &mut object).await?;
+    if resource.has_status() && resource.strategy.resets_status {
+        object::map(&mut object).remove("status");
+    }
+    metadata::prepare_create(resource, &mut object, &server.now());
+    builtin::prepare_create(resource, &mut object);
+    if creation == Creation::Plain {
+        object = ownership::managed_update(call, options, None, object);
+    }
+    schema::check_create(call, &object)?;
+    admission::validate(&write, &object).await?;
+    if crds::is_definition(resource) {
+        crds::settle(server, &mut object);
+    }
+    let key = resource.key(object::namespace(&object), object::name(&object));
+    let taken = || Status::already_exists(&resource.group, &resource.plural, object::name(&object));
+    if options.dry_run {
+        return if server.store.get(&key).is_some() { Err(taken()) } else { Ok(Served::Value(object)) };
+    }
+    let payload = codec::encode(&object, resource);
+    let change = Change::Put { key, payload, expect: Expect::Absent };
+    let committed = match server.store.commit(vec![change]).await {
+        Ok(committed) => committed,
+        Err(CommitError::Conflict { .. }) => return Err(taken()),
+        Err(error) => return Err(commit_failed(&error)),
+    };
+    super::after_commit(call).await?;
+    match committed.entries.into_iter().next().flatten() {
+        Some(entry) => Ok(Served::Bytes(codec::serve(resource, &entry)?)),
+        None => Ok(Served::Value(codec::with_revision(object, committed.revision))),
+    }
+}

@@ -1,0 +1,212 @@
+//! Changing an object that exists, over and over until nobody else changed it meanwhile.
+
+use aphex_store::{Change as StoreChange, CommitError, Entry, Expect};
+use serde_json::Value;
+
+use super::{commit_failed, draft, ownership, schema};
+use crate::admission::{self, Operation, Write};
+use crate::builtin;
+use crate::call::Call;
+use crate::codec;
+use crate::crds;
+use crate::metadata;
+use crate::namespaces;
+use crate::object;
+use crate::request::WriteOptions;
+use crate::respond::Served;
+use crate::status::Status;
+
+/// Who recorded the ownership of the changed fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nobody yet.
+    Plain,
+    /// A server-side apply did.
+    Applied,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Modified {
+    /// The object as it is now.
+    Object(Served),
+    /// There is no such object.
+    Absent,
+}
+
+/// Changes the object that the call's path names; `edit` gives the whole new object from the live one.
+///
+/// An edit may run several times. It decides itself whether a lost race matters: an object it returns with the
+/// resourceVersion that its caller sent fails with 409, one with that of the live object is tried again.
+pub async fn modify(
+    call: &Call,
+    options: &WriteOptions,
+    change: Change,
+    edit: impl Fn(&Value) -> Result<Value, Status> + Send + Sync,
+) -> Result<Modified, Status> {
+    let server = &call.server;
+    let key = call.key();
+    let mut entry = server.store.get(&key);
+    loop {
+        let Some(current) = entry else { return Ok(Modified::Absent) };
+        let live = codec::read(&call.resource, &current)?;
+        let new = prepare(call, options, change, &live, edit(&live)?).await?;
+        if options.dry_run {
+            return Ok(Modified::Object(Served::Value(new)));
+        }
+        if new == live {
+            return Ok(Modified::Object(Served::Bytes(codec::serve(&call.resource, &current)?)));
+        }
+        match store(call, &current, &new).await {
+            Ok(served) => {
+                super::after_commit(call).await?;
+                return Ok(Modified::Object(served));
+            }
+            Err(CommitError::Conflict { current, .. }) => entry = current,
+            Err(error) => return Err(commit_failed(&error)),
+        }
+    }
+}
+
+async fn prepare(
+    call: &Call,
+    options: &WriteOptions,
+    change: Change,
+    live: &Value,
+    mut new: Value,
+) -> Result<Value, Status> {
+    let resource = &call.resource;
+    check_identity(call, live, &new)?;
+    draft::settle_namespace(call, &mut new)?;
+    super::apply_defaults(call, &mut new);
+    let write = Write { call, operation: Operation::Update, old: Some(live), dry_run: options.dry_run };
+    admission::mutate(&write, &mut new).await?;
+    let given_version = object::resource_version(&new).to_owned();
+    reset(call, &mut new, live);
+    metadata::prepare_update(&mut new, live);
+    bump_generation(call, &mut new, live);
+    if change == Change::Plain {
+        new = ownership::managed_update(call, options, Some(live), new);
+    }
+    aphex_merge::keep_times(live, &mut new);
+    if given_version.is_empty() {
+        object::set_meta(&mut new, "resourceVersion", None);
+    }
+    schema::check_update(call, &new, live)?;
+    object::set_meta(&mut new, "resourceVersion", object::meta(live, "resourceVersion").cloned());
+    admission::validate(&write, &new).await?;
+    if crds::is_definition(resource) {
+        crds::settle(&call.server, &mut new);
+    }
+    Ok(new)
+}
+
+/// The caller's idea of which object this is must not be wrong.
+fn check_identity(call: &Call, live: &Value, new: &Value) -> Result<(), Status> {
+    let resource = &call.resource;
+    let name = object::name(live);
+    let given = object::uid(new);
+    if !given.is_empty() && given != object::uid(live) {
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition \
+             failed: UID in precondition: {given}, UID in object meta: {}",
+            call.key(),
+            object::uid(live)
+        );
+        return Err(Status::conflict(&resource.group, &resource.plural, name, &why));
+    }
+    let version = object::resource_version(new);
+    if version.is_empty() || version == "0" || version == object::resource_version(live) {
+        return Ok(());
+    }
+    if version.parse::<u64>().is_err() {
+        return Err(Status::new(500, "", format!("strconv.ParseUint: parsing \"{version}\": invalid syntax")));
+    }
+    Err(Status::modified(&resource.group, &resource.plural, name))
+}
+
+/// Takes back what this endpoint does not write.
+fn reset(call: &Call, new: &mut Value, live: &Value) {
+    let resource = &call.resource;
+    match call.subresource() {
+        "status" => {
+            let managed = object::meta(new, "managedFields").cloned();
+            let status = new.get("status").cloned();
+            let metadata = new.get("metadata").cloned();
+            *new = live.clone();
+            object::put(object::map(new), "status", status);
+            if resource.custom().is_none() {
+                // A built-in's status endpoint takes metadata as well, owners excepted.
+                object::put(object::map(new), "metadata", metadata);
+                object::set_meta(new, "ownerReferences", object::meta(live, "ownerReferences").cloned());
+            }
+            object::set_meta(new, "managedFields", managed);
+        }
+        "finalize" => {
+            let spec = new.get("spec").cloned();
+            object::copy(new, live, "status");
+            object::put(object::map(new), "spec", spec);
+        }
+        _ => {
+            if resource.has_status() {
+                object::copy(new, live, "status");
+            }
+            builtin::prepare_update(resource, new, live);
+        }
+    }
+}
+
+/// Counts a change of what the user wants (everything but metadata and status, for custom resources).
+fn bump_generation(call: &Call, new: &mut Value, live: &Value) {
+    let strategy = &call.resource.strategy;
+    if !strategy.generation || call.subresource() == "status" {
+        return;
+    }
+    let changed = if call.resource.custom().is_some() {
+        let status = call.resource.has_status();
+        let counts = |field: &str| field != "metadata" && !(status && field == "status");
+        let content = |object: &Value| {
+            let map = object.as_object().cloned().unwrap_or_default();
+            map.into_iter().filter(|(field, _)| counts(field)).collect::<serde_json::Map<_, _>>()
+        };
+        content(new) != content(live)
+    } else {
+        let mut fields = strategy.generation_fields.iter().copied().chain(["spec"]);
+        fields.any(|field| new.get(field) != live.get(field))
+    };
+    if changed {
+        let next = object::generation(live) + 1;
+        object::set_meta(new, "generation", Some(Value::from(next)));
+    }
+}
+
+async fn store(call: &Call, current: &Entry, new: &Value) -> Result<Served, CommitError> {
+    let resource = &call.resource;
+    let (key, expect) = (current.key.to_string(), Expect::Revision(current.modified));
+    if is_finished(call, new) {
+        let committed = call.server.store.commit(vec![StoreChange::Delete { key, expect }]).await?;
+        return Ok(Served::Value(codec::with_revision(new.clone(), committed.revision)));
+    }
+    let payload = codec::encode(new, resource);
+    let committed = call.server.store.commit(vec![StoreChange::Put { key, payload, expect }]).await?;
+    let served = committed.entries.into_iter().next().flatten().and_then(|entry| codec::serve(resource, &entry).ok());
+    Ok(served.map_or_else(
+        || Served::Value(codec::with_revision(new.clone(), committed.revision)),
+        Served::Bytes,
+    ))
+}
+
+/// An object whose deletion waited for its last finalizer goes with the update that removes it.
+fn is_finished(call: &Call, new: &Value) -> bool {
+    let grace = object::meta(new, "deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or_default();
+    let namespace = call.resource.group.is_empty() && call.resource.plural == "namespaces";
+    object::is_deleting(new)
+        && object::finalizers(new).is_empty()
+        && grace == 0
+        && (!namespace || namespaces::is_finished(new))
+}
+
+/// The field errors of a name in the body that is not the one in the path.
+pub fn wrong_name(given: &str, wanted: &str) -> Status {
+    Status::bad_request(format!("the name of the object ({given}) does not match the name on the URL ({wanted})"))
+}
