@@ -29,11 +29,21 @@ impl Readiness {
         flag
     }
 
+    /// Whether a condition exists and is met.
+    #[must_use]
+    pub fn is_met(&self, name: &str) -> bool {
+        self.conditions().get(name).is_some_and(|met| met.load(Ordering::Acquire))
+    }
+
     /// The names of the conditions that are not met.
     #[must_use]
     pub fn unmet(&self) -> Vec<String> {
         let conditions = self.conditions();
-        conditions.iter().filter(|(_, met)| !met.load(Ordering::Acquire)).map(|(name, _)| name.clone()).collect()
+        conditions
+            .iter()
+            .filter(|(_, met)| !met.load(Ordering::Acquire))
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
     fn conditions(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<AtomicBool>>> {
@@ -82,7 +92,9 @@ fn respond<B>(request: &Request<B>, readiness: &Readiness, metrics: &Metrics) ->
         },
         "/metrics" => {
             let mut response = Response::new(Full::from(metrics.render()));
-            response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(CONTENT_TYPE));
+            response
+                .headers_mut()
+                .insert(header::CONTENT_TYPE, header::HeaderValue::from_static(CONTENT_TYPE));
             response
         }
         _ => text(StatusCode::NOT_FOUND, "served here: /livez /readyz /healthz /metrics\n".to_owned()),

@@ -1,1 +1,12 @@
-//! Fixtures for tests: an embedded API server on port 0, waiting helpers, real engines
+//! Fixtures for tests: an engine on which a test may do what it likes, and the real programs to compare with.
+//!
+//! [`Cluster`] is the embedded API server with its housekeeping, in memory, for one test. With
+//! `APHEX_TEST_KUBECONFIG` set, the same tests run on the cluster that it names instead.
+
+mod cluster;
+mod engines;
+mod wait;
+
+pub use cluster::{Cluster, Requests};
+pub use engines::{engine, left_out};
+pub use wait::{eventually, eventually_for};

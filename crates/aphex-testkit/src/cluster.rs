@@ -1,0 +1,181 @@
+//! An engine for one test.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use anyhow::Context as _;
+use aphex_apiserver::{ApiServer, Config};
+use aphex_auth::User;
+use aphex_auth::pki::Authority;
+use aphex_auth::tokens::Signer;
+use aphex_store::{Options, Store};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{Method, Request};
+use kube::Client;
+use kube::client::Body;
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+/// The environment variable that puts the tests on a real cluster instead.
+const REAL: &str = "APHEX_TEST_KUBECONFIG";
+const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+
+/// An API server with its housekeeping; gone when dropped.
+pub struct Cluster {
+    client: Client,
+    requests: Requests,
+    embedded: Option<Embedded>,
+}
+
+struct Embedded {
+    server: Arc<ApiServer>,
+    authority: Authority,
+    stop: CancellationToken,
+    folder: tempfile::TempDir,
+}
+
+impl Cluster {
+    /// Starts an engine.
+    pub async fn start() -> anyhow::Result<Self> {
+        // A second test in the process finds it installed already.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let requests = Requests::default();
+        if let Some(path) = std::env::var_os(REAL) {
+            let kubeconfig = kube::config::Kubeconfig::read_from(&path)?;
+            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?;
+            return Ok(Self { client: Client::try_from(config)?, requests, embedded: None });
+        }
+        let folder = tempfile::tempdir()?;
+        let now = jiff::Timestamp::now();
+        let authority = Authority::load_or_create(folder.path(), now)?;
+        let signer = Signer::load_or_create(folder.path(), ISSUER)?;
+        let config =
+            Config { signer: Some(Arc::new(signer)), ..Config::new(Store::memory(Options::default())) };
+        let server = ApiServer::start(config).await?;
+        let stop = CancellationToken::new();
+        let housekeeper =
+            as_user(&server, "system:kube-controller-manager", &["system:masters"], Requests::default());
+        tokio::spawn(aphex_lifecycle::run(housekeeper, authority.ca_pem().to_owned(), stop.clone()));
+        let client = as_user(&server, "test-admin", &["system:masters"], requests.clone());
+        Ok(Self { client, requests, embedded: Some(Embedded { server, authority, stop, folder }) })
+    }
+
+    /// A client that may do everything; its requests are counted.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// A client of another user, uncounted; on a real cluster, nothing (impersonate there).
+    pub fn client_as(&self, name: &str, groups: &[&str]) -> Option<Client> {
+        let embedded = self.embedded.as_ref()?;
+        Some(as_user(&embedded.server, name, groups, Requests::default()))
+    }
+
+    /// Counts of the requests made through [`Cluster::client`]; zeros on a real cluster.
+    pub fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    /// Whether this is the embedded engine.
+    pub fn is_embedded(&self) -> bool {
+        self.embedded.is_some()
+    }
+
+    /// Serves the engine over HTTPS on a free port; gives a kubeconfig with an administrator's certificate.
+    pub async fn serve(&self) -> anyhow::Result<PathBuf> {
+        let embedded = self.embedded.as_ref().context("only the embedded engine can be served")?;
+        let listener = tokio::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+        let address = listener.local_addr()?;
+        let now = jiff::Timestamp::now();
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let tls = embedded.authority.server_config(&names, now)?;
+        let (server, stop) = (Arc::clone(&embedded.server), embedded.stop.clone());
+        tokio::spawn(async move { server.serve(listener, tls, stop).await });
+        let admin = embedded.authority.client_certificate("test-admin", &["system:masters"], now)?;
+        let path = embedded.folder.path().join("kubeconfig");
+        write_kubeconfig(&path, address, embedded.authority.ca_pem(), &admin.certificate, &admin.key)?;
+        Ok(path)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Some(embedded) = &self.embedded {
+            embedded.stop.cancel();
+            embedded.server.stop();
+        }
+    }
+}
+
+fn write_kubeconfig(
+    path: &Path,
+    address: SocketAddr,
+    ca: &str,
+    certificate: &str,
+    key: &str,
+) -> anyhow::Result<()> {
+    let encode = |text: &str| STANDARD.encode(text);
+    let config = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{ "name": "test", "cluster": { "server": format!("https://{address}"), "certificate-authority-data": encode(ca) } }],
+        "users": [{ "name": "test", "user": { "client-certificate-data": encode(certificate), "client-key-data": encode(key) } }],
+        "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test" } }],
+        "current-context": "test",
+    });
+    std::fs::write(path, serde_json::to_vec(&config)?)
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// How many requests of each kind were made; shared by clones.
+#[derive(Clone, Debug, Default)]
+pub struct Requests(Arc<[AtomicUsize; 2]>);
+
+impl Requests {
+    /// Requests that only read.
+    pub fn reads(&self) -> usize {
+        self.0[0].load(Ordering::Acquire)
+    }
+
+    /// Requests that could have changed something.
+    pub fn writes(&self) -> usize {
+        self.0[1].load(Ordering::Acquire)
+    }
+
+    fn count(&self, method: &Method) {
+        let at = usize::from(!matches!(*method, Method::GET | Method::HEAD));
+        self.0[at].fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+fn as_user(server: &Arc<ApiServer>, name: &str, groups: &[&str], requests: Requests) -> Client {
+    let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+    let user = User { name: name.to_owned(), groups, ..User::default() };
+    Client::new(Counted { inner: server.service_as(user), requests }, "default")
+}
+
+/// Counts what passes through.
+#[derive(Clone)]
+struct Counted<S> {
+    inner: S,
+    requests: Requests,
+}
+
+impl<S: Service<Request<Body>>> Service<Request<Body>> for Counted<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> S::Future {
+        self.requests.count(request.method());
+        self.inner.call(request)
+    }
+}

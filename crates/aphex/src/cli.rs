@@ -1,0 +1,228 @@
+//! The command line, as typed. What the words mean is said here; what they do is in `commands`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Onboards a GitHub repository with one Kubernetes resource; a push becomes a PipelineRun.
+#[derive(Debug, Parser)]
+#[command(
+    name = "aphex",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Start here:\n  aphex demo            see the main job, start to end, on this machine\n  aphex up              run the platform on this machine\n  aphex org list        look at organizations (uses your kubeconfig)\n\nExit codes: 0 done, 1 failed, 2 wrong usage, 4 not found, 5 refused, 6 unreachable, 7 timed out."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Global {
+    /// Kubeconfig to use instead of $KUBECONFIG or ~/.kube/config
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig to use
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// How to print
+    #[arg(short = 'o', long, global = true, value_enum, default_value_t)]
+    pub(crate) output: Format,
+    /// Log as JSON, one object a line
+    #[arg(long, global = true)]
+    pub(crate) log_json: bool,
+}
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns for people
+    #[default]
+    Table,
+    /// More columns
+    Wide,
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+    /// kind/name, one a line
+    Name,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the whole platform on this machine: API server, controllers, gateway
+    #[command(
+        after_help = "Example:\n  aphex up\n  aphex up --data-dir ./state --api-port 0 --gateway-port 0"
+    )]
+    Up(Up),
+    /// Show the main job, start to end, in a temporary folder
+    #[command(after_help = "Example:\n  aphex demo --keep")]
+    Demo(Demo),
+    /// Create or change the objects in files, as `kubectl apply --server-side` does
+    #[command(after_help = "Example:\n  aphex apply -f examples/organization.yaml --wait 60")]
+    Apply(Apply),
+    /// Organizations
+    #[command(after_help = "Example:\n  aphex org list\n  aphex org get acme-corp -o yaml")]
+    Org {
+        #[command(subcommand)]
+        verb: Look,
+    },
+    /// Repository bindings
+    #[command(after_help = "Example:\n  aphex repo list\n  aphex repo get hello-world -o json")]
+    Repo {
+        #[command(subcommand)]
+        verb: Look,
+    },
+    /// Webhook deliveries and what became of them
+    #[command(
+        after_help = "Example:\n  aphex delivery list\n  aphex delivery get 72d3162e-cc78-11e3-81ab-4c9367dc0958"
+    )]
+    Delivery {
+        #[command(subcommand)]
+        verb: Look,
+    },
+    /// Send a signed event for a binding, as GitHub would
+    #[command(
+        after_help = "Example:\n  aphex push hello-world --git .\n  aphex push hello-world --payload examples/github-push.json"
+    )]
+    Push(Push),
+    /// Run the controllers against a cluster
+    #[command(
+        after_help = "Example:\n  aphex controller --kubeconfig ~/.kube/config --gateway-url https://hooks.example.com"
+    )]
+    Controller(Controller),
+    /// Run the webhook gateway against a cluster
+    #[command(after_help = "Example:\n  aphex gateway --kubeconfig ~/.kube/config --port 8080")]
+    Gateway(Gateway),
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Up {
+    /// Where everything is kept [default: $XDG_DATA_HOME/aphex or ~/.local/share/aphex]
+    #[arg(long, value_name = "DIR", env = "APHEX_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Port of the Kubernetes API (HTTPS); 0 takes any free one
+    #[arg(long, value_name = "N", default_value_t = 7443)]
+    pub(crate) api_port: u16,
+    /// Port of the webhook gateway (HTTP); 0 takes any free one
+    #[arg(long, value_name = "N", default_value_t = 8080)]
+    pub(crate) gateway_port: u16,
+    /// Address to listen on
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
+    pub(crate) bind: IpAddr,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Demo {
+    /// Leave the platform serving until Ctrl-C
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Folder with organization.yaml, repo-binding.yaml and github-push.json [default: built in]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) examples: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Apply {
+    /// File or folder of YAML or JSON; - reads standard input
+    #[arg(short = 'f', long = "filename", value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Take fields over from other managers
+    #[arg(long)]
+    pub(crate) force_conflicts: bool,
+    /// Wait this many seconds for the condition Ready of each object that has conditions
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) wait: Option<u64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Look {
+    /// All of them
+    #[command(visible_alias = "ls")]
+    List {
+        /// Only this namespace
+        #[arg(short = 'n', long)]
+        namespace: Option<String>,
+        /// Only those with these labels
+        #[arg(short = 'l', long, value_name = "SELECTOR")]
+        selector: Option<String>,
+    },
+    /// One, by name
+    Get {
+        /// Its name
+        name: String,
+        /// Its namespace, when it is not the usual one
+        #[arg(short = 'n', long)]
+        namespace: Option<String>,
+    },
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Push {
+    /// Name of the RepoBinding
+    pub(crate) binding: String,
+    /// Payload to send as it is
+    #[arg(long, value_name = "FILE", conflicts_with = "git")]
+    pub(crate) payload: Option<PathBuf>,
+    /// Git checkout whose HEAD is pushed [default: the current folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) git: Option<PathBuf>,
+    /// Event type
+    #[arg(long, default_value = "push")]
+    pub(crate) event: String,
+    /// Delivery id; the same id again creates nothing [default: a new one]
+    #[arg(long, value_name = "ID")]
+    pub(crate) delivery: Option<String>,
+    /// Where to send it [default: the webhook URL in the binding's status]
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Do not wait for what becomes of it
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Namespace of the binding
+    #[arg(short = 'n', long, default_value = "platform-system")]
+    pub(crate) namespace: String,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Controller {
+    /// Public base URL of the gateway; webhook URLs are below it
+    #[arg(long, value_name = "URL", env = "APHEX_GATEWAY_URL")]
+    pub(crate) gateway_url: String,
+    /// Address of /livez, /readyz and /metrics
+    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:8081")]
+    pub(crate) admin: SocketAddr,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Gateway {
+    /// Address to listen on
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0")]
+    pub(crate) bind: IpAddr,
+    /// Port to listen on
+    #[arg(long, value_name = "N", default_value_t = 8080)]
+    pub(crate) port: u16,
+    /// Domain whose first label names the organization (`<organization>.<domain>`)
+    #[arg(long, value_name = "DOMAIN", env = "APHEX_DOMAIN")]
+    pub(crate) domain: Option<String>,
+    /// Address of /livez, /readyz and /metrics
+    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:8081")]
+    pub(crate) admin: SocketAddr,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

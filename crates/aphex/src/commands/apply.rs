@@ -1,0 +1,185 @@
+//! `aphex apply`: server-side apply of files, for people without kubectl at hand.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::discovery::Scope;
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client, ResourceExt as _};
+use serde_json::Value;
+
+use crate::cli::{Apply, Global};
+use crate::output::{note, say};
+use crate::{connect, exit};
+
+/// The field manager of objects applied with this command.
+const MANAGER: &str = "aphex-cli";
+
+pub(crate) async fn run(global: &Global, arguments: Apply) -> anyhow::Result<()> {
+    let mut objects = Vec::new();
+    for path in &arguments.files {
+        objects.extend(read(path)?);
+    }
+    anyhow::ensure!(!objects.is_empty(), "nothing to apply: the files hold no objects");
+    let client = connect::client(global).await?;
+    let mut applied = Vec::new();
+    for object in objects {
+        let done = apply(&client, &object, arguments.force_conflicts).await?;
+        say(&format!("{} serverside-applied", done.title));
+        applied.push(done);
+    }
+    if let Some(seconds) = arguments.wait {
+        for done in &applied {
+            wait_until_ready(done, Duration::from_secs(seconds), note).await?;
+        }
+    }
+    Ok(())
+}
+
+/// An object that was applied and where it is.
+pub(crate) struct Applied {
+    pub(crate) title: String,
+    pub(crate) object: DynamicObject,
+    api: Api<DynamicObject>,
+}
+
+/// Applies one object.
+pub(crate) async fn apply(client: &Client, object: &Value, force: bool) -> anyhow::Result<Applied> {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (api_version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
+    anyhow::ensure!(
+        !api_version.is_empty() && !kind.is_empty() && !name.is_empty(),
+        "an object needs apiVersion, kind and metadata.name; found {api_version:?}, {kind:?}, {name:?}"
+    );
+    let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+    let wanted = GroupVersionKind::gvk(group, version, &kind);
+    let (resource, capabilities) = kube::discovery::pinned_kind(client, &wanted)
+        .await
+        .with_context(|| format!("the server has no kind {kind} in {api_version}"))?;
+    let api: Api<DynamicObject> = match capabilities.scope {
+        Scope::Cluster => Api::all_with(client.clone(), &resource),
+        Scope::Namespaced => match text("/metadata/namespace") {
+            none if none.is_empty() => Api::default_namespaced_with(client.clone(), &resource),
+            namespace => Api::namespaced_with(client.clone(), &namespace, &resource),
+        },
+    };
+    let parameters = PatchParams { force, ..PatchParams::apply(MANAGER).validation_strict() };
+    let title = title(&resource, &name);
+    let object = api
+        .patch(&name, &parameters, &Patch::Apply(object))
+        .await
+        .with_context(|| format!("cannot apply {title}"))?;
+    Ok(Applied { title, object, api })
+}
+
+fn title(resource: &ApiResource, name: &str) -> String {
+    let kind = resource.kind.to_lowercase();
+    match resource.group.as_str() {
+        "" => format!("{kind}/{name}"),
+        group => format!("{kind}.{group}/{name}"),
+    }
+}
+
+/// Waits for the condition Ready of an object, when its kind has conditions; reports each change of message.
+pub(crate) async fn wait_until_ready(
+    applied: &Applied,
+    limit: Duration,
+    progress: impl Fn(&str),
+) -> anyhow::Result<DynamicObject> {
+    let name = applied.object.name_any();
+    let last = std::sync::Mutex::new(String::new());
+    let ready = |object: Option<&DynamicObject>| {
+        let Some(status) = object.and_then(|object| object.data.get("status")) else { return false };
+        let message = status["message"].as_str().unwrap_or_default().to_owned();
+        if let Ok(mut last) = last.lock()
+            && !message.is_empty()
+            && *last != message
+        {
+            progress(&format!(
+                "  {}: {} - {message}",
+                applied.title,
+                status["phase"].as_str().unwrap_or_default()
+            ));
+            *last = message;
+        }
+        let current = object.and_then(|o| o.metadata.generation) == status["observedGeneration"].as_i64();
+        current && conditions(status).any(|c| c["type"] == "Ready" && c["status"] == "True")
+    };
+    let waited = tokio::time::timeout(limit, await_condition(applied.api.clone(), &name, ready)).await;
+    match waited {
+        Ok(found) => found
+            .with_context(|| format!("cannot watch {}", applied.title))?
+            .with_context(|| format!("{} was deleted while waiting for it", applied.title)),
+        Err(_) => {
+            let said = last.lock().map(|last| last.clone()).unwrap_or_default();
+            let seconds = limit.as_secs();
+            let message =
+                format!("{} is not Ready after {seconds} s; its status says: {said:?}", applied.title);
+            Err(exit::Coded { code: exit::TIMED_OUT, message }.into())
+        }
+    }
+}
+
+fn conditions(status: &Value) -> impl Iterator<Item = &Value> {
+    status["conditions"].as_array().into_iter().flatten()
+}
+
+/// The objects in a file, in a folder's files, or on standard input.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Value>> {
+    if path == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+        return parse(&text).context("standard input");
+    }
+    if path.is_dir() {
+        let mut files: Vec<PathBuf> = std::fs::read_dir(path)
+            .with_context(|| format!("cannot list {}", path.display()))?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|file| file.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json"))
+            .collect();
+        files.sort();
+        let mut objects = Vec::new();
+        for file in files {
+            objects.extend(read(&file)?);
+        }
+        return Ok(objects);
+    }
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse(&text).with_context(|| path.display().to_string())
+}
+
+/// All documents of a YAML or JSON text; lists are taken apart.
+pub(crate) fn parse(text: &str) -> anyhow::Result<Vec<Value>> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text)?;
+    let mut objects = Vec::new();
+    for mut document in documents {
+        if let Some(items) = document.get_mut("items").and_then(Value::as_array_mut) {
+            objects.append(items);
+        } else if !document.is_null() {
+            objects.push(document);
+        }
+    }
+    Ok(objects)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_and_lists_become_objects() {
+        let text = "kind: A\n---\n---\nkind: List\nitems:\n- kind: B\n- kind: C\n";
+        let kinds: Vec<String> =
+            parse(text).unwrap().iter().map(|o| o["kind"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(kinds, ["A", "B", "C"]);
+    }
+
+    #[test]
+    fn broken_yaml_is_an_error() {
+        assert!(parse("a: [1,").is_err());
+    }
+}

@@ -1,0 +1,46 @@
+//! `aphex gateway`: the webhook gateway against a cluster.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use aphex_runtime::admin::{self, Readiness};
+use aphex_runtime::{Clock, Metrics, Shutdown};
+use tokio::net::TcpListener;
+
+use crate::cli::{Gateway, Global};
+use crate::connect;
+use crate::local::listen::listen;
+
+/// Requests under way get this long on shutdown.
+const DRAIN: Duration = Duration::from_secs(20);
+
+pub(crate) async fn run(global: &Global, arguments: Gateway) -> anyhow::Result<()> {
+    let client = connect::client(global).await?;
+    let version = client.apiserver_version().await.context("cannot reach the Kubernetes API")?;
+    tracing::info!(kubernetes.version = %version.git_version, "connected");
+    let hooks = listen(arguments.bind, arguments.port, "the webhook gateway", "--port").await?;
+    let probes = TcpListener::bind(arguments.admin)
+        .await
+        .with_context(|| format!("cannot listen on {}: choose another with --admin", arguments.admin))?;
+    let (shutdown, metrics, readiness) = (Shutdown::on_signals()?, Metrics::default(), Readiness::default());
+    shutdown.spawn(admin::serve(probes, readiness.clone(), metrics.clone(), shutdown.clone()));
+    let settings = aphex_gateway::Settings {
+        listener: hooks,
+        domain: arguments.domain.unwrap_or_default(),
+        identity: identity(),
+        clock: Clock::system(),
+        metrics,
+        readiness,
+    };
+    aphex_gateway::run(client, settings, shutdown.clone()).await?;
+    shutdown.drain(DRAIN).await;
+    Ok(())
+}
+
+/// The pod's name on a cluster; elsewhere the machine's.
+fn identity() -> String {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let machine =
+        || std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
+    set("POD_NAME").or_else(|| set("HOSTNAME")).or_else(machine).unwrap_or_else(|| "gateway".to_owned())
+}

@@ -1,0 +1,28 @@
+//! `aphex org list|get`.
+
+use aphex_api::organization::Organization;
+
+use super::look::{self, Shown, age, name, text};
+use crate::cli::{Global, Look};
+
+const SHOWN: Shown = Shown {
+    noun: "organization",
+    head: &["NAME", "DISPLAY NAME", "PHASE", "WEBHOOK URL", "AGE", "NAMESPACE", "MESSAGE"],
+    wide: 2,
+    row: |object, now| {
+        vec![
+            name(object).to_owned(),
+            text(object, "/spec/displayName"),
+            text(object, "/status/phase"),
+            text(object, "/status/webhookURL"),
+            age(object, now),
+            text(object, "/status/namespace"),
+            text(object, "/status/message"),
+        ]
+    },
+    namespace: Some("platform-system"),
+};
+
+pub(crate) async fn run(global: &Global, verb: Look) -> anyhow::Result<()> {
+    look::run::<Organization>(global, verb, &SHOWN).await
+}

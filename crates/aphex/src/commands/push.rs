@@ -1,0 +1,218 @@
+//! `aphex push`: a signed event for a binding, as GitHub would send it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use aphex_api::delivery::{Delivery, DeliveryPhase};
+use aphex_api::repo_binding::RepoBinding;
+use jiff::Timestamp;
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::cli::{Global, Push};
+use crate::output::{note, say};
+use crate::{connect, exit};
+
+/// How long a verdict may take before we stop waiting; the gateway does not stop.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) async fn run(global: &Global, arguments: Push) -> anyhow::Result<()> {
+    let client = connect::client(global).await?;
+    let bindings: Api<RepoBinding> = Api::namespaced(client.clone(), &arguments.namespace);
+    let binding = bindings
+        .get_opt(&arguments.binding)
+        .await
+        .with_context(|| format!("cannot get binding {:?}", arguments.binding))?;
+    let Some(binding) = binding else {
+        let message = format!(
+            "no binding {:?} in {}: `aphex repo list` shows what is there",
+            arguments.binding, arguments.namespace
+        );
+        return Err(exit::Coded { code: exit::NOT_FOUND, message }.into());
+    };
+    let payload = match &arguments.payload {
+        Some(path) => {
+            std::fs::read(path).with_context(|| format!("cannot read payload {}", path.display()))?
+        }
+        None => from_checkout(&binding, arguments.git.as_deref().unwrap_or(Path::new("."))).await?,
+    };
+    let event = Event {
+        kind: &arguments.event,
+        delivery: arguments.delivery.as_deref(),
+        url: arguments.url.as_deref(),
+    };
+    let sent = send(&binding, &event, payload).await?;
+    say(&format!("{} {}", sent.status, sent.body));
+    if !sent.accepted {
+        let message = format!("the gateway refused the event with {}", sent.status);
+        return Err(exit::Coded { code: exit::REFUSED, message }.into());
+    }
+    if arguments.no_wait || arguments.event == "ping" {
+        return Ok(());
+    }
+    let delivery = verdict(&client, &sent).await?;
+    for line in describe(&delivery) {
+        say(&line);
+    }
+    Ok(())
+}
+
+/// What to send, besides the payload.
+pub(crate) struct Event<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) delivery: Option<&'a str>,
+    pub(crate) url: Option<&'a str>,
+}
+
+/// The gateway's answer.
+pub(crate) struct Sent {
+    pub(crate) status: String,
+    pub(crate) accepted: bool,
+    pub(crate) body: String,
+    namespace: String,
+    delivery: String,
+}
+
+/// Signs the payload with the binding's secret and posts it to its webhook URL.
+pub(crate) async fn send(binding: &RepoBinding, event: &Event<'_>, payload: Vec<u8>) -> anyhow::Result<Sent> {
+    let status = binding.status.as_ref();
+    let name = binding.metadata.name.as_deref().unwrap_or_default();
+    let not_ready = || format!("binding {name:?} is not Ready: `aphex repo get {name} -o yaml` says why");
+    let url = match event.url {
+        Some(url) => url.to_owned(),
+        None => status.and_then(|s| s.webhook_url.clone()).with_context(not_ready)?,
+    };
+    let secret = status.and_then(|s| s.webhook_secret.clone()).with_context(not_ready)?;
+    let delivery = event.delivery.map_or_else(new_id, str::to_owned);
+    let response = reqwest::Client::builder()
+        .timeout(PATIENCE)
+        .build()?
+        .post(&url)
+        .header("Content-Type", "application/json")
+        .header("User-Agent", "GitHub-Hookshot/aphex")
+        .header("X-GitHub-Event", event.kind)
+        .header("X-GitHub-Delivery", &delivery)
+        .header("X-Hub-Signature-256", aphex_gateway::sign(secret.as_bytes(), &payload))
+        .body(payload)
+        .send()
+        .await
+        .with_context(|| format!("cannot reach the gateway at {url}"))?;
+    let status = response.status();
+    let body = response.text().await.context("cannot read the gateway's answer")?;
+    let namespace = serde_json::from_str::<Value>(&body)
+        .ok()
+        .and_then(|answer| answer["namespace"].as_str().map(str::to_owned))
+        .unwrap_or_default();
+    Ok(Sent { status: status.to_string(), accepted: status.is_success(), body, namespace, delivery })
+}
+
+/// Waits until the delivery has its verdict.
+pub(crate) async fn verdict(client: &Client, sent: &Sent) -> anyhow::Result<Delivery> {
+    let deliveries: Api<Delivery> = Api::namespaced(client.clone(), &sent.namespace);
+    let decided = |delivery: Option<&Delivery>| {
+        let phase = delivery.and_then(|delivery| delivery.status.as_ref()).map(|status| status.phase);
+        matches!(phase, Some(DeliveryPhase::Done | DeliveryPhase::Failed))
+    };
+    let name = aphex_gateway::deliveries::object_name(&sent.delivery);
+    match tokio::time::timeout(PATIENCE, await_condition(deliveries, &name, decided)).await {
+        Ok(found) => found
+            .context("cannot watch the delivery")?
+            .context("the delivery was deleted while waiting for its verdict"),
+        Err(_) => {
+            let message = format!(
+                "accepted, but no verdict after {} s: `aphex delivery get {name}` shows how it goes on",
+                PATIENCE.as_secs()
+            );
+            Err(exit::Coded { code: exit::TIMED_OUT, message }.into())
+        }
+    }
+}
+
+/// The verdict for people.
+pub(crate) fn describe(delivery: &Delivery) -> Vec<String> {
+    let Some(status) = &delivery.status else { return Vec::new() };
+    let mut lines = Vec::new();
+    for one in &status.created {
+        lines.push(format!("created {} {}/{}", one.kind, one.namespace.as_deref().unwrap_or("-"), one.name));
+    }
+    if lines.is_empty() {
+        let message = if status.message.is_empty() { "nothing was created" } else { &status.message };
+        lines.push(message.to_owned());
+    }
+    lines
+}
+
+/// A push payload for the HEAD of a git checkout, with the fields that GitHub documents.
+async fn from_checkout(binding: &RepoBinding, folder: &Path) -> anyhow::Result<Vec<u8>> {
+    let revision = git(folder, &["rev-parse", "HEAD"]).await?;
+    let branch = git(folder, &["symbolic-ref", "--short", "HEAD"])
+        .await
+        .unwrap_or_else(|_| binding.spec.branch.clone());
+    let before = git(folder, &["rev-parse", "HEAD^"]).await.unwrap_or_else(|_| "0".repeat(40));
+    let message = git(folder, &["log", "-1", "--format=%B"]).await?;
+    let author = git(folder, &["log", "-1", "--format=%an"]).await?;
+    let email = git(folder, &["log", "-1", "--format=%ae"]).await?;
+    let time = git(folder, &["log", "-1", "--format=%cI"]).await?;
+    let changed = git(folder, &["show", "--name-only", "--format=", "HEAD"]).await?;
+    note(&format!("sending {} of branch {branch}", revision.get(..12).unwrap_or(&revision)));
+    let (owner, name) = (&binding.spec.repo_org, &binding.spec.repo_name);
+    let commit = json!({
+        "id": revision, "message": message, "timestamp": time, "distinct": true,
+        "author": { "name": author, "email": email }, "committer": { "name": author, "email": email },
+        "added": [], "removed": [], "modified": changed.lines().collect::<Vec<_>>(),
+    });
+    let payload = json!({
+        "ref": format!("refs/heads/{branch}"), "before": before, "after": revision,
+        "created": false, "deleted": false, "forced": false,
+        "repository": {
+            "name": name, "full_name": format!("{owner}/{name}"), "owner": { "login": owner, "name": owner },
+            "html_url": format!("https://github.com/{owner}/{name}"),
+            "clone_url": format!("https://github.com/{owner}/{name}.git"),
+            "default_branch": binding.spec.branch, "pushed_at": Timestamp::now().as_second(),
+        },
+        "pusher": { "name": author, "email": email }, "sender": { "login": author },
+        "head_commit": commit, "commits": [commit],
+    });
+    Ok(serde_json::to_vec(&payload)?)
+}
+
+async fn git(folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(folder)
+        .args(arguments)
+        .output()
+        .await
+        .context("cannot run git: install it, or give a payload with --payload FILE")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        anyhow::bail!(
+            "git in {}: {} (give a checkout with --git DIR, or a payload with --payload FILE)",
+            folder.display(),
+            said.trim()
+        );
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// A random UUID (version 4), as GitHub's delivery ids are.
+fn new_id() -> String {
+    let bits = (rand::random::<u128>() & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
+    let hex = format!("{bits:032x}");
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn ids_are_version_4_uuids() {
+        let id = super::new_id();
+        assert_eq!(id.len(), 36);
+        assert_eq!(&id[14..15], "4");
+        assert!("89ab".contains(&id[19..20]));
+        assert_ne!(id, super::new_id());
+    }
+}

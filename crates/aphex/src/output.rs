@@ -1,0 +1,133 @@
+//! The only place that prints: answers to standard output, everything else to standard error.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::cli::Format;
+
+/// A table in kubectl's style: upper-case heads, columns padded, three spaces between.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    head: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(crate) fn new(head: &[&'static str]) -> Self {
+        Self { head: head.to_vec(), rows: Vec::new() }
+    }
+
+    pub(crate) fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+
+    /// Lines without trailing spaces.
+    pub(crate) fn render(&self) -> String {
+        let mut widths: Vec<usize> = self.head.iter().map(|cell| cell.chars().count()).collect();
+        for row in &self.rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        let head: Vec<String> = self.head.iter().map(|cell| (*cell).to_owned()).collect();
+        let mut text = String::new();
+        for row in std::iter::once(&head).chain(&self.rows) {
+            let mut line = String::new();
+            for (width, cell) in widths.iter().zip(row) {
+                let padding = width - cell.chars().count() + 3;
+                line.push_str(cell);
+                line.extend(std::iter::repeat_n(' ', padding));
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// Prints objects in the wanted form; `single` leaves out the list around one object.
+pub(crate) fn objects(
+    format: Format,
+    objects: &[Value],
+    single: bool,
+    table: impl FnOnce() -> Table,
+) -> anyhow::Result<()> {
+    let document = || match objects {
+        [one] if single => one.clone(),
+        many => serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": many }),
+    };
+    match format {
+        Format::Table | Format::Wide => say(table().render().trim_end()),
+        Format::Json => say(&serde_json::to_string_pretty(&document())?),
+        Format::Yaml => say(serde_saphyr::to_string(&document())?.trim_end()),
+        Format::Name => {
+            for object in objects {
+                let kind = object["kind"].as_str().unwrap_or_default().to_lowercase();
+                let api_version = object["apiVersion"].as_str().unwrap_or_default();
+                let group =
+                    api_version.split_once('/').map_or(String::new(), |(group, _)| format!(".{group}"));
+                say(&format!("{kind}{group}/{}", object["metadata"]["name"].as_str().unwrap_or_default()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Prints a line of the answer. A reader that went away (`| head`) is not an error.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// Prints a line about the work to standard error.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Prints an error with its causes.
+pub(crate) fn complain(error: &anyhow::Error) {
+    let chain = aphex_runtime::errors::chain(error.as_ref());
+    note(&format!("{} {chain}", paint("error:", "1;31")));
+}
+
+/// Colours a word for standard error, on a terminal that wants it.
+pub(crate) fn paint(text: &str, code: &str) -> String {
+    if std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    } else {
+        text.to_owned()
+    }
+}
+
+/// How long ago, as kubectl says it: `45s`, `12m`, `3h`, `5d`.
+pub(crate) fn age(since: Option<Timestamp>, now: Timestamp) -> String {
+    let Some(since) = since else { return "<unknown>".to_owned() };
+    let seconds = (now.as_second() - since.as_second()).max(0);
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7200 => format!("{}m", seconds / 60),
+        7200..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let mut table = Table::new(&["NAME", "PHASE"]);
+        table.row(vec!["acme-corp".into(), "Active".into()]);
+        assert_eq!(table.render(), "NAME        PHASE\nacme-corp   Active\n");
+    }
+
+    #[test]
+    fn ages_read_like_kubectl() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let ago = |seconds: i64| age(Some(Timestamp::from_second(1_000_000 - seconds).unwrap()), now);
+        assert_eq!([ago(45), ago(121), ago(7200), ago(172_800)], ["45s", "2m", "2h", "2d"]);
+        assert_eq!(age(None, now), "<unknown>");
+    }
+}
