@@ -1,0 +1,395 @@
+//! The life of a Delivery: stored, claimed, evaluated, verdict; retention; replay.
+//!
+//! ```text
+//! store -> Pending -> (claim: Processing) -> evaluate -> dispatch -> Done | Failed
+//!             ^                                   |
+//!             +---- next attempt, with back-off --+   while the engine does not take what a trigger asks for
+//! ```
+//!
+//! The replica that received an event works on it without a claim for one lease; a restarted process takes up its own
+//! at once, any replica takes up another's when the lease is over. Two that work on the same Delivery create the same
+//! names, so the second finds everything there. Submodules: `claim` and `queue` say when, `process` what, `verdict` the
+//! outcome, `payload` the stored bytes, `retention` the end.
+
+mod claim;
+mod payload;
+mod process;
+mod queue;
+mod retention;
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aphex_api::delivery::{
+    Delivery, DeliveryPhase, DeliverySpec, EVENT_LABEL, LISTENER_LABEL, REPOSITORY_LABEL,
+    SecretKeyRef,
+};
+use aphex_runtime::{Clock, Shutdown, errors};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::PostParams;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client};
+use serde_json::Value;
+use thiserror::Error;
+use tokio::sync::Semaphore;
+
+use crate::dispatch::Dispatcher;
+use crate::event::Facts;
+use crate::interceptors::cel::Programs;
+use crate::metrics::GatewayMetrics;
+use crate::secrets::SecretCache;
+use crate::snapshot::Snapshot;
+use crate::templates::hex;
+use queue::{Key, Queue};
+use retention::Index;
+
+/// Under which name the gateway writes.
+pub const FIELD_MANAGER: &str = "aphex-gateway";
+/// How long a claim stands.
+const LEASE: Duration = Duration::from_secs(30);
+/// After which an event of this very process that nobody submitted is looked at (its sender was never answered).
+const UNSUBMITTED: Duration = Duration::from_secs(5);
+/// Deliveries evaluated at once.
+const PARALLEL: usize = 64;
+/// How often retention looks at ages.
+const SWEEP: Duration = Duration::from_secs(60);
+/// Longest id kept as it is.
+const ID_MAX: usize = 63;
+
+/// A Delivery could not be stored.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The payload could not be packed.
+    #[error("cannot compress the payload")]
+    Pack(#[source] std::io::Error),
+    /// A part of a large payload could not be stored.
+    #[error("cannot store a part of the payload of Delivery {0}")]
+    Part(String, #[source] Box<kube::Error>),
+    /// The engine did not take it.
+    #[error("cannot create Delivery {0}")]
+    Create(String, #[source] Box<kube::Error>),
+    /// The Delivery that has the name could not be read.
+    #[error("cannot read Delivery {0}")]
+    Read(String, #[source] Box<kube::Error>),
+    /// Other deliveries have all names that this one could get.
+    #[error("the name {0} is taken")]
+    Taken(String),
+}
+
+/// A verified event that is to be stored.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// Namespace of the EventListener.
+    pub namespace: String,
+    /// Name of the EventListener.
+    pub listener: String,
+    /// The sender's id; may be empty.
+    pub delivery_id: String,
+    /// The event type; may be empty.
+    pub event: String,
+    /// Headers worth keeping.
+    pub headers: BTreeMap<String, String>,
+    /// Path and query.
+    pub url: String,
+    /// Address of the peer.
+    pub source: String,
+    /// The payload, parsed.
+    pub body: Value,
+    /// The payload as sent.
+    pub json: Bytes,
+    /// Secrets that signed it.
+    pub verified_by: Vec<SecretKeyRef>,
+    /// When it was received.
+    pub received: Timestamp,
+}
+
+/// Everything that works on Deliveries.
+pub struct Deliveries {
+    client: Client,
+    snapshot: Snapshot,
+    secrets: SecretCache,
+    dispatcher: Dispatcher,
+    cel: Arc<Programs>,
+    clock: Clock,
+    identity: String,
+    started: Timestamp,
+    queue: Queue,
+    index: Mutex<Index>,
+    metrics: GatewayMetrics,
+}
+
+impl std::fmt::Debug for Deliveries {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deliveries").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+impl Deliveries {
+    /// `identity` is this replica's name: its own, and the same again after a restart.
+    pub fn new(
+        client: Client,
+        snapshot: Snapshot,
+        secrets: SecretCache,
+        clock: Clock,
+        identity: String,
+        metrics: GatewayMetrics,
+    ) -> Self {
+        Self {
+            dispatcher: Dispatcher::new(client.clone()),
+            client,
+            snapshot,
+            secrets,
+            cel: Arc::default(),
+            started: clock.now(),
+            clock,
+            identity,
+            queue: Queue::default(),
+            index: Mutex::default(),
+            metrics,
+        }
+    }
+
+    /// Stores an event, unless a Delivery of it is there already, and gives the event's id.
+    pub async fn store(&self, mut incoming: Incoming) -> Result<String, StoreError> {
+        if incoming.delivery_id.is_empty() {
+            incoming.delivery_id = format!("{:032x}", rand::random::<u128>());
+        }
+        let id = object_name(&incoming.delivery_id);
+        let api: Api<Delivery> = Api::namespaced(self.client.clone(), &incoming.namespace);
+        // GitHub gives one event the same id at every webhook that it goes to, so the id alone may be taken by the same
+        // event at another listener or for another secret; those get a name of their own, the same at each redelivery.
+        let signers: Vec<String> = incoming.verified_by.iter().map(|s| format!("{}/{}", s.namespace, s.name)).collect();
+        let other = hex(&format!("{id}/{}/{}", incoming.listener, signers.join(",")));
+        for name in [id.clone(), format!("{}-{}", &id[..id.len().min(ID_MAX - 11)], &other[..10])] {
+            match self.create(&api, &name, &incoming).await? {
+                Some(delivery) => {
+                    self.queue.submit(delivery);
+                    return Ok(id);
+                }
+                None => {
+                    let there = api.get_opt(&name).await.map_err(|e| StoreError::Read(name.clone(), Box::new(e)))?;
+                    // Gone between the two requests: retention took it, so it had its verdict.
+                    let Some(there) = there else { return Ok(id) };
+                    if same_event(&there, &incoming) {
+                        self.again(&there);
+                        return Ok(id);
+                    }
+                }
+            }
+        }
+        Err(StoreError::Taken(id))
+    }
+
+    /// Creates the Delivery; nothing when the name is taken.
+    async fn create(&self, api: &Api<Delivery>, name: &str, incoming: &Incoming) -> Result<Option<Delivery>, StoreError> {
+        let parts = payload::pack(&incoming.json).map_err(StoreError::Pack)?;
+        if parts.rest.is_empty() {
+            return self.post(api, name, incoming, parts).await;
+        }
+        // A part that exists is either a redelivery's or of another event: only reading the Delivery can tell.
+        if api.get_metadata_opt(name).await.map_err(|e| StoreError::Read(name.to_owned(), Box::new(e)))?.is_some() {
+            return Ok(None);
+        }
+        payload::store_rest(&self.client, &incoming.namespace, name, &parts.rest)
+            .await
+            .map_err(|error| StoreError::Part(name.to_owned(), Box::new(error)))?;
+        let made = self.post(api, name, incoming, parts).await?;
+        if let Some(delivery) = &made
+            && let Err(error) = payload::adopt_rest(&self.client, delivery).await
+        {
+            // Retention removes parts by name as well.
+            tracing::warn!(delivery.name = %name, error = %errors::chain(&error), "payload parts have no owner");
+        }
+        Ok(made)
+    }
+
+    async fn post(
+        &self,
+        api: &Api<Delivery>,
+        name: &str,
+        incoming: &Incoming,
+        parts: payload::Packed,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let delivery = build(name, incoming, parts, &self.identity);
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        match api.create(&params, &delivery).await {
+            Ok(mut made) => {
+                tracing::debug!(delivery.name = %name, delivery.namespace = %incoming.namespace, "event stored");
+                made.metadata.managed_fields = None;
+                Ok(Some(made))
+            }
+            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
+            Err(error) => Err(StoreError::Create(name.to_owned(), Box::new(error))),
+        }
+    }
+
+    /// The same event came again: nothing to do, unless it failed, for then its sender asks for another try.
+    fn again(&self, there: &Delivery) {
+        self.metrics.duplicate();
+        if there.status.as_ref().is_some_and(|status| status.phase == DeliveryPhase::Failed) {
+            let now = self.clock.now();
+            self.queue.schedule(&Key::of(&there), now, now);
+        }
+    }
+
+    /// Watches and works until shutdown.
+    pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
+        let watching = Arc::clone(&self);
+        let stop = shutdown.token();
+        shutdown.spawn(async move { stop.run_until_cancelled(watching.watch()).await });
+        let sweeping = Arc::clone(&self);
+        let stop = shutdown.token();
+        shutdown.spawn(async move {
+            let mut tick = tokio::time::interval(SWEEP);
+            while stop.run_until_cancelled(tick.tick()).await.is_some() {
+                sweeping.sweep().await;
+            }
+        });
+        let free = Arc::new(Semaphore::new(PARALLEL));
+        let stop = shutdown.token();
+        loop {
+            let Some(Ok(place)) = stop.run_until_cancelled(Arc::clone(&free).acquire_owned()).await else { return };
+            let Some(work) = stop.run_until_cancelled(self.queue.next()).await else { return };
+            let working = Arc::clone(&self);
+            shutdown.spawn(async move {
+                let key = work.key.clone();
+                let again = working.process(work).await;
+                working.queue.finished(&key, again, working.clock.now());
+                working.metrics.waiting(working.queue.len());
+                drop(place);
+            });
+        }
+    }
+
+    /// Keeps queue and index current.
+    async fn watch(&self) {
+        let deliveries: Api<Delivery> = Api::all(self.client.clone());
+        let events = watcher(deliveries, watcher::Config::default()).default_backoff();
+        let mut events = std::pin::pin!(events);
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(watcher::Event::Apply(delivery) | watcher::Event::InitApply(delivery)) => self.seen(&delivery),
+                Ok(watcher::Event::Delete(delivery)) => {
+                    self.queue.forget(&Key::of(&delivery));
+                    self.index().remove(&delivery);
+                }
+                Ok(watcher::Event::Init) => self.index().clear(),
+                Ok(watcher::Event::InitDone) => self.sweep().await,
+                Err(error) => {
+                    tracing::warn!(error = %errors::chain(&error), "watch on deliveries interrupted; resuming");
+                }
+            }
+        }
+    }
+
+    fn seen(&self, delivery: &Delivery) {
+        self.index().insert(delivery);
+        let now = self.clock.now();
+        match claim::due(delivery, &self.identity, self.started, now) {
+            Some(at) => self.queue.schedule(&Key::of(delivery), at, now),
+            None => self.queue.forget(&Key::of(delivery)),
+        }
+        self.metrics.waiting(self.queue.len());
+    }
+
+    /// Deletes what retention does not keep.
+    async fn sweep(&self) {
+        let expired = self.index().expired(self.clock.now());
+        for key in expired {
+            match retention::delete(&self.client, &key).await {
+                Ok(()) => tracing::debug!(delivery.name = %key.name, delivery.namespace = %key.namespace, "delivery expired"),
+                Err(error) => {
+                    tracing::warn!(
+                        delivery.name = %key.name, delivery.namespace = %key.namespace, error = %errors::chain(&error),
+                        "expired delivery cannot be deleted"
+                    );
+                }
+            }
+        }
+    }
+
+    fn index(&self) -> std::sync::MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a stored Delivery and an incoming event are the same event for the same trigger.
+fn same_event(there: &Delivery, incoming: &Incoming) -> bool {
+    there.spec.delivery_id == incoming.delivery_id
+        && there.spec.listener == incoming.listener
+        && there.spec.verified_by.iter().any(|signer| incoming.verified_by.contains(signer))
+}
+
+fn build(name: &str, incoming: &Incoming, packed: payload::Packed, identity: &str) -> Delivery {
+    let facts = Facts::of(&incoming.event, &incoming.body);
+    let parts = u32::try_from(packed.rest.len()).unwrap_or(u32::MAX);
+    let labels = [
+        (LISTENER_LABEL, incoming.listener.clone()),
+        (EVENT_LABEL, incoming.event.clone()),
+        (REPOSITORY_LABEL, facts.repository.replace('/', ".")),
+    ];
+    let mut delivery = Delivery::new(
+        name,
+        DeliverySpec {
+            listener: incoming.listener.clone(),
+            delivery_id: incoming.delivery_id.clone(),
+            event: incoming.event.clone(),
+            repository: facts.repository,
+            git_ref: facts.git_ref,
+            revision: facts.revision,
+            sender: facts.sender,
+            request: incoming.url.clone(),
+            source: incoming.source.clone(),
+            headers: incoming.headers.clone(),
+            payload: packed.first,
+            payload_parts: parts,
+            verified_by: incoming.verified_by.clone(),
+            received_by: identity.to_owned(),
+            received_time: Some(MicroTime(incoming.received)),
+        },
+    );
+    delivery.metadata.namespace = Some(incoming.namespace.clone());
+    let labels = labels.into_iter().filter(|(_, value)| is_label_value(value));
+    delivery.metadata.labels = Some(labels.map(|(key, value)| (key.to_owned(), value)).collect());
+    delivery
+}
+
+/// An id that serves as object name and label value: the sender's where it can, else one made of it.
+pub fn object_name(id: &str) -> String {
+    let lower = id.to_ascii_lowercase();
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let ends = |c: char| c != '-';
+    if lower.len() <= ID_MAX && lower.chars().all(plain) && lower.starts_with(ends) && lower.ends_with(ends) {
+        lower
+    } else {
+        format!("delivery-{}", &hex(id)[..40])
+    }
+}
+
+fn is_label_value(value: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let ends = |c: char| c.is_ascii_alphanumeric();
+    (1..=63).contains(&value.len()) && value.chars().all(inner) && value.starts_with(ends) && value.ends_with(ends)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_cannot_be_names_are_replaced() {
+        let uuid = "72d3162e-cc78-11e3-81ab-4c9367dc0958";
+        assert_eq!(object_name(uuid), uuid);
+        assert_eq!(object_name(&uuid.to_uppercase()), uuid);
+        for odd in ["", "-a", "a/b", "a b", &"x".repeat(64)] {
+            let name = object_name(odd);
+            assert!(name.starts_with("delivery-") && is_label_value(&name), "{odd}");
+        }
+        assert_ne!(object_name("a/b"), object_name("a b"));
+    }
+}

@@ -1,0 +1,123 @@
+//! Who may work on a Delivery when.
+
+use std::time::Duration;
+
+use aphex_api::delivery::{Delivery, DeliveryPhase, REPLAY_ANNOTATION};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use serde_json::{Value, json};
+
+use super::{LEASE, UNSUBMITTED};
+
+/// The replay that is asked for, if any ever was.
+pub(super) fn replay(delivery: &Delivery) -> Option<String> {
+    delivery.metadata.annotations.as_ref()?.get(REPLAY_ANNOTATION).cloned()
+}
+
+/// When this replica may begin; nothing when there is nothing left to do.
+///
+/// `started` is when this process began: what the same replica held before belongs to a process that is gone.
+pub(super) fn due(delivery: &Delivery, identity: &str, started: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let received = delivery.spec.received_time.as_ref().map_or(now, |time| time.0);
+    let own = |since: Timestamp| if since < started { now } else { later(since, UNSUBMITTED) };
+    let Some(status) = &delivery.status else {
+        let mine = delivery.spec.received_by == identity;
+        return Some(if mine { own(received) } else { later(received, LEASE) });
+    };
+    let time = |time: &Option<MicroTime>| time.as_ref().map(|time| time.0);
+    match status.phase {
+        DeliveryPhase::Done | DeliveryPhase::Failed => {
+            (replay(delivery).is_some() && replay(delivery) != status.observed_replay).then_some(now)
+        }
+        DeliveryPhase::Processing => {
+            let lease = time(&status.lease_until).unwrap_or(now);
+            let begun = time(&status.started_time).unwrap_or(received);
+            let gone = status.holder.as_deref() == Some(identity) && begun < started;
+            Some(if gone { now } else { lease })
+        }
+        DeliveryPhase::Pending => Some(time(&status.next_attempt_time).unwrap_or(now)),
+    }
+}
+
+/// The patch of the status that claims a Delivery; refused by the engine when anybody wrote to it meanwhile.
+pub(super) fn patch(delivery: &Delivery, identity: &str, now: Timestamp) -> Value {
+    let attempts = delivery.status.as_ref().map_or(0, |status| status.attempts);
+    json!({
+        "metadata": { "resourceVersion": delivery.metadata.resource_version },
+        "status": {
+            "phase": DeliveryPhase::Processing,
+            "holder": identity,
+            "leaseUntil": MicroTime(later(now, LEASE)),
+            "startedTime": MicroTime(now),
+            "nextAttemptTime": null,
+            "attempts": attempts.saturating_add(1),
+        },
+    })
+}
+
+pub(super) fn later(time: Timestamp, by: Duration) -> Timestamp {
+    time.saturating_add(by).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use aphex_api::delivery::{DeliverySpec, DeliveryStatus};
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn micro(second: i64) -> Option<MicroTime> {
+        Some(MicroTime(at(second)))
+    }
+
+    fn delivery(status: Option<DeliveryStatus>) -> Delivery {
+        let spec =
+            DeliverySpec { received_by: "one".into(), received_time: micro(1000), ..DeliverySpec::default() };
+        Delivery { status, ..Delivery::new("d", spec) }
+    }
+
+    fn due_for(identity: &str, started: i64, status: Option<DeliveryStatus>) -> Option<i64> {
+        due(&delivery(status), identity, at(started), at(1010)).map(Timestamp::as_second)
+    }
+
+    #[test]
+    fn an_event_belongs_to_its_receiver_for_one_lease() {
+        assert_eq!(due_for("two", 900, None), Some(1030));
+        assert_eq!(due_for("one", 900, None), Some(1005), "the sink submits it itself, unless it died doing so");
+        assert_eq!(due_for("one", 1005, None), Some(1010), "the process that received it is gone");
+    }
+
+    #[test]
+    fn a_claim_stands_until_its_lease_ends_or_its_process_is_gone() {
+        let claimed = DeliveryStatus {
+            phase: DeliveryPhase::Processing,
+            holder: Some("one".into()),
+            started_time: micro(1001),
+            lease_until: micro(1031),
+            ..DeliveryStatus::default()
+        };
+        assert_eq!(due_for("two", 900, Some(claimed.clone())), Some(1031));
+        assert_eq!(due_for("one", 900, Some(claimed.clone())), Some(1031));
+        assert_eq!(due_for("one", 1005, Some(claimed)), Some(1010));
+    }
+
+    #[test]
+    fn a_failed_attempt_waits_for_the_next() {
+        let waiting = DeliveryStatus { next_attempt_time: micro(1020), ..DeliveryStatus::default() };
+        assert_eq!(due_for("two", 900, Some(waiting)), Some(1020));
+    }
+
+    #[test]
+    fn a_verdict_is_final_until_a_replay_is_asked_for() {
+        let done = DeliveryStatus { phase: DeliveryPhase::Done, ..DeliveryStatus::default() };
+        assert_eq!(due_for("one", 900, Some(done.clone())), None);
+        let mut asked = delivery(Some(done.clone()));
+        asked.metadata.annotations = Some([(REPLAY_ANNOTATION.to_owned(), "1".to_owned())].into());
+        assert_eq!(due(&asked, "one", at(900), at(1010)), Some(at(1010)));
+        asked.status = Some(DeliveryStatus { observed_replay: Some("1".into()), ..done });
+        assert_eq!(due(&asked, "one", at(900), at(1010)), None);
+    }
+}

@@ -1,0 +1,153 @@
+//! Which finished Deliveries are deleted: all but the last 200 of a listener and secret, and those older than 7 days.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use aphex_api::delivery::{Delivery, DeliveryPhase, SecretKeyRef};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::DeleteParams;
+use kube::{Api, Client};
+
+use super::claim::later;
+use super::payload::part_name;
+use super::queue::Key;
+
+/// How many are kept for one listener and the secrets that signed them, which is one binding.
+const KEPT: usize = 200;
+/// For how long.
+const AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    namespace: String,
+    listener: String,
+    signers: Vec<SecretKeyRef>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    group: Group,
+    received: Timestamp,
+    finished: bool,
+    parts: u32,
+}
+
+/// A Delivery to delete.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Expired {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    parts: u32,
+}
+
+/// What there is, without the payloads.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    entries: HashMap<Key, Entry>,
+}
+
+impl Index {
+    pub(super) fn insert(&mut self, delivery: &Delivery) {
+        let spec = &delivery.spec;
+        let created = delivery.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        let received = spec.received_time.as_ref().map(|time| time.0).or(created).unwrap_or_default();
+        let phase = delivery.status.as_ref().map(|status| status.phase);
+        let key = Key::of(delivery);
+        let group = Group {
+            namespace: key.namespace.clone(),
+            listener: spec.listener.clone(),
+            signers: spec.verified_by.clone(),
+        };
+        let finished = matches!(phase, Some(DeliveryPhase::Done | DeliveryPhase::Failed));
+        self.entries.insert(key, Entry { group, received, finished, parts: spec.payload_parts });
+    }
+
+    pub(super) fn remove(&mut self, delivery: &Delivery) {
+        self.entries.remove(&Key::of(delivery));
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    /// Finished Deliveries that are too old or too many.
+    pub(super) fn expired(&self, now: Timestamp) -> Vec<Expired> {
+        let mut groups: BTreeMap<&Group, Vec<(&Key, &Entry)>> = BTreeMap::new();
+        for (key, entry) in &self.entries {
+            groups.entry(&entry.group).or_default().push((key, entry));
+        }
+        let mut expired = Vec::new();
+        for members in groups.values_mut() {
+            members.sort_by_key(|(key, entry)| (std::cmp::Reverse(entry.received), *key));
+            let old = |entry: &Entry| now >= later(entry.received, AGE);
+            let gone = members.iter().enumerate().filter(|(rank, (_, e))| e.finished && (*rank >= KEPT || old(e)));
+            expired.extend(gone.map(|(_, (key, entry))| Expired {
+                namespace: key.namespace.clone(),
+                name: key.name.clone(),
+                parts: entry.parts,
+            }));
+        }
+        expired
+    }
+}
+
+/// Deletes a Delivery and the parts of its payload; what is gone already is fine.
+pub(super) async fn delete(client: &Client, expired: &Expired) -> kube::Result<()> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), &expired.namespace);
+    for part in 1..=expired.parts {
+        gone(secrets.delete(&part_name(&expired.name, part), &DeleteParams::default()).await)?;
+    }
+    let deliveries: Api<Delivery> = Api::namespaced(client.clone(), &expired.namespace);
+    gone(deliveries.delete(&expired.name, &DeleteParams::default()).await)
+}
+
+fn gone<T>(result: kube::Result<T>) -> kube::Result<()> {
+    match result {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        result => result.map(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aphex_api::delivery::{DeliverySpec, DeliveryStatus};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
+    use super::*;
+
+    fn insert(index: &mut Index, name: &str, secret: &str, received: i64, phase: DeliveryPhase) {
+        let signer = SecretKeyRef { name: secret.into(), ..SecretKeyRef::default() };
+        let received = Some(MicroTime(Timestamp::from_second(received).unwrap()));
+        let spec = DeliverySpec { verified_by: vec![signer], received_time: received, ..DeliverySpec::default() };
+        let mut delivery = Delivery::new(name, spec);
+        delivery.status = Some(DeliveryStatus { phase, ..DeliveryStatus::default() });
+        index.insert(&delivery);
+    }
+
+    fn expired(index: &Index, now: i64) -> Vec<String> {
+        index.expired(Timestamp::from_second(now).unwrap()).into_iter().map(|expired| expired.name).collect()
+    }
+
+    #[test]
+    fn only_the_last_of_each_binding_are_kept() {
+        let mut index = Index::default();
+        for n in 0..202 {
+            insert(&mut index, &format!("a-{n:03}"), "a", n, DeliveryPhase::Done);
+        }
+        insert(&mut index, "b", "b", 0, DeliveryPhase::Done);
+        assert_eq!(expired(&index, 300), ["a-001", "a-000"]);
+    }
+
+    #[test]
+    fn what_has_no_verdict_is_never_deleted() {
+        let mut index = Index::default();
+        let week = i64::try_from(AGE.as_secs()).unwrap();
+        insert(&mut index, "waiting", "a", 0, DeliveryPhase::Pending);
+        insert(&mut index, "done", "a", 0, DeliveryPhase::Done);
+        insert(&mut index, "failed", "a", 1, DeliveryPhase::Failed);
+        assert_eq!(expired(&index, week - 1), Vec::<String>::new());
+        assert_eq!(expired(&index, week), ["done"]);
+        assert_eq!(expired(&index, week + 1), ["failed", "done"]);
+    }
+}

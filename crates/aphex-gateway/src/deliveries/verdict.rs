@@ -1,0 +1,159 @@
+//! From what triggers made of an event to the Delivery's status; pure.
+
+use std::time::Duration;
+
+use aphex_api::delivery::{
+    CreatedObject, Delivery, DeliveryPhase, DeliveryStatus, DeliveryVerdict, SignatureVerdict, TriggerResult,
+    TriggerVerdict,
+};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
+use serde_json::Value;
+
+use super::claim::later;
+use crate::metrics::reason;
+
+/// How long the engine is asked again; GitHub itself keeps a delivery for three days.
+const GIVE_UP: Duration = Duration::from_secs(24 * 60 * 60);
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// Status fields that a merge patch must clear when they are absent.
+const OPTIONAL: [&str; 12] = [
+    "verdict", "message", "signature", "created", "triggers", "holder", "leaseUntil", "nextAttemptTime", "startedTime",
+    "completedTime", "observedReplay", "conditions",
+];
+
+/// What an attempt came to.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Outcome {
+    /// Decided before any trigger was asked.
+    Settled(DeliveryVerdict, String),
+    /// What each trigger made of it.
+    Triggers(Vec<TriggerResult>),
+    /// The attempt could not be made; a later one may.
+    Later(String),
+}
+
+/// The status after an attempt.
+pub(super) fn status(
+    delivery: &Delivery,
+    outcome: Outcome,
+    attempts: u32,
+    replay: Option<String>,
+    began: Timestamp,
+    now: Timestamp,
+) -> DeliveryStatus {
+    let received = delivery.spec.received_time.as_ref().map_or(now, |time| time.0);
+    let since = delivery.status.as_ref().filter(|_| replay.is_some()).and_then(|s| s.started_time.as_ref());
+    let old = now >= later(since.map_or(received, |time| time.0), GIVE_UP);
+    let (verdict, message, triggers) = match outcome {
+        Outcome::Settled(verdict, message) => (Some(verdict), message, Vec::new()),
+        Outcome::Triggers(triggers) => judge(triggers, old),
+        Outcome::Later(message) => (old.then_some(DeliveryVerdict::Failed), message, Vec::new()),
+    };
+    let phase = match verdict {
+        None => DeliveryPhase::Pending,
+        Some(DeliveryVerdict::Failed) => DeliveryPhase::Failed,
+        Some(_) => DeliveryPhase::Done,
+    };
+    let generation = delivery.metadata.generation.unwrap_or_default();
+    let before = delivery.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    DeliveryStatus {
+        phase,
+        verdict,
+        conditions: vec![ready(before, verdict, &message, generation, now)],
+        message,
+        signature: Some(SignatureVerdict::Valid),
+        created: triggers.iter().flat_map(|trigger| trigger.created.clone()).collect(),
+        triggers,
+        attempts,
+        holder: None,
+        lease_until: None,
+        next_attempt_time: verdict.is_none().then(|| MicroTime(later(now, wait(attempts)))),
+        started_time: Some(MicroTime(began)),
+        completed_time: verdict.is_some().then_some(MicroTime(now)),
+        observed_replay: if verdict.is_some() { replay } else { None },
+        observed_generation: generation,
+    }
+}
+
+fn judge(
+    mut triggers: Vec<TriggerResult>,
+    old: bool,
+) -> (Option<DeliveryVerdict>, String, Vec<TriggerResult>) {
+    if old {
+        for trigger in triggers.iter_mut().filter(|trigger| trigger.verdict == TriggerVerdict::Retrying) {
+            trigger.verdict = TriggerVerdict::Failed;
+        }
+    }
+    let first = |verdict| triggers.iter().find(|trigger| trigger.verdict == verdict);
+    let sentence = |trigger: &TriggerResult| format!("{}: {}", trigger.name, trigger.message);
+    let (verdict, message) = if let Some(trigger) = first(TriggerVerdict::Retrying) {
+        (None, sentence(trigger))
+    } else if let Some(trigger) = first(TriggerVerdict::Failed) {
+        (Some(DeliveryVerdict::Failed), sentence(trigger))
+    } else if first(TriggerVerdict::Created).is_some() {
+        let created: Vec<String> = triggers.iter().flat_map(|trigger| trigger.created.iter().map(title)).collect();
+        (Some(DeliveryVerdict::Created), format!("created {}", created.join(", ")))
+    } else if let Some(trigger) = first(TriggerVerdict::NotWanted) {
+        (Some(DeliveryVerdict::NotWanted), sentence(trigger))
+    } else {
+        let message = "the listener has no trigger for the secret that signed the event";
+        (Some(DeliveryVerdict::NoTrigger), message.to_owned())
+    };
+    (verdict, message, triggers)
+}
+
+fn title(object: &CreatedObject) -> String {
+    match &object.namespace {
+        Some(namespace) => format!("{} {namespace}/{}", object.kind, object.name),
+        None => format!("{} {}", object.kind, object.name),
+    }
+}
+
+fn ready(
+    before: &[Condition],
+    verdict: Option<DeliveryVerdict>,
+    message: &str,
+    generation: i64,
+    now: Timestamp,
+) -> Condition {
+    let status = match verdict {
+        None => "Unknown",
+        Some(DeliveryVerdict::Failed) => "False",
+        Some(_) => "True",
+    };
+    let same = before.iter().find(|condition| condition.type_ == "Ready" && condition.status == status);
+    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    Condition {
+        type_: "Ready".to_owned(),
+        status: status.to_owned(),
+        reason: verdict.map_or("Retrying", reason).to_owned(),
+        message: message.to_owned(),
+        last_transition_time: same.map_or(Time(now), |condition| condition.last_transition_time.clone()),
+        observed_generation: Some(generation),
+    }
+}
+
+/// Doubles with each attempt.
+fn wait(attempts: u32) -> Duration {
+    let doublings = attempts.saturating_sub(1).min(16);
+    FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT)
+}
+
+/// The status as a merge patch of one version of the Delivery; what is absent is cleared.
+pub(super) fn patch(delivery: &Delivery, status: &DeliveryStatus) -> serde_json::Result<Value> {
+    let mut value = serde_json::to_value(status)?;
+    if let Some(fields) = value.as_object_mut() {
+        for field in OPTIONAL {
+            fields.entry(field).or_insert(Value::Null);
+        }
+    }
+    Ok(serde_json::json!({
+        "metadata": { "resourceVersion": delivery.metadata.resource_version },
+        "status": value,
+    }))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+use std::collections::BTreeMap;
+
+use aphex_api::delivery::DeliverySpec;
+
+use super::*;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn delivery() -> Delivery {
+    Delivery::new("d", DeliverySpec { received_time: Some(MicroTime(at(1000))), ..DeliverySpec::default() })
+}
+
+fn trigger(name: &str, verdict: TriggerVerdict) -> TriggerResult {
+    let run = CreatedObject {
+        api_version: "tekton.dev/v1".into(),
+        kind: "PipelineRun".into(),
+        namespace: Some("web".into()),
+        name: format!("{name}-run"),
+        uid: None,
+    };
+    TriggerResult {
+        name: name.into(),
+        namespace: "org-acme".into(),
+        group: None,
+        verdict,
+        message: format!("because of {name}"),
+        interceptors: Vec::new(),
+        params: BTreeMap::new(),
+        created: if verdict == TriggerVerdict::Created { vec![run] } else { Vec::new() },
+    }
+}
+
+fn after(triggers: Vec<TriggerResult>, attempts: u32, now: i64) -> DeliveryStatus {
+    status(&delivery(), Outcome::Triggers(triggers), attempts, None, at(1001), at(now))
+}
+
+#[test]
+fn the_verdict_follows_from_the_triggers() {
+    use TriggerVerdict::{Created, Failed, NotWanted, Retrying};
+    let cases = [
+        (vec![], Some(DeliveryVerdict::NoTrigger), DeliveryPhase::Done, "True"),
+        (vec![NotWanted, NotWanted], Some(DeliveryVerdict::NotWanted), DeliveryPhase::Done, "True"),
+        (vec![NotWanted, Created], Some(DeliveryVerdict::Created), DeliveryPhase::Done, "True"),
+        (vec![Created, Failed], Some(DeliveryVerdict::Failed), DeliveryPhase::Failed, "False"),
+        (vec![Created, Retrying, Failed], None, DeliveryPhase::Pending, "Unknown"),
+    ];
+    for (verdicts, verdict, phase, ready) in cases {
+        let triggers = verdicts.iter().map(|verdict| trigger("web", *verdict)).collect();
+        let status = after(triggers, 1, 1002);
+        assert_eq!((status.verdict, status.phase), (verdict, phase), "{verdicts:?}");
+        assert_eq!(status.conditions[0].status, ready, "{verdicts:?}");
+        assert_eq!(status.completed_time.is_some(), verdict.is_some(), "{verdicts:?}");
+    }
+}
+
+#[test]
+fn the_message_names_what_was_created_or_why_not() {
+    let status = after(vec![trigger("a", TriggerVerdict::Created), trigger("b", TriggerVerdict::Created)], 1, 1002);
+    assert_eq!(status.message, "created PipelineRun web/a-run, PipelineRun web/b-run");
+    assert_eq!(status.created.len(), 2);
+    assert_eq!(after(vec![trigger("a", TriggerVerdict::NotWanted)], 1, 1002).message, "a: because of a");
+}
+
+#[test]
+fn attempts_are_further_and_further_apart_and_end_after_a_day() {
+    let next = |attempts, now| {
+        after(vec![trigger("a", TriggerVerdict::Retrying)], attempts, now).next_attempt_time.map(|time| time.0.as_second())
+    };
+    assert_eq!([next(1, 1002), next(2, 1002), next(5, 1002)], [Some(1003), Some(1004), Some(1018)]);
+    assert_eq!(next(40, 1002), Some(1302));
+    let given_up = after(vec![trigger("a", TriggerVerdict::Retrying)], 300, 1000 + 86_400);
+    assert_eq!(given_up.verdict, Some(DeliveryVerdict::Failed));
+    assert_eq!(given_up.triggers[0].verdict, TriggerVerdict::Failed);
+    assert_eq!(given_up.next_attempt_time, None);
+}
+
+#[test]
+fn what_a_new_status_lacks_is_cleared() {
+    let patch = patch(&delivery(), &after(Vec::new(), 1, 1002)).unwrap();
+    for field in ["holder", "leaseUntil", "nextAttemptTime", "created"] {
+        assert_eq!(patch["status"].get(field), Some(&Value::Null), "{field}");
+    }
+    let known = serde_json::to_value(DeliveryStatus::default()).unwrap();
+    let always: Vec<_> = known.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(always, ["attempts", "observedGeneration", "phase"], "every other field is in OPTIONAL");
+}
+
+#[test]
+fn the_transition_time_moves_only_with_the_status() {
+    let mut delivery = delivery();
+    let retrying = || Outcome::Triggers(vec![trigger("a", TriggerVerdict::Retrying)]);
+    delivery.status = Some(status(&delivery, retrying(), 1, None, at(1001), at(1002)));
+    let second = status(&delivery, retrying(), 2, None, at(1003), at(1004));
+    assert_eq!(second.conditions[0].last_transition_time.0, at(1002));
+    let done = status(&delivery, Outcome::Triggers(Vec::new()), 2, None, at(1003), at(1004));
+    assert_eq!(done.conditions[0].last_transition_time.0, at(1004));
+}

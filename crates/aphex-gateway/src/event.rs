@@ -1,0 +1,186 @@
+//! A webhook event and what GitHub's payload says about it.
+//!
+//! Knows the payloads of `push` and `pull_request`; other events are carried as they come.
+
+use std::collections::BTreeMap;
+
+use aphex_api::delivery::DeliveryVerdict;
+use aphex_api::dispatch;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+/// The commit id that GitHub sends where there is no commit.
+const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
+/// GitHub Actions' own list (docs: "Skipping workflow runs"); the trailers are below.
+const SKIP_WORDS: [&str; 5] = ["[skip ci]", "[ci skip]", "[no ci]", "[skip actions]", "[actions skip]"];
+const SKIP_TRAILERS: [&str; 2] = ["skip-checks: true", "skip-checks:true"];
+
+/// A verified event as triggers see it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// The event's id: GitHub's delivery id where it fits a label, else one made of it.
+    pub id: String,
+    /// Event type (`X-GitHub-Event`).
+    pub kind: String,
+    /// Headers by Go's canonical names.
+    pub headers: BTreeMap<String, String>,
+    /// The JSON payload.
+    pub body: Value,
+    /// Path and query of the request.
+    pub url: String,
+    /// When it was received.
+    pub received: Timestamp,
+}
+
+/// What the payload says, in the words that Deliveries and `extensions.delivery` use; empty where it says nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Full name of the repository.
+    pub repository: String,
+    /// The git ref.
+    pub git_ref: String,
+    /// The branch: pushed to, or the base of a pull request.
+    pub branch: String,
+    /// The tag pushed.
+    pub tag: String,
+    /// The commit: pushed, or the head of a pull request.
+    pub revision: String,
+    /// Login of the account that caused it.
+    pub sender: String,
+}
+
+impl Facts {
+    /// Reads a payload.
+    pub fn of(kind: &str, body: &Value) -> Self {
+        let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let mut facts = Self {
+            repository: text("/repository/full_name"),
+            sender: text("/sender/login"),
+            git_ref: text("/ref"),
+            ..Self::default()
+        };
+        if kind == "pull_request" {
+            facts.branch = text("/pull_request/base/ref");
+            facts.revision = text("/pull_request/head/sha");
+        } else {
+            facts.branch = facts.git_ref.strip_prefix("refs/heads/").unwrap_or_default().to_owned();
+            facts.tag = facts.git_ref.strip_prefix("refs/tags/").unwrap_or_default().to_owned();
+            facts.revision = text("/after");
+        }
+        facts
+    }
+}
+
+/// Why an event is finished before any trigger is asked, if it is.
+///
+/// `plain` gives tags, deletions and skip words the treatment of Tekton, which knows none of them.
+pub fn settled(event: &Event, plain: bool) -> Option<(DeliveryVerdict, String)> {
+    if event.kind == "ping" {
+        return Some((DeliveryVerdict::Ping, "GitHub's greeting; the webhook works".to_owned()));
+    }
+    if plain || event.kind != "push" {
+        return None;
+    }
+    let facts = Facts::of(&event.kind, &event.body);
+    if facts.revision == NO_COMMIT || event.body["deleted"] == json!(true) {
+        return Some((DeliveryVerdict::RefDeleted, format!("the push deleted {}", facts.git_ref)));
+    }
+    if !facts.tag.is_empty() {
+        return Some((DeliveryVerdict::Tag, format!("the push moved the tag {}", facts.tag)));
+    }
+    let message = event.body.pointer("/head_commit/message").and_then(Value::as_str).unwrap_or_default();
+    let word = skip_word(message)?;
+    Some((DeliveryVerdict::SkipRequested, format!("the head commit's message says {word}")))
+}
+
+/// The words in a commit message that ask for no run.
+fn skip_word(message: &str) -> Option<&'static str> {
+    let lower = message.to_lowercase();
+    if let Some(word) = SKIP_WORDS.into_iter().find(|word| lower.contains(word)) {
+        return Some(word);
+    }
+    // A trailer stands on its own line, after an empty one.
+    let mut lines = lower.lines().skip(1).skip_while(|line| !line.trim().is_empty());
+    lines.find_map(|line| SKIP_TRAILERS.into_iter().find(|trailer| line.trim() == *trailer))
+}
+
+/// The extensions that bindings and expressions find there before any interceptor adds its own.
+pub fn extensions(event: &Event) -> Map<String, Value> {
+    let facts = Facts::of(&event.kind, &event.body);
+    let received = Timestamp::from_second(event.received.as_second()).unwrap_or(event.received);
+    let delivery = json!({
+        dispatch::RECEIVED_TIME: received.to_string(),
+        dispatch::ID: event.id,
+        "event": event.kind,
+        "branch": facts.branch,
+        "tag": facts.tag,
+        "revision": facts.revision,
+        "repository": facts.repository,
+        "sender": facts.sender,
+    });
+    Map::from_iter([(dispatch::EXTENSION.to_owned(), delivery)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(kind: &str, body: Value) -> Event {
+        Event {
+            id: "e".into(),
+            kind: kind.into(),
+            headers: BTreeMap::new(),
+            body,
+            url: "/acme".into(),
+            received: Timestamp::new(1_700_000_000, 999).unwrap(),
+        }
+    }
+
+    fn push(git_ref: &str, after: &str, message: &str) -> Event {
+        event("push", json!({ "ref": git_ref, "after": after, "head_commit": { "message": message } }))
+    }
+
+    #[test]
+    fn pushes_that_ask_for_nothing_are_settled_at_once() {
+        let sha = "6113728f27ae82c7b1a177c8d03f9e96e0adf246";
+        let verdict = |event: &Event| settled(event, false).map(|(verdict, _)| verdict);
+        assert_eq!(verdict(&push("refs/heads/main", sha, "Fix it")), None);
+        assert_eq!(verdict(&push("refs/heads/main", NO_COMMIT, "")), Some(DeliveryVerdict::RefDeleted));
+        assert_eq!(verdict(&push("refs/tags/v1", sha, "Fix it")), Some(DeliveryVerdict::Tag));
+        assert_eq!(verdict(&push("refs/tags/v1", NO_COMMIT, "")), Some(DeliveryVerdict::RefDeleted));
+        assert_eq!(verdict(&event("ping", json!({}))), Some(DeliveryVerdict::Ping));
+        assert_eq!(verdict(&event("issues", json!({ "ref": "refs/tags/v1" }))), None);
+        assert_eq!(settled(&push("refs/tags/v1", sha, ""), true), None);
+    }
+
+    #[test]
+    fn skip_words_are_githubs() {
+        for message in
+            ["Typo [skip ci]", "[CI SKIP] typo", "typo [no ci]", "Typo\n\nskip-checks: true", "T\n\nBody\n\nskip-checks:true\n"]
+        {
+            let event = push("refs/heads/main", "1", message);
+            assert!(matches!(settled(&event, false), Some((DeliveryVerdict::SkipRequested, _))), "{message}");
+        }
+        for message in ["skip ci", "skip-checks: true", "Typo\nskip-checks: true", "Typo\n\nskip-checks: false"] {
+            assert_eq!(settled(&push("refs/heads/main", "1", message), false), None, "{message}");
+        }
+    }
+
+    #[test]
+    fn facts_of_a_pull_request_are_its_base_and_head() {
+        let body = json!({
+            "pull_request": { "base": { "ref": "main" }, "head": { "sha": "abc", "ref": "topic" } },
+            "repository": { "full_name": "acme/web" }, "sender": { "login": "dev" },
+        });
+        let facts = Facts::of("pull_request", &body);
+        assert_eq!((facts.branch.as_str(), facts.revision.as_str()), ("main", "abc"));
+        assert_eq!((facts.repository.as_str(), facts.sender.as_str()), ("acme/web", "dev"));
+    }
+
+    #[test]
+    fn branches_keep_their_slashes_and_times_their_seconds() {
+        let extensions = extensions(&push("refs/heads/feature/x", "1", ""));
+        assert_eq!(extensions["delivery"]["branch"], "feature/x");
+        assert_eq!(extensions["delivery"]["receivedTime"], "2023-11-14T22:13:20Z");
+    }
+}

@@ -1,0 +1,204 @@
+//! The `cel` interceptor: a filter that must be true, and overlays that become extensions.
+//!
+//! Expressions see `body`, `header`, `extensions` and `requestURL`, as upstream. They are written by tenants: compiled
+//! programs are cached, cost is bounded by `aphex-cel`, and secrets are compared only in the trigger's namespace.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aphex_api::delivery::SecretKeyRef;
+use aphex_cel::{Environment, Extension, Limits, Program, Value};
+use serde::Deserialize;
+use serde_json::{Map, Value as Json};
+
+use super::{Answer, Context, Rejection, Reply, Secrets};
+
+const VARIABLES: [&str; 4] = ["body", "header", "extensions", "requestURL"];
+/// How many compiled expressions are kept.
+const KEPT: usize = 2_000;
+/// Longest observed value that goes into a Delivery's status.
+const VALUE_MAX: usize = 256;
+
+/// Compiled expressions by their source; shared by all triggers.
+#[derive(Debug, Default)]
+pub struct Programs(Mutex<HashMap<String, Program>>);
+
+impl Programs {
+    fn get(&self, source: &str) -> Result<Program, String> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(source).cloned();
+        if let Some(program) = known {
+            return Ok(program);
+        }
+        let program = Environment::triggers()
+            .compile(source, &VARIABLES)
+            .map_err(|error| format!("failed to parse expression {source:?}: {error}"))?;
+        let mut programs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if programs.len() >= KEPT {
+            programs.clear();
+        }
+        programs.insert(source.to_owned(), program.clone());
+        Ok(program)
+    }
+}
+
+/// The interceptor's parameters.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Params {
+    filter: String,
+    overlays: Vec<Overlay>,
+}
+
+/// An extension to add.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Overlay {
+    key: String,
+    expression: String,
+}
+
+/// Evaluates one expression after another over the same bindings.
+struct Evaluator<'a> {
+    programs: &'a Programs,
+    bindings: Vec<(&'static str, Value)>,
+    compare_secret: Extension,
+    values: BTreeMap<String, String>,
+}
+
+impl Evaluator<'_> {
+    fn evaluate(&mut self, source: &str) -> Result<Value, String> {
+        let wrap = |error: String| format!("error evaluating cel expression: {error}");
+        let program = self.programs.get(source).map_err(wrap)?;
+        let extensions = std::slice::from_ref(&self.compare_secret);
+        let evaluation = program.evaluate_traced(&self.bindings, &Limits::default(), extensions);
+        for seen in evaluation.observations {
+            self.values.insert(seen.path, shorten(seen.value));
+        }
+        evaluation.result.map_err(|error| wrap(format!("expression {source:?} failed to evaluate: {error}")))
+    }
+}
+
+/// Decides on an event.
+pub(crate) fn ask(params: &Params, context: &Context<'_>, extensions: &Map<String, Json>) -> Answer {
+    let headers: Map<String, Json> = context
+        .event
+        .headers
+        .iter()
+        .map(|(name, value)| (name.clone(), Json::Array(vec![value.as_str().into()])))
+        .collect();
+    let mut evaluator = Evaluator {
+        programs: context.cel,
+        // Go decodes every JSON number as a double, so that is what upstream's expressions see.
+        bindings: vec![
+            ("body", Value::from_json_doubles(&context.event.body)),
+            ("header", Value::from_json(&Json::Object(headers))),
+            ("extensions", Value::from_json_doubles(&Json::Object(extensions.clone()))),
+            ("requestURL", Value::from(context.event.url.as_str())),
+        ],
+        compare_secret: compare_secret(context.namespace.to_owned(), Arc::clone(&context.secrets)),
+        values: BTreeMap::new(),
+    };
+    let (reply, expression) = decide(params, &mut evaluator);
+    Answer { reply, expression, values: evaluator.values }
+}
+
+fn decide(params: &Params, evaluator: &mut Evaluator<'_>) -> (Reply, Option<String>) {
+    let filter = (!params.filter.is_empty()).then(|| params.filter.clone());
+    if let Some(filter) = &filter {
+        match evaluator.evaluate(filter).map(|value| value.as_bool()) {
+            Ok(Some(true)) => {}
+            Ok(_) => {
+                let message = format!("expression {filter} did not return true");
+                return (Reply::Stop(message, Rejection::Filter(filter.clone())), Some(filter.clone()));
+            }
+            Err(message) => return (Reply::Fail(message), Some(filter.clone())),
+        }
+    }
+    let mut added = Map::new();
+    for overlay in &params.overlays {
+        let json = evaluator.evaluate(&overlay.expression).and_then(|value| {
+            value.to_json().map_err(|error| format!("failed to convert overlay result to type: {error}"))
+        });
+        match json {
+            Ok(json) => set(&mut added, &overlay.key, json),
+            Err(message) => return (Reply::Fail(message), Some(overlay.expression.clone())),
+        }
+    }
+    (Reply::Continue(added), filter)
+}
+
+/// Sets the value at a dotted path, as upstream's sjson does; `\.` is a dot within a key.
+fn set(root: &mut Map<String, Json>, path: &str, value: Json) {
+    let mut keys = vec![String::new()];
+    let mut escaped = false;
+    for c in path.chars() {
+        match c {
+            '\\' if !escaped => escaped = true,
+            '.' if !escaped => keys.push(String::new()),
+            c => {
+                escaped = false;
+                if let Some(key) = keys.last_mut() {
+                    key.push(c);
+                }
+            }
+        }
+    }
+    let last = keys.pop().unwrap_or_default();
+    let mut at = root;
+    for key in keys {
+        let entry = at.entry(key).or_insert_with(|| Json::Object(Map::new()));
+        if !entry.is_object() {
+            *entry = Json::Object(Map::new());
+        }
+        let Json::Object(inner) = entry else { return };
+        at = inner;
+    }
+    at.insert(last, value);
+}
+
+/// `<string>.compareSecret(key, name)`; upstream's third argument, a namespace, is ignored there too.
+fn compare_secret(namespace: String, secrets: Arc<dyn Secrets>) -> Extension {
+    Extension::new("compareSecret", move |arguments| {
+        let text = |at: usize| arguments.get(at).and_then(Value::as_str).map(str::to_owned);
+        let (Some(given), Some(key), Some(name)) = (text(0), text(1), text(2)) else {
+            return Err("unexpected type passed to compareSecret".to_owned());
+        };
+        let reference = SecretKeyRef { namespace: namespace.clone(), name, key };
+        let missing = || format!("failed to find secret '{}' in compareSecret", reference.name);
+        let secret = secrets.value(&reference).ok_or_else(missing)?;
+        Ok(Value::from(aws_lc_rs::constant_time::verify_slices_are_equal(&secret, given.as_bytes()).is_ok()))
+    })
+}
+
+fn shorten(mut value: String) -> String {
+    if value.len() > VALUE_MAX {
+        let mut end = VALUE_MAX;
+        while !value.is_char_boundary(end) {
+            end -= 1;
+        }
+        value.truncate(end);
+        value.push('…');
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn overlays_are_set_at_dotted_paths() {
+        let mut root = Map::new();
+        set(&mut root, "a", json!(1));
+        set(&mut root, "b.c.d", json!("x"));
+        set(&mut root, "b.c.e", json!("y"));
+        set(&mut root, "a.b", json!(2));
+        set(&mut root, "dotted\\.key", json!(3));
+        assert_eq!(
+            Json::Object(root),
+            json!({ "a": { "b": 2 }, "b": { "c": { "d": "x", "e": "y" } }, "dotted.key": 3 })
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! What the gateway answers to webhook requests; the only place where an outcome becomes bytes.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+use serde_json::json;
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The event is stored, now or by an earlier delivery of it.
+    Accepted {
+        /// Name of the EventListener.
+        listener: String,
+        /// Namespace of the EventListener.
+        namespace: String,
+        /// The event's id.
+        event_id: String,
+    },
+    /// No listener has this host and path.
+    UnknownListener,
+    /// Only POST is served.
+    Method,
+    /// Neither JSON nor a form.
+    MediaType,
+    /// Larger than GitHub's own limit.
+    TooLarge,
+    /// The body did not arrive in time.
+    Timeout,
+    /// No secret of the listener signed the body.
+    Signature,
+    /// The body is not a JSON object, or the form has none.
+    Payload,
+    /// The event could not be stored; the log says why.
+    Unavailable,
+}
+
+impl Answer {
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Accepted { .. } => StatusCode::OK,
+            Self::UnknownListener => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Timeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Signature => StatusCode::UNAUTHORIZED,
+            Self::Payload => StatusCode::BAD_REQUEST,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The HTTP response.
+    pub fn into_response(self) -> Response<Full<Bytes>> {
+        let error = |text: &str| json!({ "error": text });
+        let body = match &self {
+            Self::Accepted { listener, namespace, event_id } => {
+                json!({ "eventListener": listener, "namespace": namespace, "eventID": event_id })
+            }
+            Self::UnknownListener => error("Unknown event listener"),
+            Self::Method => error("Only POST is supported"),
+            Self::MediaType => error("Content type must be application/json or application/x-www-form-urlencoded"),
+            Self::TooLarge => error("Webhook payload is larger than 25 MiB"),
+            Self::Timeout => error("Webhook payload did not arrive in time"),
+            Self::Signature => error("Invalid webhook signature"),
+            Self::Payload => error("Invalid webhook payload"),
+            Self::Unavailable => error("The event could not be stored; deliver it again"),
+        };
+        let mut response = Response::new(Full::from(format!("{body}\n")));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        match self {
+            Self::Method => {
+                headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+            }
+            Self::Unavailable => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            // What was not read of a body cannot be skipped cheaply.
+            Self::TooLarge | Self::Timeout => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

@@ -1,0 +1,131 @@
+//! Which triggers a listener offers an event to.
+//!
+//! Follows `merge` and `selectTriggers` of Tekton's sink: Trigger objects chosen by namespace and label, triggers written
+//! in the listener, references to Trigger objects beside it, and groups. A trigger reached twice is offered once.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use aphex_api::delivery::SecretKeyRef;
+use aphex_api::foreign::triggers::{EventListener, NamespaceSelector, Trigger, TriggerGroup, TriggerSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::ResourceExt as _;
+use kube::core::{Selector, SelectorExt as _};
+
+use crate::interceptors::github;
+
+/// The ServiceAccount that creates a trigger's resources.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Account {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// A trigger that is offered an event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Offer {
+    /// Name of the trigger.
+    pub name: String,
+    /// Namespace of the trigger.
+    pub namespace: String,
+    /// What it does.
+    pub spec: Arc<TriggerSpec>,
+    /// The group that offers it, whose interceptors come first.
+    pub group: Option<Arc<TriggerGroup>>,
+    /// Who creates its resources: the trigger's account, else the listener's, else the listener's namespace's `default`.
+    pub account: Account,
+}
+
+impl Offer {
+    /// The webhook secrets that must all have signed an event for the trigger to fire; none means never.
+    pub fn secrets(&self, listener_namespace: &str) -> BTreeSet<SecretKeyRef> {
+        let group = self.group.as_ref().map(|group| github::secrets(&group.interceptors, listener_namespace));
+        group.into_iter().flatten().chain(github::secrets(&self.spec.interceptors, &self.namespace)).collect()
+    }
+}
+
+/// Finds Trigger objects.
+pub trait Triggers {
+    /// Trigger objects of one namespace, or of all, in order of namespace and name.
+    fn triggers(&self, namespace: Option<&str>) -> Vec<Arc<Trigger>>;
+    /// One Trigger object.
+    fn trigger(&self, namespace: &str, name: &str) -> Option<Arc<Trigger>>;
+}
+
+/// All triggers a listener offers events to.
+pub fn offers(listener: &EventListener, known: &dyn Triggers) -> Vec<Offer> {
+    let namespace = listener.namespace().unwrap_or_default();
+    let spec = &listener.spec;
+    let selected = select(&spec.namespace_selector, spec.label_selector.as_ref(), &namespace, known);
+    let mut offers: Vec<Offer> = selected.iter().map(|trigger| offer(trigger, None, listener)).collect();
+    for (index, entry) in spec.triggers.iter().enumerate() {
+        if let Some(template) = &entry.template {
+            let name = if entry.name.is_empty() { format!("trigger-{index}") } else { entry.name.clone() };
+            let spec = TriggerSpec {
+                bindings: entry.bindings.clone(),
+                template: template.clone(),
+                interceptors: entry.interceptors.clone(),
+                service_account_name: entry.service_account_name.clone(),
+                ..TriggerSpec::default()
+            };
+            let mut trigger = Trigger::new(&name, spec);
+            trigger.metadata.namespace = Some(namespace.clone());
+            offers.push(offer(&trigger, None, listener));
+        } else if let Some(trigger) = known.trigger(&namespace, &entry.trigger_ref) {
+            offers.push(offer(&trigger, None, listener));
+        }
+    }
+    for group in &spec.trigger_groups {
+        let selector = &group.trigger_selector;
+        let group = Arc::new(group.clone());
+        let members =
+            select(&selector.namespace_selector, selector.label_selector.as_ref(), &namespace, known);
+        offers.extend(members.iter().map(|trigger| offer(trigger, Some(&group), listener)));
+    }
+    let mut seen = BTreeSet::new();
+    let group = |offer: &Offer| offer.group.as_ref().map(|group| group.name.clone());
+    offers.retain(|offer| seen.insert((offer.namespace.clone(), offer.name.clone(), group(offer))));
+    offers
+}
+
+fn offer(trigger: &Trigger, group: Option<&Arc<TriggerGroup>>, listener: &EventListener) -> Offer {
+    let namespace = trigger.namespace().unwrap_or_default();
+    let own = &trigger.spec.service_account_name;
+    let shared = &listener.spec.service_account_name;
+    let account = if own.is_empty() {
+        let name = if shared.is_empty() { "default".to_owned() } else { shared.clone() };
+        Account { namespace: listener.namespace().unwrap_or_default(), name }
+    } else {
+        Account { namespace: namespace.clone(), name: own.clone() }
+    };
+    Offer {
+        name: trigger.name_any(),
+        namespace,
+        spec: Arc::new(trigger.spec.clone()),
+        group: group.cloned(),
+        account,
+    }
+}
+
+fn select(
+    namespaces: &NamespaceSelector,
+    labels: Option<&LabelSelector>,
+    own: &str,
+    known: &dyn Triggers,
+) -> Vec<Arc<Trigger>> {
+    let found: Vec<Arc<Trigger>> = match namespaces.match_names.as_slice() {
+        [all] if all == "*" => known.triggers(None),
+        [] if labels.is_some() => known.triggers(Some(own)),
+        names => names.iter().flat_map(|name| known.triggers(Some(name))).collect(),
+    };
+    // A selector that cannot be read selects nothing, as upstream.
+    let Ok(selector) = labels.cloned().map_or(Ok(Selector::default()), Selector::try_from) else {
+        return Vec::new();
+    };
+    found.into_iter().filter(|trigger| selector.matches(trigger.labels())).collect()
+}
+
+#[cfg(test)]
+mod tests;

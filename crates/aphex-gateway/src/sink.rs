@@ -1,0 +1,263 @@
+//! The HTTP edge: read, verify, store the Delivery, answer.
+//!
+//! ```text
+//! method -> listener -> content type -> size -> signature over the raw bytes -> JSON -> Delivery stored -> 200
+//! ```
+//!
+//! Nothing is parsed before the signature is verified, and nothing is answered before the event is stored. HTTP/1.1 only:
+//! TLS and HTTP/2 end at the tunnel or ingress in front.
+
+pub mod form;
+pub mod route;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aphex_api::delivery::SecretKeyRef;
+use aphex_api::foreign::triggers::EventListener;
+use aphex_runtime::{Clock, errors};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, header};
+use hyper::body::Body;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use kube::ResourceExt as _;
+use tokio::sync::Semaphore;
+
+use crate::bindings::canonical_header;
+use crate::deliveries::{Deliveries, Incoming};
+use crate::metrics::GatewayMetrics;
+use crate::response::Answer;
+use crate::secrets::SecretCache;
+use crate::select;
+use crate::signature::{self, Signature};
+use crate::snapshot::Snapshot;
+
+mod serve;
+pub(crate) use serve::serve;
+
+/// GitHub's own limit for a payload.
+pub const MAX_BODY: usize = 25 * 1024 * 1024;
+/// A sender slower than this is not GitHub, which gives up after ten seconds itself.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Memory for bodies in flight, counted in units of this many bytes.
+const UNIT: usize = 64 * 1024;
+const UNITS: usize = 256 * 1024 * 1024 / UNIT;
+/// Headers kept with a Delivery, and the longest value kept.
+const MAX_HEADERS: usize = 64;
+const MAX_HEADER_VALUE: usize = 1024;
+/// Headers that carry secrets or what is made of them.
+const SECRET_HEADERS: [&str; 6] =
+    ["authorization", "proxy-authorization", "cookie", "x-hub-signature", "x-hub-signature-256", "x-forwarded-client-cert"];
+
+/// Answers webhook requests.
+#[derive(Debug)]
+pub struct Sink {
+    snapshot: Snapshot,
+    secrets: SecretCache,
+    deliveries: Arc<Deliveries>,
+    domain: String,
+    clock: Clock,
+    metrics: GatewayMetrics,
+    memory: Semaphore,
+}
+
+/// What is known of the sender.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+/// A request that named a listener and brought a body.
+struct Received {
+    listeners: Vec<Arc<EventListener>>,
+    headers: HeaderMap,
+    url: String,
+    body: Bytes,
+}
+
+impl Sink {
+    /// A sink that reads from the snapshot and stores into the deliveries.
+    pub fn new(
+        snapshot: Snapshot,
+        secrets: SecretCache,
+        deliveries: Arc<Deliveries>,
+        domain: String,
+        clock: Clock,
+        metrics: GatewayMetrics,
+    ) -> Self {
+        Self { snapshot, secrets, deliveries, domain, clock, metrics, memory: Semaphore::new(UNITS) }
+    }
+
+    /// Answers one request.
+    pub async fn answer<B>(&self, request: Request<B>, peer: Peer) -> Answer
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let answer = match self.take(request, peer).await {
+            Ok(answer) | Err(answer) => answer,
+        };
+        self.metrics.answered(answer.status());
+        answer
+    }
+
+    async fn take<B>(&self, request: Request<B>, peer: Peer) -> Result<Answer, Answer>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        if head.method != Method::POST {
+            return Err(Answer::Method);
+        }
+        let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let listeners = route::listeners(&self.snapshot, host, head.uri.path(), &self.domain);
+        if listeners.is_empty() {
+            return Err(Answer::UnknownListener);
+        }
+        let form = form::is_form(head.headers.get(header::CONTENT_TYPE)).ok_or(Answer::MediaType)?;
+        let expected = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let _memory = self.reserve(expected).await?;
+        let body = read(body).await?;
+        let url = head.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
+        let received = Received { listeners, headers: head.headers, url, body };
+        let (listener, verified) = self.verify(&received).await?;
+        let json = if form { form::payload(&received.body).ok_or(Answer::Payload)? } else { received.body.clone() };
+        self.store(&listener, received, json, verified, peer).await
+    }
+
+    /// Sets memory aside before a body is read, so that many large ones wait for each other.
+    async fn reserve(&self, expected: Option<usize>) -> Result<tokio::sync::SemaphorePermit<'_>, Answer> {
+        let expected = expected.unwrap_or(MAX_BODY);
+        if expected > MAX_BODY {
+            return Err(Answer::TooLarge);
+        }
+        let units = u32::try_from(expected / UNIT + 1).unwrap_or(u32::MAX);
+        let permit = tokio::time::timeout(BODY_TIMEOUT, self.memory.acquire_many(units)).await;
+        permit.ok().and_then(Result::ok).ok_or(Answer::Unavailable)
+    }
+
+    /// The listener whose secrets signed the body, and which of them did.
+    async fn verify(&self, received: &Received) -> Result<(Arc<EventListener>, Vec<SecretKeyRef>), Answer> {
+        let header = received.headers.get(signature::HEADER).and_then(|value| value.to_str().ok());
+        if let Some(signature) = header.and_then(Signature::parse) {
+            let now = self.clock.now();
+            for listener in &received.listeners {
+                let namespace = listener.namespace().unwrap_or_default();
+                let offers = select::offers(listener, &self.snapshot);
+                let mut candidates: Vec<SecretKeyRef> =
+                    offers.iter().flat_map(|offer| offer.secrets(&namespace)).collect();
+                candidates.sort();
+                candidates.dedup();
+                let signers = self.secrets.signers(&candidates, &signature, &received.body, now).await;
+                let signers = signers.map_err(|error| {
+                    tracing::error!(
+                        eventListener = %listener.name_any(), namespace = %namespace, error = %errors::chain(&error),
+                        "Webhook secrets cannot be read"
+                    );
+                    Answer::Unavailable
+                })?;
+                if !signers.is_empty() {
+                    return Ok((Arc::clone(listener), signers));
+                }
+            }
+        }
+        if let Some(listener) = received.listeners.first() {
+            tracing::error!(
+                eventListener = %listener.name_any(), namespace = %listener.namespace().unwrap_or_default(),
+                "Invalid webhook signature"
+            );
+        }
+        Err(Answer::Signature)
+    }
+
+    async fn store(
+        &self,
+        listener: &EventListener,
+        received: Received,
+        json: Bytes,
+        verified_by: Vec<SecretKeyRef>,
+        peer: Peer,
+    ) -> Result<Answer, Answer> {
+        let body: serde_json::Value = serde_json::from_slice(&json).map_err(|_| Answer::Payload)?;
+        if !body.is_object() {
+            return Err(Answer::Payload);
+        }
+        let namespace = listener.namespace().unwrap_or_default();
+        let text = |name: &str| {
+            received.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().trim().to_owned()
+        };
+        let incoming = Incoming {
+            namespace: namespace.clone(),
+            listener: listener.name_any(),
+            delivery_id: text("x-github-delivery"),
+            event: text("x-github-event"),
+            headers: kept_headers(&received.headers),
+            url: received.url,
+            source: peer.0.ip().to_string(),
+            body,
+            json,
+            verified_by,
+            received: self.clock.now(),
+        };
+        match self.deliveries.store(incoming).await {
+            Ok(event_id) => Ok(Answer::Accepted { listener: listener.name_any(), namespace, event_id }),
+            Err(error) => {
+                tracing::error!(
+                    eventListener = %listener.name_any(), namespace = %namespace, error = %errors::chain(&error),
+                    "Webhook event cannot be stored"
+                );
+                Err(Answer::Unavailable)
+            }
+        }
+    }
+}
+
+async fn read<B>(body: B) -> Result<Bytes, Answer>
+where
+    B: Body<Data = Bytes> + Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await;
+    match collected.map_err(|_| Answer::Timeout)? {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Answer::TooLarge),
+        // The sender went away or broke the framing; it will hardly read this.
+        Err(_) => Err(Answer::Payload),
+    }
+}
+
+/// Headers by canonical name, several values joined by commas as Tekton joins them.
+fn kept_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let mut kept: BTreeMap<String, String> = BTreeMap::new();
+    for name in headers.keys().filter(|name| !SECRET_HEADERS.contains(&name.as_str())).take(MAX_HEADERS) {
+        let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+        let joined = values.join(",");
+        if joined.len() <= MAX_HEADER_VALUE {
+            kept.insert(canonical_header(name.as_str()), joined);
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_kept_without_what_is_secret() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("x-github-event", "push"),
+            ("accept", "a"),
+            ("accept", "b"),
+            ("authorization", "Bearer x"),
+            ("x-hub-signature-256", "sha256=x"),
+        ] {
+            headers.append(name, value.parse().unwrap());
+        }
+        headers.append("x-long", "l".repeat(MAX_HEADER_VALUE + 1).parse().unwrap());
+        let expected = [("Accept".to_owned(), "a,b".to_owned()), ("X-Github-Event".to_owned(), "push".to_owned())];
+        assert_eq!(kept_headers(&headers), expected.into());
+    }
+}

@@ -1,0 +1,59 @@
+//! GitHub's second content type: a form whose field `payload` holds the JSON.
+
+use bytes::Bytes;
+use http::HeaderValue;
+
+/// Whether a content type is a form (true) or JSON (false); anything else is nothing.
+pub(super) fn is_form(content_type: Option<&HeaderValue>) -> Option<bool> {
+    let text = content_type?.to_str().ok()?;
+    match text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "application/json" => Some(false),
+        "application/x-www-form-urlencoded" => Some(true),
+        _ => None,
+    }
+}
+
+/// The decoded value of the form's field `payload`.
+pub(super) fn payload(body: &[u8]) -> Option<Bytes> {
+    let field = body.split(|byte| *byte == b'&').find_map(|field| field.strip_prefix(b"payload="))?;
+    let mut decoded = Vec::with_capacity(field.len());
+    let mut bytes = field.iter().copied();
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+                let (high, low) = (digit(bytes.next())?, digit(bytes.next())?);
+                u8::try_from(high << 4 | low).ok()?
+            }
+            byte => byte,
+        });
+    }
+    Some(decoded.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_payload_field_is_decoded() {
+        let decoded = |body: &str| payload(body.as_bytes()).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
+        assert_eq!(decoded("payload=%7B%22a%22%3A+1%7D").as_deref(), Some("{\"a\": 1}"));
+        assert_eq!(decoded("x=1&payload=%E7%83%88&y=2").as_deref(), Some("烈"));
+        assert_eq!(decoded("payload="), Some(String::new()));
+        for wrong in ["", "x=1", "payload=%7", "payload=%zz", "xpayload=1"] {
+            assert_eq!(decoded(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn two_content_types_are_known() {
+        let kind = |text: &str| is_form(Some(&HeaderValue::from_str(text).unwrap()));
+        assert_eq!(kind("application/json"), Some(false));
+        assert_eq!(kind("Application/JSON; charset=utf-8"), Some(false));
+        assert_eq!(kind("application/x-www-form-urlencoded"), Some(true));
+        assert_eq!(kind("text/plain"), None);
+        assert_eq!(is_form(None), None);
+    }
+}

@@ -1,0 +1,175 @@
+//! An in-memory view of listeners, triggers, bindings and templates, fed by watches.
+//!
+//! Reading it never waits. It holds no secrets: those are fetched by name, see [`crate::secrets`].
+
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use aphex_api::foreign::triggers::{
+    ClusterTriggerBinding, EventListener, Param, Trigger, TriggerBinding, TriggerTemplate,
+};
+use aphex_runtime::Shutdown;
+use futures::StreamExt as _;
+use kube::api::Api;
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Client, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+use crate::bindings::Bindings;
+use crate::select::Triggers;
+
+/// The watches ended before they had everything, because the process is stopping.
+#[derive(Debug, Error)]
+#[error("stopped before the watches on {0} had listed everything")]
+pub struct NotSynced(&'static str);
+
+/// The view; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    listeners: Store<EventListener>,
+    triggers: Store<Trigger>,
+    bindings: Store<TriggerBinding>,
+    cluster_bindings: Store<ClusterTriggerBinding>,
+    templates: Store<TriggerTemplate>,
+}
+
+impl Snapshot {
+    /// Starts the watches; they end at shutdown.
+    pub fn watch(client: &Client, shutdown: &Shutdown) -> Self {
+        Self {
+            listeners: store(Api::all(client.clone()), shutdown),
+            triggers: store(Api::all(client.clone()), shutdown),
+            bindings: store(Api::all(client.clone()), shutdown),
+            cluster_bindings: store(Api::all(client.clone()), shutdown),
+            templates: store(Api::all(client.clone()), shutdown),
+        }
+    }
+
+    /// Waits until every watch has listed what is there.
+    pub async fn synced(&self) -> Result<(), NotSynced> {
+        self.listeners.wait_until_ready().await.map_err(|_| NotSynced("eventlisteners"))?;
+        self.triggers.wait_until_ready().await.map_err(|_| NotSynced("triggers"))?;
+        self.bindings.wait_until_ready().await.map_err(|_| NotSynced("triggerbindings"))?;
+        self.cluster_bindings.wait_until_ready().await.map_err(|_| NotSynced("clustertriggerbindings"))?;
+        self.templates.wait_until_ready().await.map_err(|_| NotSynced("triggertemplates"))
+    }
+
+    /// A view of exactly these objects, which never changes.
+    pub fn of(objects: Objects) -> Self {
+        Self {
+            listeners: fixed(objects.listeners),
+            triggers: fixed(objects.triggers),
+            bindings: fixed(objects.bindings),
+            cluster_bindings: fixed(objects.cluster_bindings),
+            templates: fixed(objects.templates),
+        }
+    }
+
+    /// One listener.
+    pub fn listener(&self, namespace: &str, name: &str) -> Option<Arc<EventListener>> {
+        self.listeners.get(&ObjectRef::new(name).within(namespace))
+    }
+
+    /// The listeners of a namespace, by name.
+    pub fn listeners(&self, namespace: &str) -> Vec<Arc<EventListener>> {
+        let mut found: Vec<_> = self.listeners.state_filter(|l| l.namespace().as_deref() == Some(namespace));
+        found.sort_by_key(|listener| listener.name_any());
+        found
+    }
+
+    /// One template.
+    pub fn template(&self, namespace: &str, name: &str) -> Option<Arc<TriggerTemplate>> {
+        self.templates.get(&ObjectRef::new(name).within(namespace))
+    }
+
+    /// The binding objects that a trigger of this namespace may refer to.
+    pub fn bindings<'a>(&'a self, namespace: &'a str) -> impl Bindings + 'a {
+        Within { snapshot: self, namespace }
+    }
+}
+
+/// Objects for a view that never changes.
+#[derive(Debug, Default)]
+pub struct Objects {
+    /// EventListeners.
+    pub listeners: Vec<EventListener>,
+    /// Triggers.
+    pub triggers: Vec<Trigger>,
+    /// TriggerBindings.
+    pub bindings: Vec<TriggerBinding>,
+    /// ClusterTriggerBindings.
+    pub cluster_bindings: Vec<ClusterTriggerBinding>,
+    /// TriggerTemplates.
+    pub templates: Vec<TriggerTemplate>,
+}
+
+impl Triggers for Snapshot {
+    fn triggers(&self, namespace: Option<&str>) -> Vec<Arc<Trigger>> {
+        let wanted = |trigger: &Trigger| namespace.is_none() || trigger.namespace().as_deref() == namespace;
+        let mut found = self.triggers.state_filter(wanted);
+        found.sort_by_key(|trigger| (trigger.namespace(), trigger.name_any()));
+        found
+    }
+
+    fn trigger(&self, namespace: &str, name: &str) -> Option<Arc<Trigger>> {
+        self.triggers.get(&ObjectRef::new(name).within(namespace))
+    }
+}
+
+struct Within<'a> {
+    snapshot: &'a Snapshot,
+    namespace: &'a str,
+}
+
+impl Bindings for Within<'_> {
+    fn binding(&self, name: &str) -> Option<Vec<Param>> {
+        let found = self.snapshot.bindings.get(&ObjectRef::new(name).within(self.namespace));
+        found.map(|binding| binding.spec.params.clone())
+    }
+
+    fn cluster_binding(&self, name: &str) -> Option<Vec<Param>> {
+        self.snapshot.cluster_bindings.get(&ObjectRef::new(name)).map(|binding| binding.spec.params.clone())
+    }
+}
+
+/// A store that a watch keeps current.
+fn store<K>(api: Api<K>, shutdown: &Shutdown) -> Store<K>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let (reader, writer) = reflector::store();
+    let stop = shutdown.token();
+    let kind = K::kind(&());
+    let events = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .modify(|object| object.meta_mut().managed_fields = None)
+        .reflect(writer)
+        .take_until(stop.cancelled_owned());
+    shutdown.spawn(async move {
+        let mut events = std::pin::pin!(events);
+        while let Some(event) = events.next().await {
+            if let Err(error) = event {
+                tracing::warn!(kind = %kind, error = %aphex_runtime::errors::chain(&error), "watch interrupted; resuming");
+            }
+        }
+    });
+    reader
+}
+
+/// A store of exactly these objects.
+fn fixed<K>(objects: Vec<K>) -> Store<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+    K::DynamicType: Hash + Eq,
+{
+    let (reader, mut writer) = reflector::store();
+    writer.apply_watcher_event(&watcher::Event::Init);
+    for object in objects {
+        writer.apply_watcher_event(&watcher::Event::InitApply(object));
+    }
+    writer.apply_watcher_event(&watcher::Event::InitDone);
+    reader
+}

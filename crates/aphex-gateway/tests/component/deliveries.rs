@@ -1,0 +1,179 @@
+//! What becomes of events.
+
+use aphex_api::delivery::{
+    Delivery, DeliverySpec, DeliveryVerdict, InterceptorVerdict, REPLAY_ANNOTATION, SecretKeyRef, TriggerVerdict,
+};
+use aphex_testkit::eventually;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt as _};
+use serde_json::json;
+use std::io::Write as _;
+
+use super::world::{REVISION, SECRET, World, push};
+
+const ID: &str = "72d3162e-cc78-11e3-81ab-4c9367dc0958";
+
+#[tokio::test]
+async fn a_signed_push_becomes_one_run_however_often_it_is_delivered() -> anyhow::Result<()> {
+    let world = World::start("push").await?;
+    let answer = world.deliver(ID, "push", &push()?, SECRET).await?;
+    let expected = json!({ "eventListener": "github-listener", "namespace": world.organization(), "eventID": ID });
+    assert_eq!(answer, expected);
+    let (verdict, delivery) = world.verdict(ID).await?;
+    assert_eq!(verdict, DeliveryVerdict::Created);
+    assert_eq!(delivery.spec.repository, "Codertocat/Hello-World");
+    assert!(!delivery.spec.headers.contains_key("X-Hub-Signature-256"));
+    assert_eq!(world.deliver(ID, "push", &push()?, SECRET).await?, expected);
+    let runs = world.runs().await?;
+    let [run] = runs.as_slice() else { panic!("one run, not {}", runs.len()) };
+    assert_eq!(run.data["spec"]["params"][0]["value"], REVISION);
+    assert_eq!(run.labels()["triggers.tekton.dev/triggers-eventid"], ID);
+    assert_eq!(run.labels()["triggers.tekton.dev/trigger"], "web-trigger");
+    let status = delivery.status.unwrap_or_default();
+    assert_eq!(status.created[0].name, run.name_any());
+    assert_eq!(status.created[0].uid, run.uid());
+    assert_eq!(status.conditions[0].status, "True");
+    let deliveries: Api<Delivery> = Api::namespaced(world.client.clone(), &world.organization());
+    assert_eq!(deliveries.list(&ListParams::default()).await?.items.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_that_is_not_wanted_says_why() -> anyhow::Result<()> {
+    let world = World::start("unwanted").await?;
+    let mut topic = push()?;
+    topic["ref"] = "refs/heads/topic".into();
+    world.deliver("other-branch", "push", &topic, SECRET).await?;
+    let (verdict, delivery) = world.verdict("other-branch").await?;
+    assert_eq!(verdict, DeliveryVerdict::NotWanted);
+    let trigger = &delivery.status.unwrap_or_default().triggers[0];
+    assert_eq!(trigger.verdict, TriggerVerdict::NotWanted);
+    let cel = &trigger.interceptors[1];
+    assert_eq!((cel.name.as_str(), cel.verdict), ("cel", InterceptorVerdict::Stopped));
+    assert_eq!(cel.values["body.ref"], "refs/heads/topic");
+    world.deliver("other-event", "issues", &json!({ "action": "opened" }), SECRET).await?;
+    assert_eq!(world.verdict("other-event").await?.0, DeliveryVerdict::NotWanted);
+    world.deliver("greeting", "ping", &json!({ "zen": "Keep it logically awesome." }), SECRET).await?;
+    assert_eq!(world.verdict("greeting").await?.0, DeliveryVerdict::Ping);
+    let mut deleted = push()?;
+    deleted["after"] = "0".repeat(40).into();
+    world.deliver("deleted", "push", &deleted, SECRET).await?;
+    assert_eq!(world.verdict("deleted").await?.0, DeliveryVerdict::RefDeleted);
+    assert_eq!(world.runs().await?.len(), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_repositorys_secret_fires_no_other_repositorys_trigger() -> anyhow::Result<()> {
+    let world = World::start("forge").await?;
+    for object in world.binding("evil", "whsec_of_the_evil_repository") {
+        world.apply(object).await?;
+    }
+    world.apply(world.permission("evil")).await?;
+    // The trigger reaches the gateway by a watch: until then its secret is nobody's.
+    eventually("the second secret is known", || async {
+        Ok(world.deliver(ID, "push", &push()?, "whsec_of_the_evil_repository").await.ok())
+    })
+    .await?;
+    let (_, delivery) = world.verdict(ID).await?;
+    let triggers: Vec<String> = delivery.status.unwrap_or_default().triggers.into_iter().map(|t| t.name).collect();
+    assert_eq!(triggers, ["evil-trigger"]);
+    // GitHub gives the same event the same id at every webhook: it is still an event of its own for the other secret.
+    world.deliver(ID, "push", &push()?, SECRET).await?;
+    eventually("both triggers made their run", || async { Ok((world.runs().await?.len() == 2).then_some(())) }).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_account_may_not_create_is_created_once_it_may() -> anyhow::Result<()> {
+    let world = World::start("rights").await?;
+    for object in world.binding("late", "whsec_of_the_late_repository") {
+        world.apply(object).await?;
+    }
+    eventually("the second secret is known", || async {
+        Ok(world.deliver(ID, "push", &push()?, "whsec_of_the_late_repository").await.ok())
+    })
+    .await?;
+    let deliveries: Api<Delivery> = Api::namespaced(world.client.clone(), &world.organization());
+    let message = eventually("the delivery waits", || async {
+        let status = deliveries.get(ID).await?.status.unwrap_or_default();
+        Ok(status.next_attempt_time.is_some().then_some(status.message))
+    })
+    .await?;
+    assert!(message.contains("cannot create pipelineruns") || message.contains("cannot create resource"), "{message}");
+    assert_eq!(world.runs().await?.len(), 0);
+    world.apply(world.permission("late")).await?;
+    assert_eq!(world.verdict(ID).await?.0, DeliveryVerdict::Created);
+    assert_eq!(world.runs().await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_delivery_that_nobody_finished_is_taken_up_at_start() -> anyhow::Result<()> {
+    let world = World::start("restart").await?;
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(push()?.to_string().as_bytes())?;
+    let signer =
+        SecretKeyRef { namespace: world.organization(), name: "webhook-web".into(), key: "secret".into() };
+    let spec = DeliverySpec {
+        listener: "github-listener".into(),
+        delivery_id: "left-behind".into(),
+        event: "push".into(),
+        payload: STANDARD.encode(encoder.finish()?),
+        verified_by: vec![signer],
+        received_by: world.name.clone(),
+        received_time: Some(MicroTime(jiff::Timestamp::now())),
+        ..DeliverySpec::default()
+    };
+    let deliveries: Api<Delivery> = Api::namespaced(world.client.clone(), &world.organization());
+    deliveries.create(&PostParams::default(), &Delivery::new("left-behind", spec)).await?;
+    let world = world.gateway().await?;
+    assert_eq!(world.verdict("left-behind").await?.0, DeliveryVerdict::Created);
+    assert_eq!(world.runs().await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_replay_is_evaluated_again_and_creates_anew() -> anyhow::Result<()> {
+    let world = World::start("replay").await?;
+    world.deliver(ID, "push", &push()?, SECRET).await?;
+    world.verdict(ID).await?;
+    let deliveries: Api<Delivery> = Api::namespaced(world.client.clone(), &world.organization());
+    let annotation = json!({ "metadata": { "annotations": { REPLAY_ANNOTATION: "1" } } });
+    deliveries.patch(ID, &PatchParams::default(), &Patch::Merge(annotation)).await?;
+    eventually("there is a second run", || async { Ok((world.runs().await?.len() == 2).then_some(())) }).await?;
+    let replayed = eventually("the replay is noted", || async {
+        let status = deliveries.get(ID).await?.status.unwrap_or_default();
+        Ok((status.observed_replay.as_deref() == Some("1")).then_some(status))
+    })
+    .await?;
+    assert_eq!(replayed.verdict, Some(DeliveryVerdict::Created));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_changed_secret_counts_at_once_and_its_predecessor_while_it_may() -> anyhow::Result<()> {
+    let world = World::start("rotate").await?;
+    world.deliver("first", "push", &push()?, SECRET).await?;
+    world
+        .apply(json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": { "name": "webhook-web", "namespace": world.organization() },
+            "stringData": { "secret": "whsec_new", "secret.previous": SECRET },
+        }))
+        .await?;
+    eventually("the new secret is known", || async {
+        Ok(world.deliver("second", "push", &push()?, "whsec_new").await.ok())
+    })
+    .await?;
+    world.deliver("third", "push", &push()?, SECRET).await?;
+    for id in ["first", "second", "third"] {
+        assert_eq!(world.verdict(id).await?.0, DeliveryVerdict::Created);
+    }
+    Ok(())
+}

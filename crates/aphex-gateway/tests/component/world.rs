@@ -1,0 +1,274 @@
+//! An organization with one repository, and a gateway in front of it.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use aphex_api::delivery::{Delivery, DeliveryVerdict};
+use aphex_gateway::{Settings, sign};
+use aphex_runtime::Shutdown;
+use aphex_testkit::{Cluster, eventually};
+use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
+use kube::core::GroupVersionKind;
+use kube::discovery::{Scope, pinned_kind};
+use kube::{Api, Client, CustomResourceExt as _, ResourceExt as _};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+pub(crate) const SECRET: &str = "whsec_of_the_web_repository";
+pub(crate) const REVISION: &str = "6113728f27ae82c7b1a177c8d03f9e96e0adf246";
+const DEFINITIONS: [&str; 2] =
+    [include_str!("../../../aphex/foreign/tekton.yaml"), include_str!("../../../aphex/foreign/triggers.yaml")];
+
+pub(crate) struct World {
+    pub(crate) client: Client,
+    /// Name of the organization; its namespace is `org-<name>`, the tenant's `<name>-web`.
+    pub(crate) name: String,
+    address: SocketAddr,
+    shutdown: Shutdown,
+    _cluster: Cluster,
+}
+
+impl World {
+    /// A world of its own for a test.
+    pub(crate) async fn start(name: &str) -> anyhow::Result<Self> {
+        let cluster = Cluster::start().await?;
+        let client = cluster.client();
+        let name = format!("{name}-{:08x}", rand::random::<u32>());
+        install(&client).await?;
+        let world = Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            shutdown: Shutdown::new(),
+            client,
+            name,
+            _cluster: cluster,
+        };
+        for object in world.objects() {
+            world.apply(object).await?;
+        }
+        world.gateway().await
+    }
+
+    /// The same world with a gateway that was started anew.
+    pub(crate) async fn gateway(mut self) -> anyhow::Result<Self> {
+        self.shutdown.trigger();
+        self.shutdown = Shutdown::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        self.address = listener.local_addr()?;
+        let settings = Settings {
+            listener,
+            domain: "hooks.example.com".into(),
+            identity: self.name.clone(),
+            clock: aphex_runtime::Clock::system(),
+            metrics: aphex_runtime::Metrics::default(),
+            readiness: aphex_runtime::admin::Readiness::default(),
+        };
+        let readiness = settings.readiness.clone();
+        let (client, shutdown) = (self.client.clone(), self.shutdown.clone());
+        tokio::spawn(aphex_gateway::run(client, settings, shutdown));
+        eventually("the gateway is ready", || async { Ok((readiness.unmet().is_empty()).then_some(())) }).await?;
+        Ok(self)
+    }
+
+    /// Namespace of the organization.
+    pub(crate) fn organization(&self) -> String {
+        format!("org-{}", self.name)
+    }
+
+    /// Namespace of the tenant.
+    pub(crate) fn tenant(&self) -> String {
+        format!("{}-web", self.name)
+    }
+
+    fn objects(&self) -> Vec<Value> {
+        let (organization, tenant) = (self.organization(), self.tenant());
+        let namespace = |name: &str| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+        let mut objects = vec![
+            namespace(&organization),
+            namespace(&tenant),
+            json!({
+                "apiVersion": "triggers.tekton.dev/v1beta1", "kind": "EventListener",
+                "metadata": { "name": "github-listener", "namespace": organization },
+                "spec": { "namespaceSelector": { "matchNames": [organization] } },
+            }),
+            json!({
+                "apiVersion": "triggers.tekton.dev/v1beta1", "kind": "TriggerTemplate",
+                "metadata": { "name": "run", "namespace": organization },
+                "spec": {
+                    "params": [{ "name": "revision" }, { "name": "received", "default": "" }],
+                    "resourcetemplates": [{
+                        "apiVersion": "tekton.dev/v1", "kind": "PipelineRun",
+                        "metadata": { "generateName": "web-", "namespace": tenant },
+                        "spec": {
+                            "pipelineRef": { "name": "web" },
+                            "params": [
+                                { "name": "git-revision", "value": "$(tt.params.revision)" },
+                                { "name": "triggered-at", "value": "$(tt.params.received)" },
+                            ],
+                        },
+                    }],
+                },
+            }),
+        ];
+        objects.extend(self.binding("web", SECRET));
+        objects.push(self.permission("web"));
+        objects
+    }
+
+    /// Secret, account and trigger of a repository.
+    pub(crate) fn binding(&self, name: &str, secret: &str) -> [Value; 3] {
+        let metadata = |name: String| json!({ "name": name, "namespace": self.organization() });
+        let interceptor = |name: &str, params: Value| {
+            json!({ "ref": { "name": name, "kind": "ClusterInterceptor" }, "params": params })
+        };
+        let secret_ref = json!({ "secretName": format!("webhook-{name}"), "secretKey": "secret" });
+        let trigger = json!({
+            "apiVersion": "triggers.tekton.dev/v1beta1", "kind": "Trigger", "metadata": metadata(format!("{name}-trigger")),
+            "spec": {
+                "serviceAccountName": format!("{name}-trigger"),
+                "interceptors": [
+                    interceptor("github", json!([
+                        { "name": "secretRef", "value": secret_ref }, { "name": "eventTypes", "value": ["push"] },
+                    ])),
+                    interceptor("cel", json!([{ "name": "filter", "value": "body.ref == 'refs/heads/master'" }])),
+                ],
+                "bindings": [
+                    { "name": "revision", "value": "$(body.after)" },
+                    { "name": "received", "value": "$(extensions.delivery.receivedTime)" },
+                ],
+                "template": { "ref": "run" },
+            },
+        });
+        [
+            json!({
+                "apiVersion": "v1", "kind": "Secret", "metadata": metadata(format!("webhook-{name}")),
+                "stringData": { "secret": secret },
+            }),
+            json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(format!("{name}-trigger")) }),
+            trigger,
+        ]
+    }
+
+    /// Lets a trigger's account create runs in the tenant's namespace, and nothing else.
+    pub(crate) fn permission(&self, name: &str) -> Value {
+        let account = json!({
+            "kind": "ServiceAccount", "name": format!("{name}-trigger"), "namespace": self.organization(),
+        });
+        json!({
+            "apiVersion": "v1", "kind": "List",
+            "items": [
+                {
+                    "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+                    "metadata": { "name": name, "namespace": self.tenant() },
+                    "rules": [{ "apiGroups": ["tekton.dev"], "resources": ["pipelineruns"], "verbs": ["create"] }],
+                },
+                {
+                    "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+                    "metadata": { "name": name, "namespace": self.tenant() },
+                    "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name },
+                    "subjects": [account],
+                },
+            ],
+        })
+    }
+
+    /// Applies an object, or the objects of a List.
+    pub(crate) async fn apply(&self, object: Value) -> anyhow::Result<()> {
+        if let Some(items) = object["items"].as_array() {
+            for item in items {
+                apply(&self.client, item.clone()).await?;
+            }
+            return Ok(());
+        }
+        apply(&self.client, object).await
+    }
+
+    /// Posts to the gateway.
+    pub(crate) fn post(&self, path: &str) -> reqwest::RequestBuilder {
+        reqwest::Client::new().post(format!("http://{}{path}", self.address))
+    }
+
+    /// Posts a signed event of the organization.
+    pub(crate) async fn deliver(&self, id: &str, event: &str, body: &Value, secret: &str) -> anyhow::Result<Value> {
+        let body = serde_json::to_vec(body)?;
+        let response = self
+            .post(&format!("/{}", self.name))
+            .header("content-type", "application/json")
+            .header("x-github-event", event)
+            .header("x-github-delivery", id)
+            .header("x-hub-signature-256", sign(secret.as_bytes(), &body))
+            .body(body)
+            .send()
+            .await?;
+        anyhow::ensure!(response.status() == 200, "{}: {}", response.status(), response.text().await?);
+        Ok(response.json().await?)
+    }
+
+    /// The Delivery of this name once it has a verdict.
+    pub(crate) async fn verdict(&self, name: &str) -> anyhow::Result<(DeliveryVerdict, Delivery)> {
+        let api: Api<Delivery> = Api::namespaced(self.client.clone(), &self.organization());
+        eventually("the delivery has a verdict", || async {
+            let delivery = api.get(name).await?;
+            Ok(delivery.status.as_ref().and_then(|status| status.verdict).map(|verdict| (verdict, delivery)))
+        })
+        .await
+    }
+
+    /// The runs in the tenant's namespace.
+    pub(crate) async fn runs(&self) -> anyhow::Result<Vec<DynamicObject>> {
+        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("tekton.dev", "v1", "PipelineRun"));
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.tenant(), &kind);
+        Ok(api.list(&ListParams::default()).await?.items)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.shutdown.trigger();
+    }
+}
+
+/// GitHub's own example of a push to `refs/heads/master`.
+pub(crate) fn push() -> anyhow::Result<Value> {
+    Ok(serde_json::from_str(include_str!("../golden/push/event.json"))?)
+}
+
+async fn install(client: &Client) -> anyhow::Result<()> {
+    let mut definitions = vec![serde_json::to_value(Delivery::crd())?];
+    for file in DEFINITIONS {
+        for document in file.split("\n---\n") {
+            definitions.push(serde_saphyr::from_str(document)?);
+        }
+    }
+    for definition in definitions {
+        apply(client, definition.clone()).await?;
+        let name = definition["metadata"]["name"].as_str().context("a definition has a name")?;
+        eventually("the kind is served", || async {
+            let kind = GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
+            let api: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&kind));
+            let conditions = api.get(name).await?.data["status"]["conditions"].clone();
+            let served = conditions.as_array().into_iter().flatten().any(|condition| {
+                condition["type"] == "Established" && condition["status"] == "True"
+            });
+            Ok(served.then_some(()))
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+async fn apply(client: &Client, object: Value) -> anyhow::Result<()> {
+    let object: DynamicObject = serde_json::from_value(object)?;
+    let types = object.types.clone().context("an object has a kind")?;
+    let (kind, capabilities) = eventually("the kind is discovered", || async {
+        Ok(Some(pinned_kind(client, &GroupVersionKind::try_from(&types)?).await?))
+    })
+    .await?;
+    let api: Api<DynamicObject> = match capabilities.scope {
+        Scope::Cluster => Api::all_with(client.clone(), &kind),
+        Scope::Namespaced => {
+            Api::namespaced_with(client.clone(), &object.namespace().context("a namespace")?, &kind)
+        }
+    };
+    api.patch(&object.name_any(), &PatchParams::apply("test").force(), &Patch::Apply(&object)).await?;
+    Ok(())
+}
