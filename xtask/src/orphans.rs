@@ -48,7 +48,15 @@ fn follow(file: &Path, is_root: bool, reached: &mut HashSet<PathBuf>) -> anyhow:
     let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let below = if is_root || stem == "mod" { folder.to_path_buf() } else { folder.join(&stem) };
     let mut path_attribute = None;
-    for line in text.lines().map(str::trim) {
+    // The folder of the inline module that we are in, as `mod it { mod case; }` in tests has it.
+    let mut inline: Option<&str> = None;
+    for line in text.lines() {
+        if let Some(name) = opened(line) {
+            inline = Some(name);
+        } else if line == "}" {
+            inline = None;
+        }
+        let line = line.trim();
         if let Some(rest) = line.strip_prefix("#[path = \"") {
             path_attribute = rest.split('"').next().map(|name| folder.join(name));
             continue;
@@ -66,6 +74,11 @@ fn follow(file: &Path, is_root: bool, reached: &mut HashSet<PathBuf>) -> anyhow:
     Ok(())
 }
 
+/// The module that a line like `mod name {` opens, at the left margin.
+fn opened(line: &str) -> Option<&str> {
+    line.strip_prefix("mod ")?.strip_suffix(" {")
+}
+
 /// The module that a line like `pub(crate) mod name;` declares.
 fn declared(line: &str) -> Option<&str> {
     let rest = match line.strip_prefix("pub") {
@@ -79,7 +92,7 @@ fn declared(line: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::declared;
+    use super::{declared, opened};
 
     #[test]
     fn module_declarations_are_recognised() {
@@ -89,5 +102,6 @@ mod tests {
         assert_eq!(declared("pub mod r#match;"), Some("match"));
         assert_eq!(declared("mod tests {"), None);
         assert_eq!(declared("use a;"), None);
+        assert_eq!(opened("mod it {"), Some("it"));
     }
 }

@@ -54,6 +54,7 @@ pub(crate) struct Platform {
     pub(crate) api_url: String,
     pub(crate) gateway_url: String,
     pub(crate) kubeconfig: PathBuf,
+    pub(crate) data_dir: PathBuf,
     pub(crate) client: Client,
     store: Store,
     shutdown: Shutdown,
@@ -70,8 +71,10 @@ pub(crate) fn default_data_dir() -> anyhow::Result<PathBuf> {
 
 /// Starts everything; returns once every role works.
 pub(crate) async fn start(settings: &Settings, shutdown: Shutdown) -> anyhow::Result<Platform> {
+    create_private(&settings.data_dir)?;
+    // Paths are shown and exported: they must hold in other folders too.
+    let settings = &Settings { data_dir: std::fs::canonicalize(&settings.data_dir)?, ..settings.clone() };
     let folder = &settings.data_dir;
-    create_private(folder)?;
     let clock = Clock::system();
     let store = Store::open(&folder.join("store.redb"), aphex_store::Options::default())?;
     let started = serve(settings, &store, &clock, &shutdown).await;
@@ -130,6 +133,7 @@ async fn serve(
         api_url,
         gateway_url,
         kubeconfig,
+        data_dir: settings.data_dir.clone(),
         client,
         store: store.clone(),
         shutdown: shutdown.clone(),

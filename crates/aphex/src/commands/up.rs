@@ -20,17 +20,17 @@ pub(crate) async fn run(global: &Global, arguments: Up) -> anyhow::Result<()> {
     };
     let shutdown = Shutdown::on_signals()?;
     let platform = local::start(&settings, shutdown.clone()).await?;
-    say(&welcome(&platform, &settings));
+    say(&welcome(&platform));
     shutdown.triggered().await;
     platform.stop().await;
     Ok(())
 }
 
 /// One screen of what to do next.
-fn welcome(platform: &Platform, settings: &Settings) -> String {
+fn welcome(platform: &Platform) -> String {
     let kubeconfig = platform.kubeconfig.display();
     let head = paint("Aphex is ready.", "1;32");
-    let (api, gateway, data) = (&platform.api_url, &platform.gateway_url, settings.data_dir.display());
+    let (api, gateway, data) = (&platform.api_url, &platform.gateway_url, platform.data_dir.display());
     format!(
         "{head}\n\n  Kubernetes API   {api}\n  Webhooks         {gateway}/<organization>\n  Data             {data}\n\n\
          In another terminal:\n\n  export KUBECONFIG={kubeconfig}\n  aphex apply -f examples/organization.yaml -f examples/repo-binding.yaml --wait 60\n  \

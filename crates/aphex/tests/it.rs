@@ -1,0 +1,9 @@
+//! The built program, end to end.
+
+mod it {
+    pub(crate) mod commands;
+    pub(crate) mod crash;
+    pub(crate) mod failures;
+    pub(crate) mod program;
+    pub(crate) mod stranger;
+}

@@ -1,0 +1,104 @@
+//! Starting `aphex up` and running commands against it.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+/// What `up` prints once it serves.
+const READY: &str = "Aphex is ready.";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The program under test.
+pub(crate) fn aphex() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aphex"));
+    command.env_remove("KUBECONFIG").env_remove("APHEX_DATA_DIR").env("NO_COLOR", "1");
+    command
+}
+
+/// The repository's examples.
+pub(crate) fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name)
+}
+
+/// A running `aphex up`; killed when dropped.
+pub(crate) struct Up {
+    child: Child,
+    pub(crate) kubeconfig: PathBuf,
+}
+
+impl Up {
+    /// Starts on free ports and waits until it serves.
+    pub(crate) fn start(data: &Path) -> anyhow::Result<Self> {
+        let mut child = aphex()
+            .args(["up", "--api-port", "0", "--gateway-port", "0", "--data-dir"])
+            .arg(data)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let output = child.stdout.take().context("no standard output")?;
+        let mut errors = child.stderr.take().context("no standard error")?;
+        let (sender, ready) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if line == READY {
+                    let _ = sender.send(());
+                }
+            }
+        });
+        let said = std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = errors.read_to_string(&mut text);
+            text
+        });
+        let mut up = Self { child, kubeconfig: data.join("kubeconfig") };
+        if ready.recv_timeout(PATIENCE).is_err() {
+            up.kill();
+            anyhow::bail!("`aphex up` did not become ready; it said:\n{}", said.join().unwrap_or_default());
+        }
+        Ok(up)
+    }
+
+    /// Runs a command of the program against it.
+    pub(crate) fn run(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        aphex().arg("--kubeconfig").arg(&self.kubeconfig).args(arguments).output().context("cannot run aphex")
+    }
+
+    /// Runs a command that must succeed; gives what it printed.
+    pub(crate) fn ok(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = self.run(arguments)?;
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        anyhow::ensure!(
+            output.status.success(),
+            "aphex {arguments:?} ended with {}: {errors}",
+            output.status
+        );
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Ends it at once, as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to end and waits; gives the exit code.
+    pub(crate) fn terminate(&mut self) -> anyhow::Result<Option<i32>> {
+        let status = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status()?;
+        anyhow::ensure!(status.success(), "cannot send SIGTERM");
+        Ok(self.child.wait()?.code())
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
