@@ -62,11 +62,8 @@ fn follow(file: &Path, is_root: bool, reached: &mut HashSet<PathBuf>) -> anyhow:
             continue;
         }
         let Some(name) = declared(line) else { continue };
-        let candidates = [
-            path_attribute.take(),
-            Some(below.join(format!("{name}.rs"))),
-            Some(below.join(name).join("mod.rs")),
-        ];
+        let candidates =
+            [path_attribute.take(), Some(below.join(inline.unwrap_or("")).join(format!("{name}.rs")))];
         if let Some(found) = candidates.into_iter().flatten().find(|path| path.exists()) {
             follow(&found, false, reached)?;
         }
