@@ -1,4 +1,10 @@
-//! The gateway against golden files, and against an API server.
+//! The gateway against golden files, and against an API server: the embedded one, or that of `APHEX_TEST_KUBECONFIG`.
 
-mod component;
+#[path = "it/deliveries.rs"]
+mod deliveries;
+#[path = "it/golden.rs"]
 mod golden;
+#[path = "it/requests.rs"]
+mod requests;
+#[path = "it/world.rs"]
+mod world;
