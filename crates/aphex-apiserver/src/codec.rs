@@ -32,7 +32,9 @@ pub fn encode(object: &Value, resource: &Resource) -> Payload {
         write(&mut bytes, field);
         bytes.push(b':');
         match value {
-            Value::Object(metadata) if field == "metadata" => stamp = Some(write_metadata(&mut bytes, metadata)),
+            Value::Object(metadata) if field == "metadata" => {
+                stamp = Some(write_metadata(&mut bytes, metadata))
+            }
             value => write(&mut bytes, value),
         }
     }
@@ -118,7 +120,9 @@ fn with_api_version(bytes: &Bytes, resource: &Resource) -> Bytes {
 
 /// Whether the object was written under an older schema of its definition.
 fn is_stale(resource: &Resource, entry: &Entry) -> bool {
-    resource.custom().is_some_and(|custom| entry.modified < custom.since && default::has_defaults(&custom.schema))
+    resource
+        .custom()
+        .is_some_and(|custom| entry.modified < custom.since && default::has_defaults(&custom.schema))
 }
 
 fn refresh(resource: &Resource, object: &mut Value) {
@@ -166,7 +170,10 @@ mod tests {
         let snapshot = Registry::new().snapshot();
         let resource = snapshot.resource("apps", "v1", "deployments").unwrap();
         let old = Bytes::from_static(b"{\"apiVersion\":\"apps/v1beta1\",\"kind\":\"Deployment\"}");
-        assert_eq!(&with_api_version(&old, resource)[..], b"{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\"}");
+        assert_eq!(
+            &with_api_version(&old, resource)[..],
+            b"{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\"}"
+        );
         let same = Bytes::from_static(b"{\"apiVersion\":\"apps/v1\"}");
         assert_eq!(with_api_version(&same, resource), same);
     }

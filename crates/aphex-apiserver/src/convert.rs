@@ -53,7 +53,11 @@ pub fn to_storage<'a>(object: &'a Value, resource: &Resource) -> Cow<'a, Value> 
         Pair::Events => rename(object::map(&mut object), |(core, events)| (*events, *core)),
         Pair::Autoscaler => to_v2(&mut object),
     }
-    object::put(object::map(&mut object), "apiVersion", Some(Value::String(resource.storage.api_version.clone())));
+    object::put(
+        object::map(&mut object),
+        "apiVersion",
+        Some(Value::String(resource.storage.api_version.clone())),
+    );
     Cow::Owned(object)
 }
 
@@ -67,7 +71,10 @@ pub fn from_storage(object: &mut Value, resource: &Resource) {
     object::put(object::map(object), "apiVersion", Some(Value::String(resource.api_version())));
 }
 
-fn rename(map: &mut Map<String, Value>, way: impl Fn(&(&'static str, &'static str)) -> (&'static str, &'static str)) {
+fn rename(
+    map: &mut Map<String, Value>,
+    way: impl Fn(&(&'static str, &'static str)) -> (&'static str, &'static str),
+) {
     for (from, to) in EVENT_FIELDS.iter().map(way) {
         if let Some(value) = map.remove(from) {
             map.insert(to.to_owned(), value);
@@ -126,7 +133,9 @@ fn to_v1(object: &mut Value) {
 
 fn to_v2(object: &mut Value) {
     let mut metrics = Vec::new();
-    if let Some(target) = object["spec"].as_object_mut().and_then(|s| s.remove("targetCPUUtilizationPercentage")) {
+    if let Some(target) =
+        object["spec"].as_object_mut().and_then(|s| s.remove("targetCPUUtilizationPercentage"))
+    {
         let target = json!({"type": "Utilization", "averageUtilization": target});
         metrics.push(json!({"type": "Resource", "resource": {"name": "cpu", "target": target}}));
     }

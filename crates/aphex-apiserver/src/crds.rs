@@ -51,7 +51,8 @@ pub fn is_definition(resource: &Resource) -> bool {
 
 /// Fills in what a definition leaves out.
 pub fn default(definition: &mut Value) {
-    let text = |path: &str| object::at(definition, path).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text =
+        |path: &str| object::at(definition, path).and_then(Value::as_str).unwrap_or_default().to_owned();
     let kind = text("spec.names.kind");
     let missing = |path: &str| text(path).is_empty();
     let mut fill = Vec::new();
@@ -119,7 +120,8 @@ pub async fn refresh(server: &Arc<ApiServer>) -> Result<(), Status> {
 async fn publish_statuses(server: &Arc<ApiServer>, all: &[(Entry, Value)]) -> Result<bool, Status> {
     let mut changes = Vec::new();
     let snapshot = server.registry.snapshot();
-    let resource = snapshot.resource(GROUP, "v1", "customresourcedefinitions").ok_or_else(Status::no_resource)?;
+    let resource =
+        snapshot.resource(GROUP, "v1", "customresourcedefinitions").ok_or_else(Status::no_resource)?;
     for (entry, definition) in all {
         let others: Vec<Value> =
             all.iter().filter(|(other, _)| other.key != entry.key).map(|(_, other)| other.clone()).collect();

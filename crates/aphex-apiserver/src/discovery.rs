@@ -97,16 +97,23 @@ fn index(snapshot: &Snapshot) -> Value {
         paths.push(format!("/apis/{}", group.name));
         paths.extend(group.versions.iter().map(|version| format!("/apis/{}/{}", group.name, version.name)));
     }
-    let fixed = ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/readyz", "/version"];
+    let fixed = [
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openapi/v3/",
+        "/readyz",
+        "/version",
+    ];
     paths.extend(fixed.map(str::to_owned));
     paths.sort();
     json!({"paths": paths})
 }
 
 fn group(group: &Group) -> Value {
-    let version = |version: &Version| {
-        json!({"groupVersion": api_version(&group.name, &version.name), "version": version.name})
-    };
+    let version = |version: &Version| json!({"groupVersion": api_version(&group.name, &version.name), "version": version.name});
     let versions: Vec<Value> = group.versions.iter().map(version).collect();
     json!({"name": group.name, "preferredVersion": versions.first(), "versions": versions})
 }
@@ -268,7 +275,8 @@ mod tests {
     fn subresources_sit_under_their_resource_in_the_aggregated_form() {
         let snapshot = Registry::new().snapshot();
         let document: Value = serde_json::from_slice(&document(&snapshot, true).bytes).unwrap();
-        let apps = document["items"].as_array().unwrap().iter().find(|g| g["metadata"]["name"] == "apps").unwrap();
+        let apps =
+            document["items"].as_array().unwrap().iter().find(|g| g["metadata"]["name"] == "apps").unwrap();
         let resources = apps["versions"][0]["resources"].as_array().unwrap();
         let deployments = resources.iter().find(|r| r["resource"] == "deployments").unwrap();
         assert_eq!(deployments["responseKind"]["kind"], "Deployment");

@@ -13,7 +13,12 @@ const TEXT: &str = "text/plain; charset=utf-8";
 pub const VERSION: &str = "v1.35.4";
 
 /// Answers health, version and metrics paths.
-pub fn answer(server: &ApiServer, path: &[&str], query: &Query, headers: &HeaderMap) -> Option<Response<Body>> {
+pub fn answer(
+    server: &ApiServer,
+    path: &[&str],
+    query: &Query,
+    headers: &HeaderMap,
+) -> Option<Response<Body>> {
     match path {
         [probe @ ("healthz" | "livez" | "readyz")] => Some(health(server, probe, query)),
         ["healthz" | "livez" | "readyz", check] if checks(server).iter().any(|(name, _)| name == check) => {

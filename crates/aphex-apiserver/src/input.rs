@@ -60,8 +60,9 @@ pub fn yaml(body: &[u8]) -> Result<Decoded, DecodeError> {
         return Ok(decoded);
     }
     let options = serde_saphyr::options! { legacy_octal_numbers: true };
-    let value = serde_saphyr::from_slice_with_options(body, options)
-        .map_err(|error| DecodeError::Yaml(error.to_string().lines().next().unwrap_or_default().to_owned()))?;
+    let value = serde_saphyr::from_slice_with_options(body, options).map_err(|error| {
+        DecodeError::Yaml(error.to_string().lines().next().unwrap_or_default().to_owned())
+    })?;
     Ok(Decoded { value, duplicates: Vec::new() })
 }
 

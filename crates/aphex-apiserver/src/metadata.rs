@@ -17,7 +17,9 @@ const ANNOTATIONS_LIMIT: usize = 256 * 1024;
 /// Fills in what the server decides about a new object.
 pub fn prepare_create(resource: &Resource, object: &mut Value, now: &str) {
     let meta = object::meta_map(object);
-    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"] {
+    for field in
+        ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"]
+    {
         meta.remove(field);
     }
     meta.insert("uid".to_owned(), Value::String(crate::uid::v4()));
@@ -99,7 +101,8 @@ pub fn validate_update(object: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if object::is_deleting(object) {
         let before = object::finalizers(old);
-        let added: Vec<String> = object::finalizers(object).into_iter().filter(|f| !before.contains(f)).collect();
+        let added: Vec<String> =
+            object::finalizers(object).into_iter().filter(|f| !before.contains(f)).collect();
         if !added.is_empty() {
             let list: Vec<String> = added.iter().map(|finalizer| format!("{finalizer:?}")).collect();
             let why = format!(
@@ -125,7 +128,9 @@ pub fn validate_update(object: &Value, old: &Value) -> Vec<FieldError> {
 /// Everything wrong with a map of labels.
 pub fn labels(labels: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
     for (key, value) in labels.and_then(Value::as_object).into_iter().flatten() {
-        errors.extend(names::qualified(key).into_iter().map(|why| FieldError::invalid(path, key.as_str(), why)));
+        errors.extend(
+            names::qualified(key).into_iter().map(|why| FieldError::invalid(path, key.as_str(), why)),
+        );
         let value = value.as_str().unwrap_or_default();
         if let Err(why) = names::label_value(value) {
             errors.push(FieldError::invalid(path, value, why));
@@ -154,7 +159,11 @@ fn owners(owners: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
         let text = |field: &str| owner.get(field).and_then(Value::as_str).unwrap_or_default();
         let version = text("apiVersion").split_once('/').map_or(text("apiVersion"), |(_, version)| version);
         if version.is_empty() {
-            errors.push(FieldError::invalid(&at.child("apiVersion"), text("apiVersion"), "version must not be empty"));
+            errors.push(FieldError::invalid(
+                &at.child("apiVersion"),
+                text("apiVersion"),
+                "version must not be empty",
+            ));
         }
         for field in ["kind", "name", "uid"] {
             if text(field).is_empty() {
@@ -211,8 +220,13 @@ mod tests {
     #[test]
     fn a_sound_object_has_no_problems() {
         let owner = json!({"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"});
-        assert!(problems(json!({"name": "a", "namespace": "b", "labels": {"x/y": "1"}, "ownerReferences": [owner],
-            "finalizers": ["example.com/x"], "annotations": {"A": "any text"}})).is_empty());
+        assert!(
+            problems(
+                json!({"name": "a", "namespace": "b", "labels": {"x/y": "1"}, "ownerReferences": [owner],
+            "finalizers": ["example.com/x"], "annotations": {"A": "any text"}})
+            )
+            .is_empty()
+        );
     }
 
     #[test]

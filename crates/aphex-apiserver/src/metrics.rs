@@ -21,6 +21,9 @@ impl ApiServer {
         let _ = writeln!(text, "# HELP apiserver_store_revision Newest revision of the store.");
         let _ = writeln!(text, "# TYPE apiserver_store_revision counter");
         let _ = writeln!(text, "apiserver_store_revision {}", self.store.revision());
+        if let Some(more) = &self.config.more_metrics {
+            text.push_str(&more());
+        }
         text
     }
 }

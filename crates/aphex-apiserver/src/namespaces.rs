@@ -57,7 +57,13 @@ pub fn is_finished(namespace: &Value) -> bool {
 }
 
 /// Refuses to create something in a namespace that is absent or terminating.
-pub fn check_create(server: &ApiServer, group: &str, plural: &str, name: &str, ns: &str) -> Result<(), Status> {
+pub fn check_create(
+    server: &ApiServer,
+    group: &str,
+    plural: &str,
+    name: &str,
+    ns: &str,
+) -> Result<(), Status> {
     let Some(entry) = server.store.get(&format!("/registry/core/namespaces/{ns}")) else {
         return Err(Status::not_found("", "namespaces", ns));
     };

@@ -27,7 +27,12 @@ struct Document {
 }
 
 /// Answers paths below `/openapi`.
-pub async fn answer(server: &Arc<ApiServer>, path: &[&str], query: &Query, headers: &HeaderMap) -> Response<Body> {
+pub async fn answer(
+    server: &Arc<ApiServer>,
+    path: &[&str],
+    query: &Query,
+    headers: &HeaderMap,
+) -> Response<Body> {
     let _ = query;
     let name = path.join("/");
     let server = Arc::clone(server);
@@ -73,7 +78,10 @@ fn paths(server: &ApiServer) -> Value {
     for path in builtin::openapi_v3_paths() {
         if let Some(document) = document(server, &format!("v3/{path}")) {
             let hash = document.etag.trim_matches('"');
-            paths.insert(path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}));
+            paths.insert(
+                path.clone(),
+                json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}),
+            );
         }
     }
     json!({"paths": paths})

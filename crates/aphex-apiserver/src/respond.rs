@@ -110,7 +110,11 @@ pub fn list(call: &Call, items: Vec<Bytes>, meta: &ListMeta) -> Result<Response<
 }
 
 /// The list in pieces: stored bytes are copied into them, never parsed.
-fn list_pieces(call: &Call, items: Vec<Bytes>, meta: &ListMeta) -> impl futures::Stream<Item = Bytes> + use<> {
+fn list_pieces(
+    call: &Call,
+    items: Vec<Bytes>,
+    meta: &ListMeta,
+) -> impl futures::Stream<Item = Bytes> + use<> {
     let head = format!(
         "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{},\"items\":[",
         Value::from(call.resource.list_kind.as_str()),

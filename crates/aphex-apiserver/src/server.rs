@@ -47,6 +47,8 @@ pub struct Config {
     pub signer: Option<Arc<Signer>>,
     /// How often a watch that asks for bookmarks gets one.
     pub bookmark_every: Duration,
+    /// Metrics of others in this process, for the end of `/metrics`, in the same text format.
+    pub more_metrics: Option<Arc<dyn Fn() -> String + Send + Sync>>,
 }
 
 impl Config {
@@ -59,6 +61,7 @@ impl Config {
             max_writes: 200,
             signer: None,
             bookmark_every: Duration::from_secs(60),
+            more_metrics: None,
         }
     }
 }

@@ -163,7 +163,8 @@ impl Status {
 
     /// 404 for a path below a served group that names no resource.
     pub fn no_resource() -> Self {
-        Self::new(404, "NotFound", "the server could not find the requested resource").with(Details::default())
+        Self::new(404, "NotFound", "the server could not find the requested resource")
+            .with(Details::default())
     }
 
     /// 409 for a name that is taken.
@@ -174,7 +175,8 @@ impl Status {
 
     /// 409 for a lost race or a broken precondition.
     pub fn conflict(group: &str, plural: &str, name: &str, why: &str) -> Self {
-        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", qualified(plural, group));
+        let message =
+            format!("Operation cannot be fulfilled on {} \"{name}\": {why}", qualified(plural, group));
         Self::new(409, "Conflict", message).about(group, plural, name)
     }
 
@@ -192,8 +194,11 @@ impl Status {
             (false, true) => qualified(plural, group),
             (false, false) => format!("{} \"{name}\"", qualified(plural, group)),
         };
-        let message =
-            if subject.is_empty() { format!("forbidden: {why}") } else { format!("{subject} is forbidden: {why}") };
+        let message = if subject.is_empty() {
+            format!("forbidden: {why}")
+        } else {
+            format!("{subject} is forbidden: {why}")
+        };
         Self::new(403, "Forbidden", message).about(group, plural, name)
     }
 
@@ -228,7 +233,8 @@ impl Status {
 
     /// 405 with the resource and the action named.
     pub fn method_not_supported(group: &str, plural: &str, action: &str) -> Self {
-        let message = format!("{action} is not supported on resources of kind \"{}\"", qualified(plural, group));
+        let message =
+            format!("{action} is not supported on resources of kind \"{}\"", qualified(plural, group));
         Self::new(405, "MethodNotAllowed", message).about(group, plural, "")
     }
 

@@ -119,8 +119,16 @@ const WHOLE_CONTENT: &[&str] = &[
     "validatingwebhookconfigurations.admissionregistration.k8s.io",
 ];
 
-const CONTENT_FIELDS: &[&str] =
-    &["endpoints", "ports", "webhooks", "template", "value", "globalDefault", "description", "preemptionPolicy"];
+const CONTENT_FIELDS: &[&str] = &[
+    "endpoints",
+    "ports",
+    "webhooks",
+    "template",
+    "value",
+    "globalDefault",
+    "description",
+    "preemptionPolicy",
+];
 
 /// Events are kept for an hour, as kube-apiserver's `--event-ttl` has it by default.
 const EVENT_TTL_SECONDS: u64 = 3600;

@@ -30,7 +30,8 @@ pub fn generated_name(prefix: &str) -> String {
         end -= 1;
     }
     let mut rng = rand::rng();
-    let suffix: String = (0..SUFFIX).map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())])).collect();
+    let suffix: String =
+        (0..SUFFIX).map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())])).collect();
     format!("{}{suffix}", &prefix[..end])
 }
 

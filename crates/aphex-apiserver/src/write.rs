@@ -30,7 +30,12 @@ use crate::server::ApiServer;
 use crate::status::Status;
 
 /// A call that the server makes to itself, for an object of a built-in kind.
-pub fn internal_call(server: &Arc<ApiServer>, user: &User, verb: Verb, object: &Value) -> Result<Call, Status> {
+pub fn internal_call(
+    server: &Arc<ApiServer>,
+    user: &User,
+    verb: Verb,
+    object: &Value,
+) -> Result<Call, Status> {
     let (group, version) = split_api_version(object::api_version(object));
     let snapshot = server.registry.snapshot();
     let resource = snapshot.by_kind(group, version, object::kind(object)).ok_or_else(Status::no_resource)?;

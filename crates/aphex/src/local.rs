@@ -103,6 +103,7 @@ async fn serve(
     let metrics = Metrics::default();
     let server = ApiServer::start(aphex_apiserver::Config {
         signer: Some(Arc::new(signer)),
+        more_metrics: Some(roles_metrics(&metrics)),
         ..aphex_apiserver::Config::new(store.clone())
     })
     .await
@@ -169,6 +170,12 @@ async fn roles(
         tokio::time::sleep(READY_PAUSE).await;
     }
     Ok(())
+}
+
+/// What the roles count, without the end mark that only a whole OpenMetrics document has.
+fn roles_metrics(metrics: &Metrics) -> Arc<dyn Fn() -> String + Send + Sync> {
+    let metrics = metrics.clone();
+    Arc::new(move || metrics.render().trim_end_matches("# EOF\n").to_owned())
 }
 
 /// An in-process client that acts as a member of `system:masters`.

@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use crate::object;
 use crate::resource::{
-    Custom, Origin, PrinterColumn, Resource, Scale, Selectable, Storage, Subresource, api_version, storage_prefix,
+    Custom, Origin, PrinterColumn, Resource, Scale, Selectable, Storage, Subresource, api_version,
+    storage_prefix,
 };
 use crate::strategy::Strategy;
 
@@ -40,7 +41,11 @@ fn compile(definition: &Value, version: &Value, since: Revision) -> Version {
     });
     let rules = Rules::compile(&schema).unwrap_or_else(|errors| {
         let first = errors.first().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(definition = object::name(definition), error = first, "stored rules cannot be compiled");
+        tracing::error!(
+            definition = object::name(definition),
+            error = first,
+            "stored rules cannot be compiled"
+        );
         Rules::default()
     });
     let name = version["name"].as_str().unwrap_or_default().to_owned();
@@ -114,7 +119,11 @@ pub(super) fn resource(definition: &Value, version: &Version) -> Resource {
     let (plural, kind) = (text("plural"), text("kind"));
     let mut subresources = BTreeMap::new();
     if version.status {
-        let status = Subresource { kind: kind.clone(), verbs: verbs(&["get", "patch", "update"]), ..Subresource::default() };
+        let status = Subresource {
+            kind: kind.clone(),
+            verbs: verbs(&["get", "patch", "update"]),
+            ..Subresource::default()
+        };
         subresources.insert("status".to_owned(), status);
     }
     if let Some(scale) = &version.scale {

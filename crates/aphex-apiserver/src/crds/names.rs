@@ -81,7 +81,8 @@ fn accept(
         }
     }
     let short = object::strings(requested.get("shortNames"));
-    let clashes: Vec<String> = short.iter().filter(|name| resources.contains(*name)).map(|n| in_use(n)).collect();
+    let clashes: Vec<String> =
+        short.iter().filter(|name| resources.contains(*name)).map(|n| in_use(n)).collect();
     if clashes.is_empty() {
         let value = (!short.is_empty()).then(|| json!(short));
         object::put(object::map(accepted), "shortNames", value);
@@ -93,7 +94,14 @@ fn accept(
 }
 
 /// Sets a condition; its time moves only with its status.
-pub(super) fn condition(definition: &mut Value, kind: &str, status: &str, reason: &str, message: &str, now: &str) {
+pub(super) fn condition(
+    definition: &mut Value,
+    kind: &str,
+    status: &str,
+    reason: &str,
+    message: &str,
+    now: &str,
+) {
     let mut conditions =
         object::at(definition, "status.conditions").and_then(Value::as_array).cloned().unwrap_or_default();
     let place = conditions.iter().position(|condition| condition["type"] == kind);

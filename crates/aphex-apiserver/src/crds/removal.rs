@@ -91,9 +91,17 @@ async fn release(server: &Arc<ApiServer>, entry: &Entry, mut definition: Value) 
     } else {
         object::set_meta(&mut definition, "finalizers", Some(json!(finalizers)));
         let message = "removed all instances";
-        names::condition(&mut definition, "Terminating", "False", "InstanceDeletionCompleted", message, &server.now());
+        names::condition(
+            &mut definition,
+            "Terminating",
+            "False",
+            "InstanceDeletionCompleted",
+            message,
+            &server.now(),
+        );
         let snapshot = server.registry.snapshot();
-        let resource = snapshot.resource(GROUP, "v1", "customresourcedefinitions").ok_or_else(Status::no_resource)?;
+        let resource =
+            snapshot.resource(GROUP, "v1", "customresourcedefinitions").ok_or_else(Status::no_resource)?;
         Change::Put { key, payload: codec::encode(&definition, resource), expect }
     };
     // A lost race shows in the next pass.

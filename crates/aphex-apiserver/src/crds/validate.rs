@@ -13,7 +13,8 @@ use crate::object;
 
 const APPROVED: &str = "api-approved.kubernetes.io";
 const COLUMN_TYPES: &[&str] = &["boolean", "date", "integer", "number", "string"];
-const COLUMN_FORMATS: &[&str] = &["int32", "int64", "float", "double", "byte", "date", "date-time", "password"];
+const COLUMN_FORMATS: &[&str] =
+    &["int32", "int64", "float", "double", "byte", "date", "date-time", "password"];
 
 /// Everything wrong with a definition.
 pub fn validate(definition: &Value) -> Vec<FieldError> {
@@ -30,7 +31,9 @@ pub fn validate(definition: &Value) -> Vec<FieldError> {
     match text("spec.scope") {
         "" => errors.push(FieldError::required(&spec.child("scope"), "")),
         "Cluster" | "Namespaced" => {}
-        other => errors.push(FieldError::not_supported(&spec.child("scope"), other, &["Cluster", "Namespaced"])),
+        other => {
+            errors.push(FieldError::not_supported(&spec.child("scope"), other, &["Cluster", "Namespaced"]))
+        }
     }
     check_versions(definition, &spec.child("versions"), &mut errors);
     check_names(definition, &spec.child("names"), &mut errors);
@@ -85,7 +88,8 @@ fn check_group(definition: &Value, group: &str, path: &Path, errors: &mut Vec<Fi
     if !group.contains('.') {
         errors.push(FieldError::invalid(path, group, "should be a domain with at least one dot"));
     }
-    let protected = ["k8s.io", "kubernetes.io"].iter().any(|p| group == *p || group.ends_with(&format!(".{p}")));
+    let protected =
+        ["k8s.io", "kubernetes.io"].iter().any(|p| group == *p || group.ends_with(&format!(".{p}")));
     let approved = object::meta(definition, "annotations").and_then(|a| a.get(APPROVED)).is_some();
     if protected && !approved {
         let path = Path::parse("metadata.annotations").key(APPROVED);
@@ -131,7 +135,11 @@ fn check_versions(definition: &Value, path: &Path, errors: &mut Vec<FieldError>)
         }
     }
     if !unique {
-        errors.push(FieldError::invalid(path, Value::Array(all.to_vec()), "must contain unique version names"));
+        errors.push(FieldError::invalid(
+            path,
+            Value::Array(all.to_vec()),
+            "must contain unique version names",
+        ));
     }
 }
 
@@ -169,7 +177,11 @@ fn check_scale(version: &Value, path: &Path, errors: &mut Vec<FieldError>) {
         match scale[field].as_str().unwrap_or_default() {
             "" => errors.push(FieldError::required(&at, "")),
             text if !text.starts_with(head) => {
-                errors.push(FieldError::invalid(&at, text, format!("should be a json path under {}", head.trim_end_matches('.'))));
+                errors.push(FieldError::invalid(
+                    &at,
+                    text,
+                    format!("should be a json path under {}", head.trim_end_matches('.')),
+                ));
             }
             text => check_json_path(text, &at, errors),
         }
@@ -185,7 +197,9 @@ fn check_json_path(text: &str, path: &Path, errors: &mut Vec<FieldError>) {
 }
 
 fn check_names(definition: &Value, path: &Path, errors: &mut Vec<FieldError>) {
-    let text = |field: &str| object::at(definition, &format!("spec.names.{field}")).and_then(Value::as_str).unwrap_or_default();
+    let text = |field: &str| {
+        object::at(definition, &format!("spec.names.{field}")).and_then(Value::as_str).unwrap_or_default()
+    };
     for (field, required) in [("plural", true), ("singular", false), ("kind", true), ("listKind", true)] {
         let value = text(field);
         let at = path.child(field);
@@ -195,26 +209,38 @@ fn check_names(definition: &Value, path: &Path, errors: &mut Vec<FieldError>) {
             }
             continue;
         }
-        let lower = if matches!(field, "kind" | "listKind") { value.to_lowercase() } else { value.to_owned() };
+        let lower =
+            if matches!(field, "kind" | "listKind") { value.to_lowercase() } else { value.to_owned() };
         for why in names::label_1035(&lower) {
-            let why = if lower == value { why } else { format!("may have mixed case, but should otherwise match: {why}") };
+            let why = if lower == value {
+                why
+            } else {
+                format!("may have mixed case, but should otherwise match: {why}")
+            };
             errors.push(FieldError::invalid(&at, value, why));
         }
     }
     let kind = text("kind");
     if !kind.is_empty() && kind == text("listKind") {
-        errors.push(FieldError::invalid(&path.child("listKind"), kind, "kind and listKind may not be the same"));
+        errors.push(FieldError::invalid(
+            &path.child("listKind"),
+            kind,
+            "kind and listKind may not be the same",
+        ));
     }
     for (i, short) in object::strings(object::at(definition, "spec.names.shortNames")).iter().enumerate() {
         let at = path.child("shortNames").index(i);
-        errors.extend(names::label_1035(short).into_iter().map(|why| FieldError::invalid(&at, short.as_str(), why)));
+        errors.extend(
+            names::label_1035(short).into_iter().map(|why| FieldError::invalid(&at, short.as_str(), why)),
+        );
     }
 }
 
 /// Kubernetes hoists a schema that all versions share to `spec.validation` before it checks.
 fn check_schemas(definition: &Value, spec: &Path, errors: &mut Vec<FieldError>) {
     let all = versions(definition);
-    let schema = |version: &Value| object::at(version, "schema.openAPIV3Schema").filter(|s| !s.is_null()).cloned();
+    let schema =
+        |version: &Value| object::at(version, "schema.openAPIV3Schema").filter(|s| !s.is_null()).cloned();
     let same = all.windows(2).all(|pair| schema(&pair[0]) == schema(&pair[1]));
     for (i, version) in all.iter().enumerate() {
         let own = spec.child("versions").index(i).child("schema").child("openAPIV3Schema");

@@ -107,7 +107,8 @@ impl ListOptions {
         let initial = Path::root().child("sendInitialEvents");
         let given = !self.resource_version_match.is_empty();
         let mut errors = Vec::new();
-        let forbid = |errors: &mut Vec<_>, path: &Path, why: &str| errors.push(FieldError::forbidden(path, why));
+        let forbid =
+            |errors: &mut Vec<_>, path: &Path, why: &str| errors.push(FieldError::forbidden(path, why));
         if self.watch && self.send_initial_events.is_some() {
             if !given {
                 let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";

@@ -75,7 +75,9 @@ fn text_of(object: &Value, field: &Selectable) -> String {
         Some(Value::String(text)) if !text.is_empty() => text.clone(),
         Some(Value::Bool(flag)) => flag.to_string(),
         Some(Value::Number(number)) => number.to_string(),
-        _ if field.name == "source" => object::at(object, "reportingComponent").and_then(Value::as_str).unwrap_or("").to_owned(),
+        _ if field.name == "source" => {
+            object::at(object, "reportingComponent").and_then(Value::as_str).unwrap_or("").to_owned()
+        }
         _ => field.absent.clone(),
     }
 }
@@ -149,7 +151,8 @@ mod tests {
 
     fn selector(plural: &str, text: &str) -> Result<FieldSelector, String> {
         let snapshot = Registry::new().snapshot();
-        FieldSelector::parse(text, snapshot.resource("", "v1", plural).unwrap()).map_err(|status| status.message)
+        FieldSelector::parse(text, snapshot.resource("", "v1", plural).unwrap())
+            .map_err(|status| status.message)
     }
 
     #[test]

@@ -43,7 +43,10 @@ impl LabelSelector {
     /// Reads a selector; an empty one matches everything.
     pub fn parse(text: &str) -> Result<Self, Status> {
         let mut parser = Parser { tokens: scan(text), next: 0 };
-        parser.selector().map(Self).map_err(|why| Status::bad_request(format!("unable to parse requirement: {why}")))
+        parser
+            .selector()
+            .map(Self)
+            .map_err(|why| Status::bad_request(format!("unable to parse requirement: {why}")))
     }
 
     /// Whether everything matches.
@@ -114,7 +117,12 @@ impl Parser {
             match self.peek() {
                 Token::Word(_) | Token::Symbol("!") => {}
                 Token::End => return Ok(found),
-                other => return Err(format!("found '{}', expected: !, identifier, or 'end of string'", other.text())),
+                other => {
+                    return Err(format!(
+                        "found '{}', expected: !, identifier, or 'end of string'",
+                        other.text()
+                    ));
+                }
             }
             found.push(self.requirement()?);
             match self.take() {
@@ -226,10 +234,29 @@ mod tests {
     #[test]
     fn requirements_are_a_conjunction() {
         let labels = [("app", "web"), ("tier", "3")];
-        for yes in ["", "app", "app=web", "app == web,tier", "app in (web,db)", "!other", "x!=y", "x notin (y)", "tier>2"] {
+        for yes in [
+            "",
+            "app",
+            "app=web",
+            "app == web,tier",
+            "app in (web,db)",
+            "!other",
+            "x!=y",
+            "x notin (y)",
+            "tier>2",
+        ] {
             assert!(matches(yes, &labels), "{yes}");
         }
-        for no in ["app=db", "!app", "app notin (web)", "tier<3", "other", "app=web,other=1", "other in (a)", "app="] {
+        for no in [
+            "app=db",
+            "!app",
+            "app notin (web)",
+            "tier<3",
+            "other",
+            "app=web,other=1",
+            "other in (a)",
+            "app=",
+        ] {
             assert!(!matches(no, &labels), "{no}");
         }
     }
@@ -240,6 +267,9 @@ mod tests {
         assert_eq!(error("a===b"), "unable to parse requirement: found '=', expected: identifier");
         assert_eq!(error("a in b"), "unable to parse requirement: found 'b', expected: '('");
         assert_eq!(error("a,"), "unable to parse requirement: found '', expected: identifier after ','");
-        assert_eq!(error("=a"), "unable to parse requirement: found '=', expected: !, identifier, or 'end of string'");
+        assert_eq!(
+            error("=a"),
+            "unable to parse requirement: found '=', expected: !, identifier, or 'end of string'"
+        );
     }
 }

@@ -39,7 +39,9 @@ pub async fn delete(call: &Call) -> Result<Response<Body>, Status> {
     let resource = &call.resource;
     match delete_one(call, &options, call.namespace(), call.name()).await? {
         Deleted::Going(object) => respond::object(call, 200, Served::Value(object)),
-        Deleted::Gone(object) if resource.strategy.graceful => respond::object(call, 200, Served::Value(object)),
+        Deleted::Gone(object) if resource.strategy.graceful => {
+            respond::object(call, 200, Served::Value(object))
+        }
         Deleted::Gone(object) => {
             let uid = object::uid(&object);
             let status = status::deleted(&resource.group, &resource.plural, call.name(), uid);
@@ -103,7 +105,12 @@ fn check_preconditions(call: &Call, options: &DeleteOptions, live: &Value) -> Re
 }
 
 /// One attempt: marks the object, or removes it when nothing holds it.
-async fn step(call: &Call, options: &DeleteOptions, entry: &Entry, live: Value) -> Result<Deleted, CommitError> {
+async fn step(
+    call: &Call,
+    options: &DeleteOptions,
+    entry: &Entry,
+    live: Value,
+) -> Result<Deleted, CommitError> {
     let resource = &call.resource;
     let mut marked = live.clone();
     set_finalizers(options, &mut marked);
@@ -121,7 +128,8 @@ async fn step(call: &Call, options: &DeleteOptions, entry: &Entry, live: Value) 
         return remove(call, options, entry, live).await;
     }
     let first = !object::is_deleting(&live);
-    let shorter = object::meta(&live, "deletionGracePeriodSeconds").and_then(Value::as_i64).is_some_and(|g| grace < g);
+    let shorter =
+        object::meta(&live, "deletionGracePeriodSeconds").and_then(Value::as_i64).is_some_and(|g| grace < g);
     if first || shorter {
         let span = call.server.timestamp().saturating_add(grace.seconds());
         let when = span.map(|when| when.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
@@ -136,7 +144,8 @@ async fn step(call: &Call, options: &DeleteOptions, entry: &Entry, live: Value) 
         return Ok(Deleted::Going(marked));
     }
     let payload = codec::encode(&marked, resource);
-    let change = Change::Put { key: entry.key.to_string(), payload, expect: Expect::Revision(entry.modified) };
+    let change =
+        Change::Put { key: entry.key.to_string(), payload, expect: Expect::Revision(entry.modified) };
     let committed = call.server.store.commit(vec![change]).await?;
     if crds::is_definition(resource) && crds::refresh(&call.server).await.is_err() {
         tracing::error!("definitions could not be read again after a deletion");
@@ -144,7 +153,12 @@ async fn step(call: &Call, options: &DeleteOptions, entry: &Entry, live: Value) 
     Ok(Deleted::Going(codec::with_revision(marked, committed.revision)))
 }
 
-async fn remove(call: &Call, options: &DeleteOptions, entry: &Entry, live: Value) -> Result<Deleted, CommitError> {
+async fn remove(
+    call: &Call,
+    options: &DeleteOptions,
+    entry: &Entry,
+    live: Value,
+) -> Result<Deleted, CommitError> {
     if !options.dry_run {
         let change = Change::Delete { key: entry.key.to_string(), expect: Expect::Revision(entry.modified) };
         call.server.store.commit(vec![change]).await?;
@@ -175,7 +189,8 @@ fn grace_period(options: &DeleteOptions, live: &Value) -> i64 {
         let running = object::meta(live, "deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0);
         return wanted.unwrap_or(running).min(running);
     }
-    let unscheduled = object::at(live, "spec.nodeName").and_then(Value::as_str).unwrap_or_default().is_empty();
+    let unscheduled =
+        object::at(live, "spec.nodeName").and_then(Value::as_str).unwrap_or_default().is_empty();
     let phase = object::at(live, "status.phase").and_then(Value::as_str).unwrap_or_default();
     if unscheduled || matches!(phase, "Failed" | "Succeeded") {
         return 0;

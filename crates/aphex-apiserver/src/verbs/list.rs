@@ -38,7 +38,9 @@ impl Continue {
 
     /// Reads a token.
     pub fn parse(text: &str) -> Result<Self, Status> {
-        let wrong = |why: &str| Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
+        let wrong = |why: &str| {
+            Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
+        };
         let bytes = URL_SAFE_NO_PAD
             .decode(text.trim_end_matches('='))
             .map_err(|_| wrong("illegal base64 data at input byte 0"))?;
@@ -84,7 +86,9 @@ fn read(call: &Call, options: &ListOptions, prefix: &str) -> Result<(Page, bool)
     let mut request = List { prefix: prefix.to_owned(), ..List::default() };
     if !options.continue_token.is_empty() {
         if !options.resource_version.is_empty() && options.resource_version != "0" {
-            return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+            return Err(Status::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
         }
         let token = Continue::parse(&options.continue_token)?;
         request.after = Some(format!("{prefix}{}", token.start));
@@ -113,8 +117,12 @@ fn read(call: &Call, options: &ListOptions, prefix: &str) -> Result<(Page, bool)
 
 fn unreadable(error: &ReadError, wanted: Option<Revision>) -> Status {
     match error {
-        ReadError::Compacted { .. } => Status::expired("The resourceVersion for the provided list is too old."),
-        ReadError::Future { current } => Status::too_large_resource_version(wanted.unwrap_or_default(), *current),
+        ReadError::Compacted { .. } => {
+            Status::expired("The resourceVersion for the provided list is too old.")
+        }
+        ReadError::Future { current } => {
+            Status::too_large_resource_version(wanted.unwrap_or_default(), *current)
+        }
     }
 }
 

@@ -35,7 +35,9 @@ impl Format {
         match call.content_type() {
             "application/json-patch+json" => Ok(Self::Json),
             "application/merge-patch+json" => Ok(Self::Merge),
-            "application/strategic-merge-patch+json" if call.resource.custom().is_none() => Ok(Self::Strategic),
+            "application/strategic-merge-patch+json" if call.resource.custom().is_none() => {
+                Ok(Self::Strategic)
+            }
             "application/apply-patch+yaml" => Ok(Self::Apply),
             _ => Err(Status::unsupported_media_type("")),
         }
@@ -72,16 +74,25 @@ pub fn options(call: &Call, format: Format) -> Result<WriteOptions, Status> {
             errors.push(FieldError::required(&path, "is required for apply patch"));
         }
     } else if options.force.is_some() {
-        errors.push(FieldError::forbidden(&Path::root().child("force"), "may not be specified for non-apply patch"));
+        errors.push(FieldError::forbidden(
+            &Path::root().child("force"),
+            "may not be specified for non-apply patch",
+        ));
     }
-    if errors.is_empty() { Ok(options) } else { Err(Status::invalid("meta.k8s.io", "PatchOptions", "", errors)) }
+    if errors.is_empty() {
+        Ok(options)
+    } else {
+        Err(Status::invalid("meta.k8s.io", "PatchOptions", "", errors))
+    }
 }
 
 /// Reads a patch other than an apply.
 pub fn read_patch(call: &Call, format: Format) -> Result<Value, Status> {
     let decoded = input::json(&call.body).map_err(|error| Status::bad_request(error.to_string()))?;
     if format != Format::Json && !decoded.value.is_object() {
-        return Err(Status::bad_request("json: cannot unmarshal into Go value of type map[string]interface {}"));
+        return Err(Status::bad_request(
+            "json: cannot unmarshal into Go value of type map[string]interface {}",
+        ));
     }
     for path in decoded.duplicates {
         call.warnings.add(format!("duplicate field \"{path}\""));
@@ -136,7 +147,10 @@ async fn apply(call: &Call, options: &WriteOptions) -> Result<Response<Body>, St
             &call.resource.group,
             &call.resource.plural,
             call.name(),
-            &format!("uid mismatch: the provided object specified uid {}, and no existing object was found", object::uid(&applied)),
+            &format!(
+                "uid mismatch: the provided object specified uid {}, and no existing object was found",
+                object::uid(&applied)
+            ),
         ));
     }
     let created = write::managed_apply(call, options, None, &applied)?;

@@ -110,7 +110,8 @@ enum Wake {
 impl Follower {
     fn new(call: Call, filter: Filter, options: &ListOptions, events: Watch) -> Self {
         let now = Instant::now();
-        let seconds = options.timeout_seconds.unwrap_or_else(|| rand::rng().random_range(SHORTEST..2 * SHORTEST));
+        let seconds =
+            options.timeout_seconds.unwrap_or_else(|| rand::rng().random_range(SHORTEST..2 * SHORTEST));
         let every = call.server.config.bookmark_every;
         let bookmarks = options.bookmarks.then(|| {
             let mut interval = interval_at(now + every, every);
@@ -246,7 +247,8 @@ impl Follower {
             metadata["annotations"] = json!({INITIAL_EVENTS_END: "true"});
         }
         let resource = &self.call.resource;
-        let object = json!({"kind": resource.kind, "apiVersion": resource.api_version(), "metadata": metadata});
+        let object =
+            json!({"kind": resource.kind, "apiVersion": resource.api_version(), "metadata": metadata});
         self.shaped("BOOKMARK", &object)
     }
 }

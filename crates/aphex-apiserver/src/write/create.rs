@@ -39,9 +39,8 @@ pub async fn create(
     if let Some(custom) = resource.custom()
         && custom.terminating
     {
-        return Err(Status::method_not_supported(&resource.group, &resource.plural, "create").with_text(
-            "create not allowed while custom resource definition is terminating",
-        ));
+        return Err(Status::method_not_supported(&resource.group, &resource.plural, "create")
+            .with_text("create not allowed while custom resource definition is terminating"));
     }
     draft::settle_namespace(call, &mut object)?;
     if !object::resource_version(&object).is_empty() {

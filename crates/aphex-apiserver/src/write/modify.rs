@@ -120,7 +120,11 @@ fn check_identity(call: &Call, live: &Value, new: &Value) -> Result<(), Status> 
         return Ok(());
     }
     if version.parse::<u64>().is_err() {
-        return Err(Status::new(500, "", format!("strconv.ParseUint: parsing \"{version}\": invalid syntax")));
+        return Err(Status::new(
+            500,
+            "",
+            format!("strconv.ParseUint: parsing \"{version}\": invalid syntax"),
+        ));
     }
     Err(Status::modified(&resource.group, &resource.plural, name))
 }
@@ -189,11 +193,10 @@ async fn store(call: &Call, current: &Entry, new: &Value) -> Result<Served, Comm
     }
     let payload = codec::encode(new, resource);
     let committed = call.server.store.commit(vec![StoreChange::Put { key, payload, expect }]).await?;
-    let served = committed.entries.into_iter().next().flatten().and_then(|entry| codec::serve(resource, &entry).ok());
-    Ok(served.map_or_else(
-        || Served::Value(codec::with_revision(new.clone(), committed.revision)),
-        Served::Bytes,
-    ))
+    let served =
+        committed.entries.into_iter().next().flatten().and_then(|entry| codec::serve(resource, &entry).ok());
+    Ok(served
+        .map_or_else(|| Served::Value(codec::with_revision(new.clone(), committed.revision)), Served::Bytes))
 }
 
 /// An object whose deletion waited for its last finalizer goes with the update that removes it.
@@ -208,5 +211,7 @@ fn is_finished(call: &Call, new: &Value) -> bool {
 
 /// The field errors of a name in the body that is not the one in the path.
 pub fn wrong_name(given: &str, wanted: &str) -> Status {
-    Status::bad_request(format!("the name of the object ({given}) does not match the name on the URL ({wanted})"))
+    Status::bad_request(format!(
+        "the name of the object ({given}) does not match the name on the URL ({wanted})"
+    ))
 }

@@ -22,7 +22,8 @@ impl Versions {
 
     fn borrowed(&self) -> Vec<OtherVersion<'_>> {
         let all = self.0.iter();
-        all.map(|(version, resource)| OtherVersion { api_version: version, schema: resource.typed() }).collect()
+        all.map(|(version, resource)| OtherVersion { api_version: version, schema: resource.typed() })
+            .collect()
     }
 }
 

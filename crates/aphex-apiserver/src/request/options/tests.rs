@@ -26,7 +26,8 @@ fn list_options_are_checked_as_kubernetes_checks_them() {
 
 #[test]
 fn write_options_are_checked_as_kubernetes_checks_them() {
-    let parse = |query| WriteOptions::parse(&Query::parse(Some(query)), "CreateOptions", "kubectl/v1 (linux)");
+    let parse =
+        |query| WriteOptions::parse(&Query::parse(Some(query)), "CreateOptions", "kubectl/v1 (linux)");
     assert_eq!(
         parse("dryRun=Foo").unwrap_err().message,
         "CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"Foo\"]: supported values: \"All\""
