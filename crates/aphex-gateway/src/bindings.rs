@@ -47,8 +47,15 @@ pub struct Document(Value);
 
 impl Document {
     /// Joins the parts that expressions name.
-    pub fn new(body: &Value, headers: &BTreeMap<String, String>, extensions: &Map<String, Value>, id: &str) -> Self {
-        Self(json!({ "body": body, "header": headers, "extensions": extensions, "context": { "eventID": id } }))
+    pub fn new(
+        body: &Value,
+        headers: &BTreeMap<String, String>,
+        extensions: &Map<String, Value>,
+        id: &str,
+    ) -> Self {
+        Self(
+            json!({ "body": body, "header": headers, "extensions": extensions, "context": { "eventID": id } }),
+        )
     }
 }
 
@@ -100,13 +107,13 @@ pub fn resolve(
         for (expression, original) in expressions(&param.value) {
             let text = match jsonpath::find(&document.0, &expression) {
                 Ok(found) => text(&found),
-                Err(source) => match resolved.get(&param.name) {
-                    Some(default) => default.clone(),
-                    None => {
+                Err(source) => {
+                    let Some(default) = resolved.get(&param.name) else {
                         let (name, value) = (param.name.clone(), param.value.clone());
                         return Err(BindingError::Expression { name, value, source });
-                    }
-                },
+                    };
+                    default.clone()
+                }
             };
             value = value.replace(&original, &text);
         }
@@ -173,7 +180,9 @@ pub fn go_json(value: &Value) -> String {
         Value::Array(items) => format!("[{}]", items.iter().map(go_json).collect::<Vec<_>>().join(",")),
         Value::Object(fields) => {
             let sorted: BTreeMap<&String, &Value> = fields.iter().collect();
-            let pair = |(key, value): (&String, &Value)| format!("{}:{}", go_json(&key.as_str().into()), go_json(value));
+            let pair = |(key, value): (&String, &Value)| {
+                format!("{}:{}", go_json(&key.as_str().into()), go_json(value))
+            };
             format!("{{{}}}", sorted.into_iter().map(pair).collect::<Vec<_>>().join(","))
         }
     }

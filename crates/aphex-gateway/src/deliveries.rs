@@ -23,8 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aphex_api::delivery::{
-    Delivery, DeliveryPhase, DeliverySpec, EVENT_LABEL, LISTENER_LABEL, REPOSITORY_LABEL,
-    SecretKeyRef,
+    Delivery, DeliveryPhase, DeliverySpec, EVENT_LABEL, LISTENER_LABEL, REPOSITORY_LABEL, SecretKeyRef,
 };
 use aphex_runtime::{Clock, Shutdown, errors};
 use bytes::Bytes;
@@ -57,7 +56,7 @@ const UNSUBMITTED: Duration = Duration::from_secs(5);
 /// Deliveries evaluated at once.
 const PARALLEL: usize = 64;
 /// How often retention looks at ages.
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_mins(1);
 /// Longest id kept as it is.
 const ID_MAX: usize = 63;
 
@@ -163,36 +162,43 @@ impl Deliveries {
         let api: Api<Delivery> = Api::namespaced(self.client.clone(), &incoming.namespace);
         // GitHub gives one event the same id at every webhook that it goes to, so the id alone may be taken by the same
         // event at another listener or for another secret; those get a name of their own, the same at each redelivery.
-        let signers: Vec<String> = incoming.verified_by.iter().map(|s| format!("{}/{}", s.namespace, s.name)).collect();
+        let signers: Vec<String> =
+            incoming.verified_by.iter().map(|s| format!("{}/{}", s.namespace, s.name)).collect();
         let other = hex(&format!("{id}/{}/{}", incoming.listener, signers.join(",")));
         for name in [id.clone(), format!("{}-{}", &id[..id.len().min(ID_MAX - 11)], &other[..10])] {
-            match self.create(&api, &name, &incoming).await? {
-                Some(delivery) => {
-                    self.queue.submit(delivery);
-                    return Ok(id);
-                }
-                None => {
-                    let there = api.get_opt(&name).await.map_err(|e| StoreError::Read(name.clone(), Box::new(e)))?;
-                    // Gone between the two requests: retention took it, so it had its verdict.
-                    let Some(there) = there else { return Ok(id) };
-                    if same_event(&there, &incoming) {
-                        self.again(&there);
-                        return Ok(id);
-                    }
-                }
+            if let Some(delivery) = self.create(&api, &name, &incoming).await? {
+                self.queue.submit(delivery);
+                return Ok(id);
+            }
+            let there = api.get_opt(&name).await.map_err(|e| StoreError::Read(name.clone(), Box::new(e)))?;
+            // Gone between the two requests: retention took it, so it had its verdict.
+            let Some(there) = there else { return Ok(id) };
+            if same_event(&there, &incoming) {
+                self.again(&there);
+                return Ok(id);
             }
         }
         Err(StoreError::Taken(id))
     }
 
     /// Creates the Delivery; nothing when the name is taken.
-    async fn create(&self, api: &Api<Delivery>, name: &str, incoming: &Incoming) -> Result<Option<Delivery>, StoreError> {
+    async fn create(
+        &self,
+        api: &Api<Delivery>,
+        name: &str,
+        incoming: &Incoming,
+    ) -> Result<Option<Delivery>, StoreError> {
         let parts = payload::pack(&incoming.json).map_err(StoreError::Pack)?;
         if parts.rest.is_empty() {
             return self.post(api, name, incoming, parts).await;
         }
         // A part that exists is either a redelivery's or of another event: only reading the Delivery can tell.
-        if api.get_metadata_opt(name).await.map_err(|e| StoreError::Read(name.to_owned(), Box::new(e)))?.is_some() {
+        if api
+            .get_metadata_opt(name)
+            .await
+            .map_err(|e| StoreError::Read(name.to_owned(), Box::new(e)))?
+            .is_some()
+        {
             return Ok(None);
         }
         payload::store_rest(&self.client, &incoming.namespace, name, &parts.rest)
@@ -233,7 +239,7 @@ impl Deliveries {
         self.metrics.duplicate();
         if there.status.as_ref().is_some_and(|status| status.phase == DeliveryPhase::Failed) {
             let now = self.clock.now();
-            self.queue.schedule(&Key::of(&there), now, now);
+            self.queue.schedule(&Key::of(there), now, now);
         }
     }
 
@@ -253,7 +259,9 @@ impl Deliveries {
         let free = Arc::new(Semaphore::new(PARALLEL));
         let stop = shutdown.token();
         loop {
-            let Some(Ok(place)) = stop.run_until_cancelled(Arc::clone(&free).acquire_owned()).await else { return };
+            let Some(Ok(place)) = stop.run_until_cancelled(Arc::clone(&free).acquire_owned()).await else {
+                return;
+            };
             let Some(work) = stop.run_until_cancelled(self.queue.next()).await else { return };
             let working = Arc::clone(&self);
             shutdown.spawn(async move {
@@ -273,7 +281,9 @@ impl Deliveries {
         let mut events = std::pin::pin!(events);
         while let Some(event) = events.next().await {
             match event {
-                Ok(watcher::Event::Apply(delivery) | watcher::Event::InitApply(delivery)) => self.seen(&delivery),
+                Ok(watcher::Event::Apply(delivery) | watcher::Event::InitApply(delivery)) => {
+                    self.seen(&delivery);
+                }
                 Ok(watcher::Event::Delete(delivery)) => {
                     self.queue.forget(&Key::of(&delivery));
                     self.index().remove(&delivery);
@@ -302,7 +312,9 @@ impl Deliveries {
         let expired = self.index().expired(self.clock.now());
         for key in expired {
             match retention::delete(&self.client, &key).await {
-                Ok(()) => tracing::debug!(delivery.name = %key.name, delivery.namespace = %key.namespace, "delivery expired"),
+                Ok(()) => {
+                    tracing::debug!(delivery.name = %key.name, delivery.namespace = %key.namespace, "delivery expired");
+                }
                 Err(error) => {
                     tracing::warn!(
                         delivery.name = %key.name, delivery.namespace = %key.namespace, error = %errors::chain(&error),
@@ -374,7 +386,10 @@ pub fn object_name(id: &str) -> String {
 fn is_label_value(value: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let ends = |c: char| c.is_ascii_alphanumeric();
-    (1..=63).contains(&value.len()) && value.chars().all(inner) && value.starts_with(ends) && value.ends_with(ends)
+    (1..=63).contains(&value.len())
+        && value.chars().all(inner)
+        && value.starts_with(ends)
+        && value.ends_with(ends)
 }
 
 #[cfg(test)]

@@ -116,9 +116,11 @@ impl Dispatcher {
         account: &Account,
         event_id: &str,
     ) -> Result<CreatedObject, DispatchError> {
-        let mut object: DynamicObject = serde_json::from_value(resource.clone()).map_err(DispatchError::Object)?;
+        let mut object: DynamicObject =
+            serde_json::from_value(resource.clone()).map_err(DispatchError::Object)?;
         let types = object.types.clone().unwrap_or_default();
-        let kind = GroupVersionKind::try_from(&types).unwrap_or_else(|_| GroupVersionKind::gvk("", "", &types.kind));
+        let kind =
+            GroupVersionKind::try_from(&types).unwrap_or_else(|_| GroupVersionKind::gvk("", "", &types.kind));
         let (served, scope) = self.served(&kind, &types.api_version).await?;
         let namespace = match scope {
             Scope::Namespaced => object.namespace(),
@@ -137,7 +139,12 @@ impl Dispatcher {
                 self.kinds().remove(&kind);
             }
             let name = full_name(namespace.as_deref(), &name);
-            DispatchError::Create { kind: types.kind.clone(), name, account: account.clone(), source: Box::new(source) }
+            DispatchError::Create {
+                kind: types.kind.clone(),
+                name,
+                account: account.clone(),
+                source: Box::new(source),
+            }
         };
         let request = request.map_err(|error| failed(kube::Error::BuildRequest(error)))?;
         let made = match self.client.request::<DynamicObject>(impersonate(request, account)?).await {

@@ -83,7 +83,7 @@ fn ask(evaluation: &Evaluation<'_>, offer: &Offer, listener_namespace: &str) -> 
     };
     let chains = [
         offer.group.as_ref().map(|group| (group.interceptors.as_slice(), listener_namespace)),
-        Some((offer.spec.interceptors.as_slice(), offer.namespace.as_str())),
+        Some((offer.trigger.spec.interceptors.as_slice(), offer.namespace.as_str())),
     ];
     let mut extensions = event::extensions(evaluation.event);
     for (chain, namespace) in chains.into_iter().flatten() {
@@ -131,7 +131,7 @@ fn make(
     document: &Document,
 ) -> Result<(BTreeMap<String, String>, Vec<Value>), String> {
     let known = evaluation.snapshot.bindings(&offer.namespace);
-    let params = bindings::collect(&offer.spec.bindings, &known).map_err(|error| chain(&error))?;
+    let params = bindings::collect(&offer.trigger.spec.bindings, &known).map_err(|error| chain(&error))?;
     let (template, old_escape) = template(evaluation.snapshot, offer)?;
     let params = bindings::resolve(&params, document, &template.params).map_err(|error| chain(&error))?;
     let origin = Origin {
@@ -141,7 +141,8 @@ fn make(
         event_id: &evaluation.event.id,
         seed: evaluation.seed,
     };
-    let resources = templates::render(&template, &params, old_escape, origin).map_err(|error| chain(&error))?;
+    let resources =
+        templates::render(&template, &params, old_escape, origin).map_err(|error| chain(&error))?;
     if resources.is_empty() {
         return Err("the template has no resourcetemplates".to_owned());
     }
@@ -149,12 +150,13 @@ fn make(
 }
 
 fn template(snapshot: &Snapshot, offer: &Offer) -> Result<(TriggerTemplateSpec, bool), String> {
-    let template = &offer.spec.template;
+    let template = &offer.trigger.spec.template;
     if let Some(spec) = &template.spec {
         return Ok((spec.clone(), false));
     }
     let name = template.reference.as_deref().unwrap_or_default();
     let found = snapshot.template(&offer.namespace, name);
-    let found = found.ok_or_else(|| format!("TriggerTemplate {name} does not exist in {}", offer.namespace))?;
+    let found =
+        found.ok_or_else(|| format!("TriggerTemplate {name} does not exist in {}", offer.namespace))?;
     Ok((found.spec.clone(), found.annotations().contains_key(OLD_ESCAPE_ANNOTATION)))
 }

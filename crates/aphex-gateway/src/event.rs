@@ -52,7 +52,8 @@ pub struct Facts {
 impl Facts {
     /// Reads a payload.
     pub fn of(kind: &str, body: &Value) -> Self {
-        let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text =
+            |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let mut facts = Self {
             repository: text("/repository/full_name"),
             sender: text("/sender/login"),
@@ -155,13 +156,19 @@ mod tests {
 
     #[test]
     fn skip_words_are_githubs() {
-        for message in
-            ["Typo [skip ci]", "[CI SKIP] typo", "typo [no ci]", "Typo\n\nskip-checks: true", "T\n\nBody\n\nskip-checks:true\n"]
-        {
+        for message in [
+            "Typo [skip ci]",
+            "[CI SKIP] typo",
+            "typo [no ci]",
+            "Typo\n\nskip-checks: true",
+            "T\n\nBody\n\nskip-checks:true\n",
+        ] {
             let event = push("refs/heads/main", "1", message);
             assert!(matches!(settled(&event, false), Some((DeliveryVerdict::SkipRequested, _))), "{message}");
         }
-        for message in ["skip ci", "skip-checks: true", "Typo\nskip-checks: true", "Typo\n\nskip-checks: false"] {
+        for message in
+            ["skip ci", "skip-checks: true", "Typo\nskip-checks: true", "Typo\n\nskip-checks: false"]
+        {
             assert_eq!(settled(&push("refs/heads/main", "1", message), false), None, "{message}");
         }
     }

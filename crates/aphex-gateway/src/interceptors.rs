@@ -148,7 +148,8 @@ fn ask(interceptor: &TriggerInterceptor, context: &Context<'_>, extensions: &Map
             Err(message) => Answer::plain(Reply::Fail(message)),
         },
         _ => {
-            let message = format!("{} is not one of this gateway's interceptors: github, cel", title(interceptor));
+            let message =
+                format!("{} is not one of this gateway's interceptors: github, cel", title(interceptor));
             Answer::plain(Reply::Fail(message))
         }
     }
@@ -163,7 +164,8 @@ fn title(interceptor: &TriggerInterceptor) -> String {
 pub(crate) fn params<T: DeserializeOwned>(interceptor: &TriggerInterceptor) -> Result<T, String> {
     let params: Map<String, Value> =
         interceptor.params.iter().map(|param| (param.name.clone(), param.value.clone())).collect();
-    serde_json::from_value(Value::Object(params)).map_err(|error| format!("failed to parse interceptor params: {error}"))
+    serde_json::from_value(Value::Object(params))
+        .map_err(|error| format!("failed to parse interceptor params: {error}"))
 }
 
 #[cfg(test)]

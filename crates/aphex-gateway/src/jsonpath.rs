@@ -256,7 +256,9 @@ mod tests {
         assert_eq!(found("body.null.a"), Err(JsonPathError::NotFound("a".into())));
         assert_eq!(found("body.list[4]"), Err(JsonPathError::OutOfBounds { index: 4, length: 4 }));
         assert_eq!(found("body.a[0]"), Err(JsonPathError::NotAList("string")));
-        for wrong in ["{.hello", "+12.3.0", "[1", "body[a]", "body[?(@.a", "{foo.bar}}", "{{foo.bar", "body.a}", ""] {
+        for wrong in
+            ["{.hello", "+12.3.0", "[1", "body[a]", "body[?(@.a", "{foo.bar}}", "{{foo.bar", "body.a}", ""]
+        {
             assert!(found(wrong).is_err(), "{wrong}");
         }
     }

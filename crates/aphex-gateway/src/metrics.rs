@@ -43,9 +43,17 @@ impl GatewayMetrics {
         };
         metrics.register(|registry| {
             let gateway = registry.sub_registry_with_prefix("aphex_gateway");
-            gateway.register("requests", "Webhook requests by HTTP status of the answer", inner.requests.clone());
+            gateway.register(
+                "requests",
+                "Webhook requests by HTTP status of the answer",
+                inner.requests.clone(),
+            );
             gateway.register("deliveries", "Deliveries finished, by verdict", inner.deliveries.clone());
-            gateway.register("duplicates", "Events delivered again and not stored again", inner.duplicates.clone());
+            gateway.register(
+                "duplicates",
+                "Events delivered again and not stored again",
+                inner.duplicates.clone(),
+            );
             gateway.register("objects_created", "Objects created for triggers", inner.created.clone());
             gateway.register("retries", "Attempts that have to be repeated", inner.retries.clone());
             gateway.register("waiting", "Deliveries without a verdict", inner.waiting.clone());

@@ -60,7 +60,9 @@ impl Answer {
             }
             Self::UnknownListener => error("Unknown event listener"),
             Self::Method => error("Only POST is supported"),
-            Self::MediaType => error("Content type must be application/json or application/x-www-form-urlencoded"),
+            Self::MediaType => {
+                error("Content type must be application/json or application/x-www-form-urlencoded")
+            }
             Self::TooLarge => error("Webhook payload is larger than 25 MiB"),
             Self::Timeout => error("Webhook payload did not arrive in time"),
             Self::Signature => error("Invalid webhook signature"),

@@ -79,12 +79,19 @@ impl SecretCache {
     ) -> Result<Vec<SecretKeyRef>, SecretError> {
         for kept in [KEPT, FRESH] {
             self.fetch(candidates, kept).await?;
-            let values: Vec<(SecretKeyRef, Vec<Vec<u8>>)> =
-                candidates.iter().map(|candidate| (candidate.clone(), self.accepted(candidate, now))).collect();
+            let values: Vec<(SecretKeyRef, Vec<Vec<u8>>)> = candidates
+                .iter()
+                .map(|candidate| (candidate.clone(), self.accepted(candidate, now)))
+                .collect();
             let (signature, body) = (signature.clone(), body.clone());
             let verify = move || {
-                let signed = |secrets: &[Vec<u8>]| secrets.iter().any(|secret| signature.verifies(secret, &body));
-                values.into_iter().filter(|(_, secrets)| signed(secrets)).map(|(name, _)| name).collect::<Vec<_>>()
+                let signed =
+                    |secrets: &[Vec<u8>]| secrets.iter().any(|secret| signature.verifies(secret, &body));
+                values
+                    .into_iter()
+                    .filter(|(_, secrets)| signed(secrets))
+                    .map(|(name, _)| name)
+                    .collect::<Vec<_>>()
             };
             // Many secrets over a large body are work for a thread that may be busy.
             let verified = tokio::task::spawn_blocking(verify).await.unwrap_or_default();
@@ -99,7 +106,8 @@ impl SecretCache {
     pub async fn fetch(&self, wanted: &[SecretKeyRef], kept: Duration) -> Result<(), SecretError> {
         let names: HashSet<Name> = wanted.iter().map(|w| (w.namespace.clone(), w.name.clone())).collect();
         let stale: Vec<Name> = names.into_iter().filter(|name| !self.is_known(name, kept)).collect();
-        let mut reads = futures::stream::iter(stale.into_iter().map(|name| self.read(name))).buffer_unordered(PARALLEL);
+        let mut reads =
+            futures::stream::iter(stale.into_iter().map(|name| self.read(name))).buffer_unordered(PARALLEL);
         while let Some(result) = reads.next().await {
             result?;
         }
@@ -110,7 +118,9 @@ impl SecretCache {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &namespace);
         let data = match api.get_opt(&name).await {
             Ok(secret) => secret.map(|secret| {
-                Arc::new(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect())
+                Arc::new(
+                    secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect(),
+                )
             }),
             Err(source) => return Err(SecretError { namespace, name, source: Box::new(source) }),
         };

@@ -31,7 +31,7 @@ pub struct Offer {
     /// Namespace of the trigger.
     pub namespace: String,
     /// What it does.
-    pub spec: Arc<TriggerSpec>,
+    pub trigger: Arc<Trigger>,
     /// The group that offers it, whose interceptors come first.
     pub group: Option<Arc<TriggerGroup>>,
     /// Who creates its resources: the trigger's account, else the listener's, else the listener's namespace's `default`.
@@ -42,7 +42,11 @@ impl Offer {
     /// The webhook secrets that must all have signed an event for the trigger to fire; none means never.
     pub fn secrets(&self, listener_namespace: &str) -> BTreeSet<SecretKeyRef> {
         let group = self.group.as_ref().map(|group| github::secrets(&group.interceptors, listener_namespace));
-        group.into_iter().flatten().chain(github::secrets(&self.spec.interceptors, &self.namespace)).collect()
+        group
+            .into_iter()
+            .flatten()
+            .chain(github::secrets(&self.trigger.spec.interceptors, &self.namespace))
+            .collect()
     }
 }
 
@@ -72,7 +76,7 @@ pub fn offers(listener: &EventListener, known: &dyn Triggers) -> Vec<Offer> {
             };
             let mut trigger = Trigger::new(&name, spec);
             trigger.metadata.namespace = Some(namespace.clone());
-            offers.push(offer(&trigger, None, listener));
+            offers.push(offer(&Arc::new(trigger), None, listener));
         } else if let Some(trigger) = known.trigger(&namespace, &entry.trigger_ref) {
             offers.push(offer(&trigger, None, listener));
         }
@@ -90,7 +94,7 @@ pub fn offers(listener: &EventListener, known: &dyn Triggers) -> Vec<Offer> {
     offers
 }
 
-fn offer(trigger: &Trigger, group: Option<&Arc<TriggerGroup>>, listener: &EventListener) -> Offer {
+fn offer(trigger: &Arc<Trigger>, group: Option<&Arc<TriggerGroup>>, listener: &EventListener) -> Offer {
     let namespace = trigger.namespace().unwrap_or_default();
     let own = &trigger.spec.service_account_name;
     let shared = &listener.spec.service_account_name;
@@ -103,7 +107,7 @@ fn offer(trigger: &Trigger, group: Option<&Arc<TriggerGroup>>, listener: &EventL
     Offer {
         name: trigger.name_any(),
         namespace,
-        spec: Arc::new(trigger.spec.clone()),
+        trigger: Arc::clone(trigger),
         group: group.cloned(),
         account,
     }

@@ -20,8 +20,8 @@ use aphex_api::foreign::triggers::EventListener;
 use aphex_runtime::{Clock, errors};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, header};
-use hyper::body::Body;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Body;
 use kube::ResourceExt as _;
 use tokio::sync::Semaphore;
 
@@ -48,8 +48,14 @@ const UNITS: usize = 256 * 1024 * 1024 / UNIT;
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_VALUE: usize = 1024;
 /// Headers that carry secrets or what is made of them.
-const SECRET_HEADERS: [&str; 6] =
-    ["authorization", "proxy-authorization", "cookie", "x-hub-signature", "x-hub-signature-256", "x-forwarded-client-cert"];
+const SECRET_HEADERS: [&str; 6] = [
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "x-hub-signature",
+    "x-hub-signature-256",
+    "x-forwarded-client-cert",
+];
 
 /// Answers webhook requests.
 #[derive(Debug)]
@@ -116,13 +122,15 @@ impl Sink {
             return Err(Answer::UnknownListener);
         }
         let form = form::is_form(head.headers.get(header::CONTENT_TYPE)).ok_or(Answer::MediaType)?;
-        let expected = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let expected =
+            head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let _memory = self.reserve(expected).await?;
         let body = read(body).await?;
         let url = head.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
         let received = Received { listeners, headers: head.headers, url, body };
         let (listener, verified) = self.verify(&received).await?;
-        let json = if form { form::payload(&received.body).ok_or(Answer::Payload)? } else { received.body.clone() };
+        let json =
+            if form { form::payload(&received.body).ok_or(Answer::Payload)? } else { received.body.clone() };
         self.store(&listener, received, json, verified, peer).await
     }
 
@@ -185,7 +193,13 @@ impl Sink {
         }
         let namespace = listener.namespace().unwrap_or_default();
         let text = |name: &str| {
-            received.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().trim().to_owned()
+            received
+                .headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+                .trim()
+                .to_owned()
         };
         let incoming = Incoming {
             namespace: namespace.clone(),
@@ -231,7 +245,8 @@ where
 fn kept_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
     let mut kept: BTreeMap<String, String> = BTreeMap::new();
     for name in headers.keys().filter(|name| !SECRET_HEADERS.contains(&name.as_str())).take(MAX_HEADERS) {
-        let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+        let values: Vec<&str> =
+            headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
         let joined = values.join(",");
         if joined.len() <= MAX_HEADER_VALUE {
             kept.insert(canonical_header(name.as_str()), joined);
@@ -257,7 +272,8 @@ mod tests {
             headers.append(name, value.parse().unwrap());
         }
         headers.append("x-long", "l".repeat(MAX_HEADER_VALUE + 1).parse().unwrap());
-        let expected = [("Accept".to_owned(), "a,b".to_owned()), ("X-Github-Event".to_owned(), "push".to_owned())];
+        let expected =
+            [("Accept".to_owned(), "a,b".to_owned()), ("X-Github-Event".to_owned(), "push".to_owned())];
         assert_eq!(kept_headers(&headers), expected.into());
     }
 }

@@ -8,7 +8,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use aphex_api::foreign::triggers::{EVENT_ID_LABEL, EVENT_LISTENER_LABEL, TRIGGER_LABEL, TriggerTemplateSpec};
+use aphex_api::foreign::triggers::{
+    EVENT_ID_LABEL, EVENT_LISTENER_LABEL, TRIGGER_LABEL, TriggerTemplateSpec,
+};
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use thiserror::Error;

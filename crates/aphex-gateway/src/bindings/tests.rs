@@ -1,13 +1,15 @@
 use super::*;
 
-fn document(body: Value) -> Document {
-    let headers = [("X-Github-Event".to_owned(), "push".to_owned()), ("One".to_owned(), "one,two".to_owned())];
+fn document(body: &Value) -> Document {
+    let headers =
+        [("X-Github-Event".to_owned(), "push".to_owned()), ("One".to_owned(), "one,two".to_owned())];
     let extensions = json!({ "branch": "main", "nested": { "n": 1 } });
-    Document::new(&body, &headers.into(), extensions.as_object().unwrap(), "1234")
+    Document::new(body, &headers.into(), extensions.as_object().unwrap(), "1234")
 }
 
-fn resolved(value: &str, body: Value, default: Option<&str>) -> Result<String, BindingError> {
-    let declared = TemplateParam { name: "p".into(), default: default.map(str::to_owned), ..TemplateParam::default() };
+fn resolved(value: &str, body: &Value, default: Option<&str>) -> Result<String, BindingError> {
+    let declared =
+        TemplateParam { name: "p".into(), default: default.map(str::to_owned), ..TemplateParam::default() };
     let params = [Param { name: "p".into(), value: value.into() }];
     resolve(&params, &document(body), &[declared]).map(|mut all| all.remove("p").unwrap())
 }
@@ -44,17 +46,20 @@ fn expressions_become_what_tekton_makes_of_them() {
         ("$($(body.number))", "$(42)"),
     ];
     for (value, expected) in cases {
-        assert_eq!(resolved(value, body.clone(), None).as_deref(), Ok(expected), "{value}");
+        assert_eq!(resolved(value, &body, None).as_deref(), Ok(expected), "{value}");
     }
 }
 
 #[test]
 fn a_missing_value_takes_the_default_or_is_an_error() {
-    assert_eq!(resolved("$(body.missing)", json!({}), Some("fallback")).as_deref(), Ok("fallback"));
-    assert_eq!(resolved("$(header.missing)", json!({}), Some("")).as_deref(), Ok(""));
-    let error = resolved("$(body.missing)", json!({}), None).unwrap_err();
-    assert_eq!(aphex_runtime::errors::chain(&error), "parameter p cannot be read from $(body.missing): missing is not found");
-    assert!(resolved("$()", json!({}), None).is_err());
+    assert_eq!(resolved("$(body.missing)", &json!({}), Some("fallback")).as_deref(), Ok("fallback"));
+    assert_eq!(resolved("$(header.missing)", &json!({}), Some("")).as_deref(), Ok(""));
+    let error = resolved("$(body.missing)", &json!({}), None).unwrap_err();
+    assert_eq!(
+        aphex_runtime::errors::chain(&error),
+        "parameter p cannot be read from $(body.missing): missing is not found"
+    );
+    assert!(resolved("$()", &json!({}), None).is_err());
 }
 
 #[test]
@@ -63,7 +68,7 @@ fn a_default_stands_when_no_binding_names_the_parameter() {
         TemplateParam { name: "kept".into(), default: Some("default".into()), ..TemplateParam::default() },
         TemplateParam { name: "required".into(), ..TemplateParam::default() },
     ];
-    let all = resolve(&[], &document(json!({})), &declared).unwrap();
+    let all = resolve(&[], &document(&json!({})), &declared).unwrap();
     assert_eq!(all, [("kept".to_owned(), "default".to_owned())].into());
 }
 
@@ -90,15 +95,22 @@ fn references_are_followed_by_kind() {
     let missing = BindingError::Missing { kind: "TriggerBinding", name: "everywhere".into() };
     assert_eq!(value(&[reference("everywhere", "TriggerBinding")]), Err(missing));
     assert_eq!(value(&[Binding { name: "alone".into(), ..Binding::default() }]), Err(BindingError::Neither));
-    let twice = [reference("here", ""), Binding { name: "from".into(), value: Some(String::new()), ..Binding::default() }];
+    let twice = [
+        reference("here", ""),
+        Binding { name: "from".into(), value: Some(String::new()), ..Binding::default() },
+    ];
     assert_eq!(value(&twice), Err(BindingError::Duplicate("from".into())));
 }
 
 #[test]
 fn header_names_take_gos_canonical_form() {
-    for (written, canonical) in
-        [("x-github-event", "X-Github-Event"), ("ONE-TWO", "One-Two"), ("one", "One"), ("a b", "a b"), ("*", "*")]
-    {
+    for (written, canonical) in [
+        ("x-github-event", "X-Github-Event"),
+        ("ONE-TWO", "One-Two"),
+        ("one", "One"),
+        ("a b", "a b"),
+        ("*", "*"),
+    ] {
         assert_eq!(canonical_header(written), canonical);
     }
 }

@@ -17,7 +17,12 @@ pub(super) fn replay(delivery: &Delivery) -> Option<String> {
 /// When this replica may begin; nothing when there is nothing left to do.
 ///
 /// `started` is when this process began: what the same replica held before belongs to a process that is gone.
-pub(super) fn due(delivery: &Delivery, identity: &str, started: Timestamp, now: Timestamp) -> Option<Timestamp> {
+pub(super) fn due(
+    delivery: &Delivery,
+    identity: &str,
+    started: Timestamp,
+    now: Timestamp,
+) -> Option<Timestamp> {
     let received = delivery.spec.received_time.as_ref().map_or(now, |time| time.0);
     let own = |since: Timestamp| if since < started { now } else { later(since, UNSUBMITTED) };
     let Some(status) = &delivery.status else {
@@ -69,13 +74,16 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn micro(second: i64) -> Option<MicroTime> {
-        Some(MicroTime(at(second)))
+    fn micro(second: i64) -> MicroTime {
+        MicroTime(at(second))
     }
 
     fn delivery(status: Option<DeliveryStatus>) -> Delivery {
-        let spec =
-            DeliverySpec { received_by: "one".into(), received_time: micro(1000), ..DeliverySpec::default() };
+        let spec = DeliverySpec {
+            received_by: "one".into(),
+            received_time: Some(micro(1000)),
+            ..DeliverySpec::default()
+        };
         Delivery { status, ..Delivery::new("d", spec) }
     }
 
@@ -86,7 +94,11 @@ mod tests {
     #[test]
     fn an_event_belongs_to_its_receiver_for_one_lease() {
         assert_eq!(due_for("two", 900, None), Some(1030));
-        assert_eq!(due_for("one", 900, None), Some(1005), "the sink submits it itself, unless it died doing so");
+        assert_eq!(
+            due_for("one", 900, None),
+            Some(1005),
+            "the sink submits it itself, unless it died doing so"
+        );
         assert_eq!(due_for("one", 1005, None), Some(1010), "the process that received it is gone");
     }
 
@@ -95,8 +107,8 @@ mod tests {
         let claimed = DeliveryStatus {
             phase: DeliveryPhase::Processing,
             holder: Some("one".into()),
-            started_time: micro(1001),
-            lease_until: micro(1031),
+            started_time: Some(micro(1001)),
+            lease_until: Some(micro(1031)),
             ..DeliveryStatus::default()
         };
         assert_eq!(due_for("two", 900, Some(claimed.clone())), Some(1031));
@@ -106,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_failed_attempt_waits_for_the_next() {
-        let waiting = DeliveryStatus { next_attempt_time: micro(1020), ..DeliveryStatus::default() };
+        let waiting = DeliveryStatus { next_attempt_time: Some(micro(1020)), ..DeliveryStatus::default() };
         assert_eq!(due_for("two", 900, Some(waiting)), Some(1020));
     }
 

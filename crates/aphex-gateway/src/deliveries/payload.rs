@@ -91,7 +91,8 @@ pub(super) async fn fetch(client: &Client, delivery: &Delivery) -> Result<Value,
     let name = delivery.metadata.name.as_deref().unwrap_or_default();
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     for part in 1..=delivery.spec.payload_parts {
-        let secret = api.get_opt(&part_name(name, part)).await.map_err(|e| UnpackError::Part(part, Box::new(e)))?;
+        let secret =
+            api.get_opt(&part_name(name, part)).await.map_err(|e| UnpackError::Part(part, Box::new(e)))?;
         let data = secret.and_then(|secret| secret.data?.remove(KEY)).ok_or(UnpackError::Missing(part))?;
         text.push_str(&String::from_utf8_lossy(&data.0));
     }
@@ -99,7 +100,12 @@ pub(super) async fn fetch(client: &Client, delivery: &Delivery) -> Result<Value,
 }
 
 /// Stores what does not fit the Delivery, before the Delivery itself.
-pub(super) async fn store_rest(client: &Client, namespace: &str, name: &str, rest: &[String]) -> kube::Result<()> {
+pub(super) async fn store_rest(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    rest: &[String],
+) -> kube::Result<()> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     for (part, text) in (1..).zip(rest) {
         let secret = Secret {

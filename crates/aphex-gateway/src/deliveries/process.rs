@@ -62,15 +62,14 @@ impl Deliveries {
 
     async fn attempt(&self, work: Work) -> Result<Option<Timestamp>, AttemptError> {
         let api: Api<Delivery> = Api::namespaced(self.client.clone(), &work.key.namespace);
-        let delivery = match work.fresh {
-            Some(delivery) => *delivery,
-            None => {
-                let found = api.get_opt(&work.key.name).await.map_err(|e| AttemptError::Read(Box::new(e)))?;
-                let Some(found) = found else { return Ok(None) };
-                match self.claim(&api, found).await? {
-                    Ok(claimed) => claimed,
-                    Err(again) => return Ok(again),
-                }
+        let delivery = if let Some(delivery) = work.fresh {
+            *delivery
+        } else {
+            let found = api.get_opt(&work.key.name).await.map_err(|e| AttemptError::Read(Box::new(e)))?;
+            let Some(found) = found else { return Ok(None) };
+            match self.claim(&api, found).await? {
+                Ok(claimed) => claimed,
+                Err(again) => return Ok(again),
             }
         };
         let began = self.clock.now();
@@ -129,7 +128,8 @@ impl Deliveries {
             let message = format!("EventListener {} does not exist any more", spec.listener);
             return Outcome::Settled(DeliveryVerdict::NoTrigger, message);
         };
-        let plain = listener.annotations().get(EVENT_POLICY_ANNOTATION).is_some_and(|policy| policy == "none");
+        let plain =
+            listener.annotations().get(EVENT_POLICY_ANNOTATION).is_some_and(|policy| policy == "none");
         if let Some((verdict, message)) = event::settled(&event, plain) {
             return Outcome::Settled(verdict, message);
         }
@@ -177,7 +177,9 @@ impl Deliveries {
             };
             planned = tokio::task::spawn_blocking(run).await.unwrap_or_default();
             let unknown: Vec<SecretKeyRef> =
-                std::mem::take(&mut *asked.unknown.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect();
+                std::mem::take(&mut *asked.unknown.lock().unwrap_or_else(PoisonError::into_inner))
+                    .into_iter()
+                    .collect();
             // A Secret that cannot be read makes its expression fail, which the verdict shows.
             if unknown.is_empty() || self.secrets.fetch(&unknown, SECRET_KEPT).await.is_err() {
                 break;
@@ -287,7 +289,8 @@ fn done_before(delivery: &Delivery, replay: Option<&str>, planned: &TriggerResul
         return None;
     }
     let same = |before: &&TriggerResult| {
-        (&before.namespace, &before.name, &before.group) == (&planned.namespace, &planned.name, &planned.group)
+        (&before.namespace, &before.name, &before.group)
+            == (&planned.namespace, &planned.name, &planned.group)
             && before.verdict == TriggerVerdict::Created
     };
     status.triggers.iter().find(same).cloned()
@@ -305,7 +308,9 @@ fn log_rejection(planned: &Planned, event: &Event, listener: &EventListener) {
             eventType = %event.kind, eventListener = %name, namespace = %namespace, trigger = %trigger,
             "Event type not supported"
         ),
-        Some(Rejection::Filter(filter)) if !git_ref.is_empty() && (filter.contains("ref") || filter.contains("branch")) => {
+        Some(Rejection::Filter(filter))
+            if !git_ref.is_empty() && (filter.contains("ref") || filter.contains("branch")) =>
+        {
             tracing::info!(
                 r#ref = %git_ref, eventListener = %name, namespace = %namespace, trigger = %trigger,
                 "Branch filter not matched"

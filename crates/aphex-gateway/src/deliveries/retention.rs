@@ -16,7 +16,7 @@ use super::queue::Key;
 /// How many are kept for one listener and the secrets that signed them, which is one binding.
 const KEPT: usize = 200;
 /// For how long.
-const AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const AGE: Duration = Duration::from_hours(7 * 24);
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Group {
@@ -81,7 +81,8 @@ impl Index {
         for members in groups.values_mut() {
             members.sort_by_key(|(key, entry)| (std::cmp::Reverse(entry.received), *key));
             let old = |entry: &Entry| now >= later(entry.received, AGE);
-            let gone = members.iter().enumerate().filter(|(rank, (_, e))| e.finished && (*rank >= KEPT || old(e)));
+            let gone =
+                members.iter().enumerate().filter(|(rank, (_, e))| e.finished && (*rank >= KEPT || old(e)));
             expired.extend(gone.map(|(_, (key, entry))| Expired {
                 namespace: key.namespace.clone(),
                 name: key.name.clone(),
@@ -119,7 +120,8 @@ mod tests {
     fn insert(index: &mut Index, name: &str, secret: &str, received: i64, phase: DeliveryPhase) {
         let signer = SecretKeyRef { name: secret.into(), ..SecretKeyRef::default() };
         let received = Some(MicroTime(Timestamp::from_second(received).unwrap()));
-        let spec = DeliverySpec { verified_by: vec![signer], received_time: received, ..DeliverySpec::default() };
+        let spec =
+            DeliverySpec { verified_by: vec![signer], received_time: received, ..DeliverySpec::default() };
         let mut delivery = Delivery::new(name, spec);
         delivery.status = Some(DeliveryStatus { phase, ..DeliveryStatus::default() });
         index.insert(&delivery);

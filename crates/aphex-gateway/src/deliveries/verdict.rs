@@ -14,13 +14,25 @@ use super::claim::later;
 use crate::metrics::reason;
 
 /// How long the engine is asked again; GitHub itself keeps a delivery for three days.
-const GIVE_UP: Duration = Duration::from_secs(24 * 60 * 60);
+const GIVE_UP: Duration = Duration::from_hours(24);
+/// The same for replays, whose events may be old when they begin.
+const MANY: u32 = 300;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+const LONGEST_WAIT: Duration = Duration::from_mins(5);
 /// Status fields that a merge patch must clear when they are absent.
 const OPTIONAL: [&str; 12] = [
-    "verdict", "message", "signature", "created", "triggers", "holder", "leaseUntil", "nextAttemptTime", "startedTime",
-    "completedTime", "observedReplay", "conditions",
+    "verdict",
+    "message",
+    "signature",
+    "created",
+    "triggers",
+    "holder",
+    "leaseUntil",
+    "nextAttemptTime",
+    "startedTime",
+    "completedTime",
+    "observedReplay",
+    "conditions",
 ];
 
 /// What an attempt came to.
@@ -44,8 +56,7 @@ pub(super) fn status(
     now: Timestamp,
 ) -> DeliveryStatus {
     let received = delivery.spec.received_time.as_ref().map_or(now, |time| time.0);
-    let since = delivery.status.as_ref().filter(|_| replay.is_some()).and_then(|s| s.started_time.as_ref());
-    let old = now >= later(since.map_or(received, |time| time.0), GIVE_UP);
+    let old = if replay.is_some() { attempts >= MANY } else { now >= later(received, GIVE_UP) };
     let (verdict, message, triggers) = match outcome {
         Outcome::Settled(verdict, message) => (Some(verdict), message, Vec::new()),
         Outcome::Triggers(triggers) => judge(triggers, old),
@@ -93,7 +104,8 @@ fn judge(
     } else if let Some(trigger) = first(TriggerVerdict::Failed) {
         (Some(DeliveryVerdict::Failed), sentence(trigger))
     } else if first(TriggerVerdict::Created).is_some() {
-        let created: Vec<String> = triggers.iter().flat_map(|trigger| trigger.created.iter().map(title)).collect();
+        let created: Vec<String> =
+            triggers.iter().flat_map(|trigger| trigger.created.iter().map(title)).collect();
         (Some(DeliveryVerdict::Created), format!("created {}", created.join(", ")))
     } else if let Some(trigger) = first(TriggerVerdict::NotWanted) {
         (Some(DeliveryVerdict::NotWanted), sentence(trigger))

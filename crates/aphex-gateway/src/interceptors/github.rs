@@ -69,8 +69,9 @@ pub(crate) fn ask(params: &Params, context: &Context<'_>) -> Reply {
     }
     if params.add_changed_files.enabled {
         return match event.kind.as_str() {
-            "push" => changed_files(&event.body)
-                .map_or_else(Reply::Fail, |files| Reply::Continue(Map::from_iter([("changed_files".to_owned(), files.into())]))),
+            "push" => changed_files(&event.body).map_or_else(Reply::Fail, |files| {
+                Reply::Continue(Map::from_iter([("changed_files".to_owned(), files.into())]))
+            }),
             "pull_request" => Reply::Fail(no_api("addChangedFiles")),
             _ => Reply::Continue(Map::new()),
         };
@@ -94,7 +95,9 @@ fn changed_files(body: &Value) -> Result<String, String> {
     for commit in body["commits"].as_array().into_iter().flatten() {
         for field in ["added", "modified", "removed"] {
             let names = commit[field].as_array();
-            let names = names.ok_or_else(|| format!("error parsing body: payload body missing 'commits.*.{field}' field"))?;
+            let names = names.ok_or_else(|| {
+                format!("error parsing body: payload body missing 'commits.*.{field}' field")
+            })?;
             files.extend(names.iter().filter_map(Value::as_str));
         }
     }

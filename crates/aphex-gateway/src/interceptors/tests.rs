@@ -29,7 +29,11 @@ fn outcome(kind: &str, body: Value, chain: &[TriggerInterceptor]) -> Outcome {
     let event = Event {
         id: "e1".into(),
         kind: kind.into(),
-        headers: [("X-Github-Event".to_owned(), kind.to_owned()), ("X-Token".to_owned(), "open sesame".to_owned())].into(),
+        headers: [
+            ("X-Github-Event".to_owned(), kind.to_owned()),
+            ("X-Token".to_owned(), "open sesame".to_owned()),
+        ]
+        .into(),
         body,
         url: "/acme?x=1".into(),
         received: Timestamp::UNIX_EPOCH,
@@ -57,7 +61,10 @@ fn github_lets_pass_what_its_parameters_allow() {
     assert_eq!(github(json!({})), End::Passed);
     assert_eq!(github(json!({ "eventTypes": ["pull_request", "push"] })), End::Passed);
     assert_eq!(github(json!({ "eventTypes": null })), End::Passed);
-    assert_eq!(github(json!({ "secretRef": { "secretName": "webhook-web", "secretKey": "secret" } })), End::Passed);
+    assert_eq!(
+        github(json!({ "secretRef": { "secretName": "webhook-web", "secretKey": "secret" } })),
+        End::Passed
+    );
     assert_eq!(
         github(json!({ "eventTypes": ["pull_request"] })),
         stopped("event type push is not allowed", Rejection::EventType)
@@ -90,7 +97,9 @@ fn github_adds_the_changed_files_of_a_push() {
 
 #[test]
 fn what_would_need_githubs_api_fails() {
-    for params in [json!({ "addChangedFiles": { "enabled": true } }), json!({ "githubOwners": { "enabled": true } })] {
+    for params in
+        [json!({ "addChangedFiles": { "enabled": true } }), json!({ "githubOwners": { "enabled": true } })]
+    {
         let end = outcome("pull_request", json!({}), &[interceptor("github", params)]).end;
         assert!(matches!(end, End::Failed { message } if message.contains("GitHub's API")));
     }
@@ -134,7 +143,8 @@ fn cel_filters_see_what_tektons_see() {
         };
         assert_eq!(outcome.end, expected, "{filter}: {outcome:?}");
     }
-    for broken in ["body.ref ==", "body.missing == 'x'", "nobody == 1", "'x'.compareSecret('key', 'nobody')"] {
+    for broken in ["body.ref ==", "body.missing == 'x'", "nobody == 1", "'x'.compareSecret('key', 'nobody')"]
+    {
         let outcome = outcome("push", body.clone(), &[interceptor("cel", json!({ "filter": broken }))]);
         assert!(matches!(outcome.end, End::Failed { .. }), "{broken}: {outcome:?}");
         assert_eq!(outcome.results[0].expression.as_deref(), Some(broken));
@@ -144,7 +154,11 @@ fn cel_filters_see_what_tektons_see() {
 #[test]
 fn a_filter_shows_the_values_it_saw() {
     let filter = "body.ref == 'refs/heads/main'";
-    let outcome = outcome("push", json!({ "ref": "refs/heads/topic" }), &[interceptor("cel", json!({ "filter": filter }))]);
+    let outcome = outcome(
+        "push",
+        json!({ "ref": "refs/heads/topic" }),
+        &[interceptor("cel", json!({ "filter": filter }))],
+    );
     assert_eq!(outcome.results[0].expression.as_deref(), Some(filter));
     assert_eq!(outcome.results[0].values.get("body.ref").map(String::as_str), Some("refs/heads/topic"));
 }
@@ -161,7 +175,10 @@ fn overlays_become_extensions_for_those_after() {
                 { "key": "truth", "expression": "1 < 2" },
             ] }),
         ),
-        interceptor("cel", json!({ "filter": "extensions.short == 'ec2' && extensions.deep.list.size() == 2" })),
+        interceptor(
+            "cel",
+            json!({ "filter": "extensions.short == 'ec2' && extensions.deep.list.size() == 2" }),
+        ),
     ];
     let outcome = outcome("push", json!({ "sha": "ec26c3e5" }), &chain);
     assert_eq!(outcome.end, End::Passed, "{outcome:?}");
@@ -173,10 +190,8 @@ fn overlays_become_extensions_for_those_after() {
 
 #[test]
 fn the_chain_ends_where_it_is_stopped() {
-    let chain = [
-        interceptor("cel", json!({ "filter": "false" })),
-        interceptor("cel", json!({ "filter": "true" })),
-    ];
+    let chain =
+        [interceptor("cel", json!({ "filter": "false" })), interceptor("cel", json!({ "filter": "true" }))];
     assert_eq!(outcome("push", json!({}), &chain).results.len(), 1);
     let end = outcome("push", json!({}), &[interceptor("bitbucket", json!({}))]).end;
     assert!(matches!(end, End::Failed { message } if message.starts_with("bitbucket is not one of")));

@@ -89,7 +89,11 @@ fn steps(text: &str, depth: usize) -> Result<Vec<Step>, JsonPathError> {
                 return Err(syntax("invalid multiple recursive descent"));
             }
             found.push(Step::Descend);
-            if after.starts_with(|c: char| c.is_alphanumeric() || c == '_') { field(after, &mut found) } else { after }
+            if after.starts_with(|c: char| c.is_alphanumeric() || c == '_') {
+                field(after, &mut found)
+            } else {
+                after
+            }
         } else if let Some(after) = rest.strip_prefix("[?(") {
             let (step, after) = filter(after, depth)?;
             found.push(step);
@@ -150,7 +154,10 @@ fn bracket(inside: &str, depth: usize) -> Result<Step, JsonPathError> {
         [start, end] => Ok(Step::Slice(Slice::Range { start: number(start)?, end: number(end)?, step: 1 })),
         [start, end, step] => {
             let step = number(step)?.unwrap_or(1);
-            let step = usize::try_from(step).ok().filter(|step| *step > 0).ok_or_else(|| syntax("step must be > 0"))?;
+            let step = usize::try_from(step)
+                .ok()
+                .filter(|step| *step > 0)
+                .ok_or_else(|| syntax("step must be > 0"))?;
             Ok(Step::Slice(Slice::Range { start: number(start)?, end: number(end)?, step }))
         }
         _ => Err(wrong()),
@@ -168,7 +175,8 @@ fn filter(text: &str, depth: usize) -> Result<(Step, &str), JsonPathError> {
             '"' | '\'' if quote.is_none() => quote = Some(c),
             c if quote == Some(c) => quote = None,
             ')' if quote.is_none() => {
-                let after = text[at + 1..].strip_prefix(']').ok_or_else(|| syntax("unclosed array expect ]"))?;
+                let after =
+                    text[at + 1..].strip_prefix(']').ok_or_else(|| syntax("unclosed array expect ]"))?;
                 return Ok((Step::Filter(comparison(&text[..at], depth)?), after));
             }
             _ => {}
@@ -184,7 +192,10 @@ fn comparison(text: &str, depth: usize) -> Result<Filter, JsonPathError> {
     };
     let end = text[start..].find(|c| !is_operator(c)).map_or(text.len(), |length| start + length);
     let right = operand(&text[end..], depth)?;
-    Ok(Filter { left: operand(&text[..start], depth)?, comparison: Some((text[start..end].to_owned(), right)) })
+    Ok(Filter {
+        left: operand(&text[..start], depth)?,
+        comparison: Some((text[start..end].to_owned(), right)),
+    })
 }
 
 fn operand(text: &str, depth: usize) -> Result<Operand, JsonPathError> {

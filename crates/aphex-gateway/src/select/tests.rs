@@ -1,6 +1,6 @@
 use aphex_api::foreign::triggers::{
-    EventListenerSpec, EventListenerTrigger, InterceptorParam, InterceptorRef, TemplateRef, TriggerInterceptor,
-    TriggerSelector,
+    EventListenerSpec, EventListenerTrigger, InterceptorParam, InterceptorRef, TemplateRef,
+    TriggerInterceptor, TriggerSelector,
 };
 use serde_json::json;
 
@@ -17,7 +17,8 @@ fn trigger(namespace: &str, name: &str, organization: &str) -> Trigger {
 fn snapshot() -> Snapshot {
     let mut own = trigger("acme", "b", "acme");
     own.spec.service_account_name = "own".into();
-    let triggers = vec![own, trigger("acme", "a", "other"), trigger("web", "c", "acme"), trigger("api", "d", "other")];
+    let triggers =
+        vec![own, trigger("acme", "a", "other"), trigger("web", "c", "acme"), trigger("api", "d", "other")];
     Snapshot::of(Objects { triggers, ..Objects::default() })
 }
 
@@ -36,9 +37,9 @@ fn within(names: &[&str]) -> NamespaceSelector {
     NamespaceSelector { match_names: names.iter().map(|name| (*name).to_owned()).collect() }
 }
 
-fn labelled(organization: &str) -> Option<LabelSelector> {
+fn labelled(organization: &str) -> LabelSelector {
     let labels = [("organization".to_owned(), organization.to_owned())].into();
-    Some(LabelSelector { match_labels: Some(labels), ..LabelSelector::default() })
+    LabelSelector { match_labels: Some(labels), ..LabelSelector::default() }
 }
 
 #[test]
@@ -49,16 +50,17 @@ fn selectors_choose_as_tektons_sink_does() {
         ..EventListenerSpec::default()
     };
     assert_eq!(names(spec(&[], None)), "");
-    assert_eq!(names(spec(&[], labelled("acme"))), "acme/b");
+    assert_eq!(names(spec(&[], Some(labelled("acme")))), "acme/b");
     assert_eq!(names(spec(&["*"], None)), "acme/a acme/b api/d web/c");
     assert_eq!(names(spec(&["web", "api"], None)), "web/c api/d");
-    assert_eq!(names(spec(&["web", "api"], labelled("other"))), "api/d");
+    assert_eq!(names(spec(&["web", "api"], Some(labelled("other")))), "api/d");
     assert_eq!(names(spec(&["nowhere"], None)), "");
 }
 
 #[test]
 fn triggers_in_place_and_by_name_follow_the_selected() {
-    let by_name = |name: &str| EventListenerTrigger { trigger_ref: name.into(), ..EventListenerTrigger::default() };
+    let by_name =
+        |name: &str| EventListenerTrigger { trigger_ref: name.into(), ..EventListenerTrigger::default() };
     let in_place = EventListenerTrigger {
         name: "inline".into(),
         template: Some(TemplateRef::default()),
@@ -77,16 +79,20 @@ fn triggers_in_place_and_by_name_follow_the_selected() {
 fn a_group_offers_its_members_apart() {
     let group = TriggerGroup {
         name: "g".into(),
-        trigger_selector: TriggerSelector { label_selector: labelled("acme"), ..TriggerSelector::default() },
+        trigger_selector: TriggerSelector {
+            label_selector: Some(labelled("acme")),
+            ..TriggerSelector::default()
+        },
         ..TriggerGroup::default()
     };
     let spec = EventListenerSpec {
-        label_selector: labelled("acme"),
+        label_selector: Some(labelled("acme")),
         trigger_groups: vec![group],
         ..EventListenerSpec::default()
     };
     let all = offers(&listener(spec), &snapshot());
-    let groups: Vec<_> = all.iter().map(|offer| offer.group.as_ref().map(|group| group.name.as_str())).collect();
+    let groups: Vec<_> =
+        all.iter().map(|offer| offer.group.as_ref().map(|group| group.name.as_str())).collect();
     assert_eq!(groups, [None, Some("g")]);
 }
 
@@ -99,7 +105,10 @@ fn the_triggers_own_account_comes_first() {
             ..EventListenerSpec::default()
         };
         let all = offers(&listener(spec), &snapshot());
-        all.iter().map(|o| format!("{}/{}", o.account.namespace, o.account.name)).collect::<Vec<_>>().join(" ")
+        all.iter()
+            .map(|o| format!("{}/{}", o.account.namespace, o.account.name))
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     assert_eq!(accounts("shared"), "acme/shared acme/own acme/shared");
     assert_eq!(accounts(""), "acme/default acme/own acme/default");
@@ -117,9 +126,15 @@ fn a_trigger_needs_the_secrets_of_its_group_and_its_own() {
     };
     let mut member = trigger("web", "c", "acme");
     member.spec.interceptors = vec![github("own")];
-    let group = TriggerGroup { name: "g".into(), interceptors: vec![github("shared")], ..TriggerGroup::default() };
-    let made = offer(&member, Some(&Arc::new(group)), &listener(EventListenerSpec::default()));
-    let secrets: Vec<_> = made.secrets("acme").into_iter().map(|s| format!("{}/{}", s.namespace, s.name)).collect();
+    let group =
+        TriggerGroup { name: "g".into(), interceptors: vec![github("shared")], ..TriggerGroup::default() };
+    let made = offer(&Arc::new(member), Some(&Arc::new(group)), &listener(EventListenerSpec::default()));
+    let secrets: Vec<_> =
+        made.secrets("acme").into_iter().map(|s| format!("{}/{}", s.namespace, s.name)).collect();
     assert_eq!(secrets, ["acme/shared", "web/own"]);
-    assert!(offer(&trigger("web", "c", "acme"), None, &listener(EventListenerSpec::default())).secrets("acme").is_empty());
+    assert!(
+        offer(&Arc::new(trigger("web", "c", "acme")), None, &listener(EventListenerSpec::default()))
+            .secrets("acme")
+            .is_empty()
+    );
 }

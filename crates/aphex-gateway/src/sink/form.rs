@@ -38,7 +38,8 @@ mod tests {
 
     #[test]
     fn the_payload_field_is_decoded() {
-        let decoded = |body: &str| payload(body.as_bytes()).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
+        let decoded =
+            |body: &str| payload(body.as_bytes()).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
         assert_eq!(decoded("payload=%7B%22a%22%3A+1%7D").as_deref(), Some("{\"a\": 1}"));
         assert_eq!(decoded("x=1&payload=%E7%83%88&y=2").as_deref(), Some("烈"));
         assert_eq!(decoded("payload="), Some(String::new()));

@@ -14,7 +14,12 @@ const ORGANIZATION_PREFIX: &str = "org-";
 /// The listeners that `/<organization>`, `/<tenant>`, `/<namespace>/<listener>` or host `<organization>.<domain>` mean.
 ///
 /// An organization and a tenant may have the same name: then there are two, and the signature decides.
-pub(super) fn listeners(snapshot: &Snapshot, host: &str, path: &str, domain: &str) -> Vec<Arc<EventListener>> {
+pub(super) fn listeners(
+    snapshot: &Snapshot,
+    host: &str,
+    path: &str,
+    domain: &str,
+) -> Vec<Arc<EventListener>> {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let (name, listener) = match segments.as_slice() {
         [] => match organization(host, domain) {
@@ -39,7 +44,10 @@ pub(super) fn listeners(snapshot: &Snapshot, host: &str, path: &str, domain: &st
 
 /// The one label before the platform's domain.
 fn organization(host: &str, domain: &str) -> Option<String> {
-    let host = host.rsplit_once(':').filter(|(_, port)| port.chars().all(|c| c.is_ascii_digit())).map_or(host, |h| h.0);
+    let host = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.chars().all(|c| c.is_ascii_digit()))
+        .map_or(host, |h| h.0);
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     let label = host.strip_suffix(&domain.to_ascii_lowercase())?.strip_suffix('.')?;
     (!domain.is_empty() && !label.is_empty() && !label.contains('.')).then(|| label.to_owned())
@@ -75,7 +83,13 @@ mod tests {
             let found = listeners(&snapshot, host, path, "hooks.example.com");
             found
                 .iter()
-                .map(|l| format!("{}/{}", l.metadata.namespace.as_deref().unwrap(), l.metadata.name.as_deref().unwrap()))
+                .map(|l| {
+                    format!(
+                        "{}/{}",
+                        l.metadata.namespace.as_deref().unwrap(),
+                        l.metadata.name.as_deref().unwrap()
+                    )
+                })
                 .collect::<Vec<_>>()
                 .join(" ")
         };

@@ -1,7 +1,8 @@
 //! What becomes of events.
 
 use aphex_api::delivery::{
-    Delivery, DeliverySpec, DeliveryVerdict, InterceptorVerdict, REPLAY_ANNOTATION, SecretKeyRef, TriggerVerdict,
+    Delivery, DeliverySpec, DeliveryVerdict, InterceptorVerdict, REPLAY_ANNOTATION, SecretKeyRef,
+    TriggerVerdict,
 };
 use aphex_testkit::eventually;
 use base64::Engine as _;
@@ -22,7 +23,8 @@ const ID: &str = "72d3162e-cc78-11e3-81ab-4c9367dc0958";
 async fn a_signed_push_becomes_one_run_however_often_it_is_delivered() -> anyhow::Result<()> {
     let world = World::start("push").await?;
     let answer = world.deliver(ID, "push", &push()?, SECRET).await?;
-    let expected = json!({ "eventListener": "github-listener", "namespace": world.organization(), "eventID": ID });
+    let expected =
+        json!({ "eventListener": "github-listener", "namespace": world.organization(), "eventID": ID });
     assert_eq!(answer, expected);
     let (verdict, delivery) = world.verdict(ID).await?;
     assert_eq!(verdict, DeliveryVerdict::Created);
@@ -81,11 +83,15 @@ async fn one_repositorys_secret_fires_no_other_repositorys_trigger() -> anyhow::
     })
     .await?;
     let (_, delivery) = world.verdict(ID).await?;
-    let triggers: Vec<String> = delivery.status.unwrap_or_default().triggers.into_iter().map(|t| t.name).collect();
+    let triggers: Vec<String> =
+        delivery.status.unwrap_or_default().triggers.into_iter().map(|t| t.name).collect();
     assert_eq!(triggers, ["evil-trigger"]);
     // GitHub gives the same event the same id at every webhook: it is still an event of its own for the other secret.
     world.deliver(ID, "push", &push()?, SECRET).await?;
-    eventually("both triggers made their run", || async { Ok((world.runs().await?.len() == 2).then_some(())) }).await?;
+    eventually("both triggers made their run", || async {
+        Ok((world.runs().await?.len() == 2).then_some(()))
+    })
+    .await?;
     Ok(())
 }
 
@@ -105,7 +111,10 @@ async fn what_the_account_may_not_create_is_created_once_it_may() -> anyhow::Res
         Ok(status.next_attempt_time.is_some().then_some(status.message))
     })
     .await?;
-    assert!(message.contains("cannot create pipelineruns") || message.contains("cannot create resource"), "{message}");
+    assert!(
+        message.contains("cannot create pipelineruns") || message.contains("cannot create resource"),
+        "{message}"
+    );
     assert_eq!(world.runs().await?.len(), 0);
     world.apply(world.permission("late")).await?;
     assert_eq!(world.verdict(ID).await?.0, DeliveryVerdict::Created);
@@ -146,7 +155,8 @@ async fn a_replay_is_evaluated_again_and_creates_anew() -> anyhow::Result<()> {
     let deliveries: Api<Delivery> = Api::namespaced(world.client.clone(), &world.organization());
     let annotation = json!({ "metadata": { "annotations": { REPLAY_ANNOTATION: "1" } } });
     deliveries.patch(ID, &PatchParams::default(), &Patch::Merge(annotation)).await?;
-    eventually("there is a second run", || async { Ok((world.runs().await?.len() == 2).then_some(())) }).await?;
+    eventually("there is a second run", || async { Ok((world.runs().await?.len() == 2).then_some(())) })
+        .await?;
     let replayed = eventually("the replay is noted", || async {
         let status = deliveries.get(ID).await?.status.unwrap_or_default();
         Ok((status.observed_replay.as_deref() == Some("1")).then_some(status))
@@ -164,7 +174,7 @@ async fn a_changed_secret_counts_at_once_and_its_predecessor_while_it_may() -> a
         .apply(json!({
             "apiVersion": "v1", "kind": "Secret",
             "metadata": { "name": "webhook-web", "namespace": world.organization() },
-            "stringData": { "secret": "whsec_new", "secret.previous": SECRET },
+            "data": { "secret": STANDARD.encode("whsec_new"), "secret.previous": STANDARD.encode(SECRET) },
         }))
         .await?;
     eventually("the new secret is known", || async {

@@ -77,13 +77,18 @@ fn real_payloads_create_what_the_golden_files_say() -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let mut cases = BTreeSet::new();
     for case in std::fs::read_dir(&root)? {
-        cases.insert(case?.file_name().into_string().map_err(|name| anyhow::anyhow!("odd name {}", name.display()))?);
+        cases.insert(
+            case?.file_name().into_string().map_err(|name| anyhow::anyhow!("odd name {}", name.display()))?,
+        );
     }
     assert!(cases.len() >= 7, "{cases:?}");
     for case in cases {
-        let read = |file: &str| std::fs::read_to_string(root.join(&case).join(file)).context(format!("{case}/{file}"));
+        let read = |file: &str| {
+            std::fs::read_to_string(root.join(&case).join(file)).context(format!("{case}/{file}"))
+        };
         let kind = case.split('-').next().unwrap_or(&case);
-        let made = outcome(kind, serde_json::from_str(&read("event.json")?)?, objects(&read("objects.yaml")?)?)?;
+        let made =
+            outcome(kind, serde_json::from_str(&read("event.json")?)?, objects(&read("objects.yaml")?)?)?;
         if std::env::var_os("APHEX_BLESS").is_some() {
             std::fs::write(root.join(&case).join("created.yaml"), serde_saphyr::to_string(&made)?)?;
         }

@@ -1,5 +1,7 @@
 //! What the gateway answers.
 
+use std::fmt::Write as _;
+
 use aphex_api::delivery::Delivery;
 use aphex_gateway::sign;
 use kube::Api;
@@ -38,7 +40,8 @@ async fn requests_that_are_not_signed_events_are_refused_and_not_stored() -> any
     assert_eq!(answer(signed("x=1", form)).await?, (400, payload));
     assert_eq!(answer(signed(&body, "text/plain")).await?.0, 415);
     assert_eq!(answer(world.post("/nobody").body(body.clone())).await?.0, 404);
-    let large = world.post(&path).header("content-type", "application/json").body(vec![b' '; 25 * 1024 * 1024 + 1]);
+    let large =
+        world.post(&path).header("content-type", "application/json").body(vec![b' '; 25 * 1024 * 1024 + 1]);
     // The answer comes before the body was sent, so a client may see the connection close instead.
     assert!(answer(large).await.map_or(true, |(code, _)| code == 413));
     let get = reqwest::Method::GET;
@@ -57,7 +60,7 @@ async fn forms_and_hosts_are_understood() -> anyhow::Result<()> {
     let world = World::start("form").await?;
     let mut form = String::from("payload=");
     for byte in push()?.to_string().bytes() {
-        form.push_str(&format!("%{byte:02X}"));
+        write!(form, "%{byte:02X}")?;
     }
     let request = world
         .post("/")
@@ -67,8 +70,7 @@ async fn forms_and_hosts_are_understood() -> anyhow::Result<()> {
         .header("x-github-delivery", "by-host")
         .header("x-hub-signature-256", sign(SECRET.as_bytes(), form.as_bytes()))
         .body(form);
-    let expected =
-        json!({ "eventListener": "github-listener", "namespace": world.organization(), "eventID": "by-host" });
+    let expected = json!({ "eventListener": "github-listener", "namespace": world.organization(), "eventID": "by-host" });
     assert_eq!(answer(request).await?, (200, expected));
     world.verdict("by-host").await?;
     assert_eq!(world.runs().await?.len(), 1);

@@ -7,6 +7,8 @@ use aphex_api::delivery::{Delivery, DeliveryVerdict};
 use aphex_gateway::{Settings, sign};
 use aphex_runtime::Shutdown;
 use aphex_testkit::{Cluster, eventually};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::{Scope, pinned_kind};
@@ -16,8 +18,10 @@ use tokio::net::TcpListener;
 
 pub(crate) const SECRET: &str = "whsec_of_the_web_repository";
 pub(crate) const REVISION: &str = "6113728f27ae82c7b1a177c8d03f9e96e0adf246";
-const DEFINITIONS: [&str; 2] =
-    [include_str!("../../../aphex/foreign/tekton.yaml"), include_str!("../../../aphex/foreign/triggers.yaml")];
+const DEFINITIONS: [&str; 2] = [
+    include_str!("../../../aphex/foreign/tekton.yaml"),
+    include_str!("../../../aphex/foreign/triggers.yaml"),
+];
 
 pub(crate) struct World {
     pub(crate) client: Client,
@@ -65,7 +69,8 @@ impl World {
         let readiness = settings.readiness.clone();
         let (client, shutdown) = (self.client.clone(), self.shutdown.clone());
         tokio::spawn(aphex_gateway::run(client, settings, shutdown));
-        eventually("the gateway is ready", || async { Ok((readiness.unmet().is_empty()).then_some(())) }).await?;
+        eventually("the gateway is ready", || async { Ok((readiness.unmet().is_empty()).then_some(())) })
+            .await?;
         Ok(self)
     }
 
@@ -81,7 +86,8 @@ impl World {
 
     fn objects(&self) -> Vec<Value> {
         let (organization, tenant) = (self.organization(), self.tenant());
-        let namespace = |name: &str| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+        let namespace =
+            |name: &str| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
         let mut objects = vec![
             namespace(&organization),
             namespace(&tenant),
@@ -117,9 +123,7 @@ impl World {
     /// Secret, account and trigger of a repository.
     pub(crate) fn binding(&self, name: &str, secret: &str) -> [Value; 3] {
         let metadata = |name: String| json!({ "name": name, "namespace": self.organization() });
-        let interceptor = |name: &str, params: Value| {
-            json!({ "ref": { "name": name, "kind": "ClusterInterceptor" }, "params": params })
-        };
+        let interceptor = |name: &str, params: Value| json!({ "ref": { "name": name, "kind": "ClusterInterceptor" }, "params": params });
         let secret_ref = json!({ "secretName": format!("webhook-{name}"), "secretKey": "secret" });
         let trigger = json!({
             "apiVersion": "triggers.tekton.dev/v1beta1", "kind": "Trigger", "metadata": metadata(format!("{name}-trigger")),
@@ -141,7 +145,7 @@ impl World {
         [
             json!({
                 "apiVersion": "v1", "kind": "Secret", "metadata": metadata(format!("webhook-{name}")),
-                "stringData": { "secret": secret },
+                "data": { "secret": STANDARD.encode(secret) },
             }),
             json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(format!("{name}-trigger")) }),
             trigger,
@@ -188,7 +192,13 @@ impl World {
     }
 
     /// Posts a signed event of the organization.
-    pub(crate) async fn deliver(&self, id: &str, event: &str, body: &Value, secret: &str) -> anyhow::Result<Value> {
+    pub(crate) async fn deliver(
+        &self,
+        id: &str,
+        event: &str,
+        body: &Value,
+        secret: &str,
+    ) -> anyhow::Result<Value> {
         let body = serde_json::to_vec(body)?;
         let response = self
             .post(&format!("/{}", self.name))
@@ -246,9 +256,11 @@ async fn install(client: &Client) -> anyhow::Result<()> {
             let kind = GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
             let api: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&kind));
             let conditions = api.get(name).await?.data["status"]["conditions"].clone();
-            let served = conditions.as_array().into_iter().flatten().any(|condition| {
-                condition["type"] == "Established" && condition["status"] == "True"
-            });
+            let served = conditions
+                .as_array()
+                .into_iter()
+                .flatten()
+                .any(|condition| condition["type"] == "Established" && condition["status"] == "True");
             Ok(served.then_some(()))
         })
         .await?;

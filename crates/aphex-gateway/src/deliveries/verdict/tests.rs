@@ -57,7 +57,8 @@ fn the_verdict_follows_from_the_triggers() {
 
 #[test]
 fn the_message_names_what_was_created_or_why_not() {
-    let status = after(vec![trigger("a", TriggerVerdict::Created), trigger("b", TriggerVerdict::Created)], 1, 1002);
+    let status =
+        after(vec![trigger("a", TriggerVerdict::Created), trigger("b", TriggerVerdict::Created)], 1, 1002);
     assert_eq!(status.message, "created PipelineRun web/a-run, PipelineRun web/b-run");
     assert_eq!(status.created.len(), 2);
     assert_eq!(after(vec![trigger("a", TriggerVerdict::NotWanted)], 1, 1002).message, "a: because of a");
@@ -66,7 +67,9 @@ fn the_message_names_what_was_created_or_why_not() {
 #[test]
 fn attempts_are_further_and_further_apart_and_end_after_a_day() {
     let next = |attempts, now| {
-        after(vec![trigger("a", TriggerVerdict::Retrying)], attempts, now).next_attempt_time.map(|time| time.0.as_second())
+        after(vec![trigger("a", TriggerVerdict::Retrying)], attempts, now)
+            .next_attempt_time
+            .map(|time| time.0.as_second())
     };
     assert_eq!([next(1, 1002), next(2, 1002), next(5, 1002)], [Some(1003), Some(1004), Some(1018)]);
     assert_eq!(next(40, 1002), Some(1302));
