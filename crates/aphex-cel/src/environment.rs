@@ -11,16 +11,19 @@ use crate::program::Program;
 use crate::value::Value;
 use crate::{guard, pool, syntax};
 
-static KUBERNETES: LazyLock<Environment> =
-    LazyLock::new(|| Environment::of(&[functions::STANDARD, functions::EXTENDED, functions::KUBERNETES]));
-static TRIGGERS: LazyLock<Environment> =
-    LazyLock::new(|| Environment::of(&[functions::STANDARD, functions::EXTENDED, functions::TRIGGERS]));
+static KUBERNETES: LazyLock<Environment> = LazyLock::new(|| {
+    Environment::of(&[functions::STANDARD, functions::EXTENDED, functions::KUBERNETES], true)
+});
+static TRIGGERS: LazyLock<Environment> = LazyLock::new(|| {
+    Environment::of(&[functions::STANDARD, functions::EXTENDED, functions::TRIGGERS], false)
+});
 
 /// A set of functions expressions are compiled against.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     functions: HashMap<&'static str, Vec<&'static Function>>,
     extensions: Vec<Extension>,
+    strict: bool,
 }
 
 /// The code of an extension: arguments in, value or error text out.
@@ -70,8 +73,8 @@ pub(crate) enum Found {
 }
 
 impl Environment {
-    fn of(tables: &[&[&'static [Function]]]) -> Self {
-        let mut environment = Self::default();
+    fn of(tables: &[&[&'static [Function]]], strict: bool) -> Self {
+        let mut environment = Self { strict, ..Self::default() };
         for function in tables.iter().flat_map(|tables| tables.iter()).flat_map(|table| table.iter()) {
             environment.functions.entry(function.name).or_default().push(function);
         }
@@ -117,6 +120,11 @@ impl Environment {
             lower::lower(&environment, &text, &names, &parsed, depth)
         };
         pool::run(job).unwrap_or_else(|| Err(CompileError::Internal("the expression worker failed".into())))
+    }
+
+    /// Whether this is Kubernetes' dialect: optionals, two-variable macros, literals checked.
+    pub(crate) fn is_strict(&self) -> bool {
+        self.strict
     }
 
     pub(crate) fn find(&self, name: &str, member: bool, count: usize) -> Found {

@@ -69,7 +69,7 @@ impl Eval<'_> {
             Node::Variable(at) => self.variable(*at),
             Node::Local(at) => {
                 self.scope.charge(1)?;
-                self.locals.get(*at).cloned().ok_or_else(|| Fault::new("no such attribute(s)"))
+                self.local(*at)
             }
             Node::Select { operand, field, optional, path } => {
                 let outcome = self.select(operand, field, *optional);
@@ -91,8 +91,8 @@ impl Eval<'_> {
             Node::Conditional(parts) => {
                 let [condition, yes, no] = &**parts;
                 match self.node(condition)? {
-                    Value::Bool(true) => self.node(yes),
-                    Value::Bool(false) => self.node(no),
+                    Value::Bool(true) => self.branch(yes),
+                    Value::Bool(false) => self.branch(no),
                     _ => Err(Fault::NoOverload),
                 }
             }
@@ -106,6 +106,18 @@ impl Eval<'_> {
             }
             Node::OptionalMap { parts, flat } => self.optional_map(parts, *flat),
         }
+    }
+
+    /// A branch of `?:`; cel-go's tracker does not see one that is just a name.
+    fn branch(&mut self, node: &Node) -> Outcome {
+        match node {
+            Node::Local(at) => self.local(*at),
+            other => self.node(other),
+        }
+    }
+
+    fn local(&self, at: usize) -> Outcome {
+        self.locals.get(at).cloned().ok_or_else(|| Fault::new("no such attribute(s)"))
     }
 
     fn with_local(&mut self, value: Value, body: &Node) -> Outcome {
@@ -137,15 +149,14 @@ impl Eval<'_> {
 
     fn select(&mut self, operand: &Node, field: &Arc<str>, optional: bool) -> Outcome {
         let operand = self.node(operand)?;
-        self.scope.charge(1)?;
+        self.scope.charge(u64::from(!optional))?;
         let key = Key::String(Arc::clone(field));
         match operand {
             Value::Optional(None) => Ok(Value::Optional(None)),
             Value::Optional(Some(inner)) => {
                 Ok(lookup(&inner, &key)?.map_or(Value::Optional(None), Value::some))
             }
-            Value::Null if optional => Ok(Value::Optional(None)),
-            operand if optional => Ok(Value::Optional(lookup(&operand, &key)?.map(Arc::new))),
+            operand if optional => Ok(Value::Optional(lookup(&operand, &key).ok().flatten().map(Arc::new))),
             operand => lookup(&operand, &key)?.ok_or_else(|| missing(&key)),
         }
     }
@@ -249,7 +260,7 @@ impl Eval<'_> {
         }
         for callee in &call.callees {
             let outcome = match callee {
-                Callee::Builtin(function) => self.builtin(function, &arguments),
+                Callee::Builtin(function) => self.builtin(function, &arguments, constant_set(call)),
                 Callee::Extension(extension) => {
                     self.scope.charge(1)?;
                     extension.call(&arguments).map_err(Fault::Message)
@@ -259,17 +270,22 @@ impl Eval<'_> {
                 return outcome;
             }
         }
+        self.scope.charge(1)?;
         Err(Fault::NoOverload)
     }
 
-    fn builtin(&mut self, function: &functions::Function, arguments: &[Value]) -> Outcome {
-        let value = (function.run)(&mut self.scope, arguments)?;
-        self.scope.charge(function.cost.of(arguments, &value))?;
-        Ok(value)
+    fn builtin(&mut self, function: &functions::Function, arguments: &[Value], free: bool) -> Outcome {
+        let outcome = (function.run)(&mut self.scope, arguments);
+        match &outcome {
+            Ok(_) if free => {}
+            Ok(value) => self.scope.charge(function.cost.of(arguments, value))?,
+            Err(Fault::Message(_)) => self.scope.charge(function.cost.of(arguments, &Value::Null))?,
+            Err(Fault::NoOverload | Fault::Cost) => {}
+        }
+        outcome
     }
 
     fn or(&mut self, target: &Node, otherwise: &Node, unwrap: bool) -> Outcome {
-        self.scope.charge(1)?;
         match self.node(target)? {
             Value::Optional(Some(value)) if unwrap => Ok((*value).clone()),
             present @ Value::Optional(Some(_)) => Ok(present),
@@ -277,6 +293,11 @@ impl Eval<'_> {
             _ => Err(Fault::NoOverload),
         }
     }
+}
+
+/// Whether a call asks for a member of a constant list, which cel-go makes a set of.
+fn constant_set(call: &Call) -> bool {
+    &*call.name == "@in" && matches!(call.arguments.get(1), Some(Node::Literal(Value::List(_))))
 }
 
 /// What two sides of `&&` or `||` give together.
@@ -294,11 +315,12 @@ fn missing(key: &Key) -> Fault {
     Fault::new(format!("no such key: {key}"))
 }
 
-/// The entry of a map; other values have no fields.
+/// The entry of a map; lists have none by name, and other values none at all.
 fn lookup(operand: &Value, key: &Key) -> Result<Option<Value>, Fault> {
     match operand {
         Value::Map(map) => Ok(map.get(key).cloned()),
-        _ => Err(Fault::NoOverload),
+        Value::List(_) => Err(Fault::new("unsupported index type 'string' in list")),
+        _ => Ok(None),
     }
 }
 
@@ -325,7 +347,7 @@ fn element(operand: &Value, index: &Value) -> Outcome {
             let found = usize::try_from(at).ok().and_then(|at| items.get(at)).cloned();
             found.ok_or_else(|| Fault::new(format!("index out of bounds: {at}")))
         }
-        _ => Err(Fault::NoOverload),
+        _ => Err(index.as_key().map_or(Fault::NoOverload, |key| missing(&key))),
     }
 }
 

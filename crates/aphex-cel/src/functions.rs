@@ -25,6 +25,7 @@ use crate::eval::Scope;
 use crate::value::Value;
 
 pub(crate) use lists::sort;
+pub(crate) use regex::compile as compile_pattern;
 
 /// How a function is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +71,7 @@ pub(crate) enum Cost {
     Rewrite,
     /// A tenth per character of the result, twice.
     Result,
-    /// One per element of the first argument, or a tenth per character.
+    /// One per scalar within the first argument, or a tenth per character of texts.
     Traverse,
     /// One per element of the second argument.
     Within,
@@ -82,8 +83,22 @@ pub(crate) enum Cost {
     Search,
     /// Text length times a quarter of the pattern's.
     Pattern,
-    /// The product of two lists' lengths.
+    /// One and the product of two lists' lengths.
     Pairs,
+    /// One and twice that product.
+    PairsTwice,
+    /// The allocation of the list that results.
+    Allocate,
+    /// That of a list as long as the first argument.
+    AllocateLike,
+    /// All elements compared with each other, and a list allocated.
+    SelfCompare,
+    /// Twice a tenth of a network's size, and a tenth of what it is compared with, if a text.
+    Network,
+    /// The same and the network once more.
+    NetworkTwice,
+    /// Nothing: no call of its own in cel-go.
+    Nothing,
     /// Text length times the size of the format's pattern.
     Named,
 }
@@ -98,10 +113,7 @@ impl Cost {
             Self::Text => tenth(size(0)),
             Self::Rewrite => tenth(size(0) * 2),
             Self::Result => tenth(result.size() * 2),
-            Self::Traverse => match arguments.first() {
-                Some(Value::String(_) | Value::Bytes(_)) => tenth(size(0)),
-                _ => size(0),
-            },
+            Self::Traverse => arguments.first().map_or(1, |value| traverse(value, &mut { MAX_TRAVERSED })),
             Self::Within => match arguments.get(1) {
                 Some(Value::List(items)) => items.len() as u64,
                 _ => 1,
@@ -119,13 +131,20 @@ impl Cost {
             },
             Self::Join => match result {
                 Value::String(_) | Value::Bytes(_) => tenth(size(0) + size(1)),
-                // Our lists are copied where cel-go links them.
-                Value::List(items) => 1 + items.len() as u64 / 20,
+                // Our lists are copied where cel-go links them; small ones cost the same.
+                Value::List(items) => 1 + (items.len() as u64).saturating_sub(1_000),
                 _ => 1,
             },
             Self::Search => tenth(size(0)) * tenth(size(1)),
             Self::Pattern => tenth(size(0) + 1) * size(1).div_ceil(4),
-            Self::Pairs => size(0).saturating_mul(size(1)).max(1),
+            Self::Pairs => 1 + size(0).saturating_mul(size(1)),
+            Self::PairsTwice => 1 + size(0).saturating_mul(size(1)).saturating_mul(2),
+            Self::Allocate => 11 + result.size(),
+            Self::AllocateLike => 11 + size(0),
+            Self::SelfCompare => 11 + self_compare(arguments),
+            Self::Network => network(arguments),
+            Self::NetworkTwice => network(arguments) + tenth(size(0)) + 1,
+            Self::Nothing => 0,
             Self::Named => {
                 let pattern = match arguments.first() {
                     Some(Value::Format(format)) => format.pattern_size,
@@ -137,22 +156,51 @@ impl Cost {
     }
 }
 
-/// The language's own functions.
-pub(crate) const STANDARD: &[&[Function]] = &[
-    operators::FUNCTIONS,
-    conversions::FUNCTIONS,
-    strings::STANDARD,
-    regex::STANDARD,
-    time::FUNCTIONS,
-    optionals::FUNCTIONS,
-];
+/// Shared parts can make a walk endless; no call is so costly.
+const MAX_TRAVERSED: u64 = 10_000_000;
 
-/// cel-go's extension libraries, as both Kubernetes and Tekton have them.
-pub(crate) const EXTENDED: &[&[Function]] =
-    &[strings::EXTENDED, sprintf::FUNCTIONS, sets::FUNCTIONS, lists::EXTENDED];
+/// `traversalCost` of Kubernetes' `library/cost.go`.
+fn traverse(value: &Value, left: &mut u64) -> u64 {
+    *left = left.saturating_sub(1);
+    if *left == 0 {
+        return MAX_TRAVERSED;
+    }
+    match value {
+        Value::String(_) | Value::Bytes(_) => value.size() / 10,
+        Value::List(items) => items.iter().fold(0, |sum: u64, item| sum.saturating_add(traverse(item, left))),
+        Value::Map(map) => map.iter().fold(0, |sum: u64, (key, item)| {
+            sum.saturating_add(traverse(&Value::from(key), left)).saturating_add(traverse(item, left))
+        }),
+        _ => 1,
+    }
+}
+
+fn self_compare(arguments: &[Value]) -> u64 {
+    let Some(Value::List(items)) = arguments.first() else { return 0 };
+    let pairs = (items.len() as u64).saturating_pow(2);
+    match items.first() {
+        Some(Value::String(_) | Value::Bytes(_)) => pairs.saturating_mul(21).div_ceil(10),
+        _ => pairs.saturating_mul(2),
+    }
+}
+
+fn network(arguments: &[Value]) -> u64 {
+    let size = |at: usize| arguments.get(at).map_or(1, Value::size);
+    let text = matches!(arguments.get(1), Some(Value::String(_)));
+    (size(0) * 2).div_ceil(10) + if text { size(1).div_ceil(10) } else { 0 }
+}
+
+/// The language's own functions.
+pub(crate) const STANDARD: &[&[Function]] =
+    &[operators::FUNCTIONS, conversions::FUNCTIONS, strings::STANDARD, regex::STANDARD, time::FUNCTIONS];
+
+/// cel-go's extension libraries both Kubernetes and Tekton have.
+pub(crate) const EXTENDED: &[&[Function]] = &[strings::EXTENDED, sets::FUNCTIONS, lists::EXTENDED];
 
 /// What Kubernetes adds.
 pub(crate) const KUBERNETES: &[&[Function]] = &[
+    sprintf::VERSION_1,
+    optionals::FUNCTIONS,
     lists::KUBERNETES,
     regex::KUBERNETES,
     web::FUNCTIONS,
@@ -162,4 +210,5 @@ pub(crate) const KUBERNETES: &[&[Function]] = &[
 ];
 
 /// What Tekton Triggers adds.
-pub(crate) const TRIGGERS: &[&[Function]] = &[encoders::FUNCTIONS, math::FUNCTIONS, tekton::FUNCTIONS];
+pub(crate) const TRIGGERS: &[&[Function]] =
+    &[strings::NEWER, sprintf::VERSION_2, encoders::FUNCTIONS, math::FUNCTIONS, tekton::FUNCTIONS];

@@ -1,9 +1,11 @@
 //! From syntax tree to program: names resolved, macros recognized, functions found.
 
+mod constants;
+
 use std::sync::Arc;
 
 use cel::common::ast::operators as op;
-use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr, SelectExpr};
 
 use crate::ast::{Call, Fold, FoldKind, Node};
 use crate::environment::{Environment, Found};
@@ -51,6 +53,7 @@ pub(crate) fn lower(
         parsed,
         issues: Vec::new(),
         level: 0,
+        formatting: 0,
     };
     let root = lowering.node(&parsed.expression);
     if lowering.issues.is_empty() {
@@ -75,10 +78,12 @@ struct Lowering<'a> {
     parsed: &'a Parsed,
     issues: Vec<Issue>,
     level: usize,
+    /// How many calls of `format` enclose what is lowered.
+    formatting: usize,
 }
 
 /// Stands in the tree where an issue was noted; never evaluated.
-const BROKEN: Node = Node::Literal(Value::Null);
+const BROKEN: Node = Node::Local(usize::MAX);
 
 impl Lowering<'_> {
     fn issue(&mut self, id: u64, message: impl Into<String>) -> Node {
@@ -106,27 +111,50 @@ impl Lowering<'_> {
         match &expression.expr {
             Expr::Literal(literal) => Node::Literal(value_of(literal)),
             Expr::Ident(name) => self.name(expression.id, name),
-            Expr::Select(select) => self.select(expression.id, select),
+            Expr::Select(select) => self.select(select),
             Expr::Call(call) => self.call(expression.id, call),
-            Expr::List(list) => Node::List(
-                list.elements
-                    .iter()
-                    .enumerate()
-                    .map(|(at, element)| (self.node(element), list.optional_indices.contains(&at)))
-                    .collect(),
-            ),
-            Expr::Map(map) => {
-                let mut entries = Vec::with_capacity(map.entries.len());
-                for entry in &map.entries {
-                    if let EntryExpr::MapEntry(entry) = &entry.expr {
-                        entries.push((self.node(&entry.key), self.node(&entry.value), entry.optional));
-                    }
-                }
-                Node::Map(entries)
-            }
+            Expr::List(list) => self.list(list),
+            Expr::Map(map) => self.map(map),
             Expr::Struct(message) => self.undeclared(expression.id, &message.type_name),
             Expr::Comprehension(_) | Expr::Unspecified => self.issue(expression.id, "unsupported expression"),
         }
+    }
+
+    fn list(&mut self, list: &ListExpr) -> Node {
+        let elements: Vec<(Node, bool)> = list
+            .elements
+            .iter()
+            .enumerate()
+            .map(|(at, element)| (self.node(element), list.optional_indices.contains(&at)))
+            .collect();
+        if self.is_strict() {
+            let ids = list.elements.iter().map(|element| element.id);
+            self.check_same(ids.zip(elements.iter().map(|(node, _)| node)));
+        }
+        constants::list(elements)
+    }
+
+    fn map(&mut self, map: &MapExpr) -> Node {
+        let mut entries = Vec::with_capacity(map.entries.len());
+        let mut ids = Vec::with_capacity(map.entries.len());
+        for entry in &map.entries {
+            if let EntryExpr::MapEntry(entry) = &entry.expr {
+                ids.push((entry.key.id, entry.value.id));
+                entries.push((self.node(&entry.key), self.node(&entry.value), entry.optional));
+            }
+        }
+        if self.is_strict() {
+            let keys = ids.iter().zip(&entries).map(|((id, _), (key, _, _))| (*id, key));
+            self.check_same(keys);
+            let values = ids.iter().zip(&entries).map(|((_, id), (_, value, _))| (*id, value));
+            self.check_same(values);
+        }
+        constants::map(entries)
+    }
+
+    /// Whether literals are held to Kubernetes' rules; the arguments of `format` are not.
+    fn is_strict(&self) -> bool {
+        self.environment.is_strict() && self.formatting == 0
     }
 
     fn resolve(&mut self, name: &str) -> Option<Node> {
@@ -154,7 +182,7 @@ impl Lowering<'_> {
         }
     }
 
-    fn select(&mut self, id: u64, select: &SelectExpr) -> Node {
+    fn select(&mut self, select: &SelectExpr) -> Node {
         if let Some(name) = dotted(&select.operand.expr).map(|left| format!("{left}.{}", select.field))
             && let Some(node) = self.resolve(&name)
         {
@@ -162,7 +190,6 @@ impl Lowering<'_> {
         }
         let mut operand = self.node(&select.operand);
         let path = self.path_below(&mut operand).map(|path| format!("{path}.{}", select.field).into());
-        let _ = id;
         Node::Select {
             operand: Box::new(operand),
             field: select.field.as_str().into(),
@@ -199,12 +226,18 @@ impl Lowering<'_> {
             (op::CONDITIONAL, None, [condition, yes, no]) => {
                 Node::Conditional(Box::new([self.node(condition), self.node(yes), self.node(no)]))
             }
+            (op::OPT_INDEX, None, [_, _]) if !self.environment.is_strict() => {
+                self.issue(id, "unsupported syntax '[?'")
+            }
+            (op::OPT_SELECT, None, [_, _]) if !self.environment.is_strict() => {
+                self.issue(id, "unsupported syntax '.?'")
+            }
             (op::INDEX | op::OPT_INDEX, None, [operand, index]) => {
                 self.index(operand, index, name == op::OPT_INDEX)
             }
             (op::OPT_SELECT, None, [operand, field]) => self.optional_select(operand, field),
-            ("has", None, [argument]) => self.has(id, argument),
-            (_, Some(target), arguments) => match self.receiver_macro(id, name, target, arguments) {
+            ("has", None, [argument]) => self.has(argument),
+            (_, Some(target), arguments) => match self.receiver_macro(name, target, arguments) {
                 Some(node) => node,
                 None => self.member(id, name, target, arguments),
             },
@@ -233,29 +266,25 @@ impl Lowering<'_> {
         Node::Select { operand: Box::new(operand), field, optional: true, path }
     }
 
-    fn has(&mut self, id: u64, argument: &IdedExpr) -> Node {
+    fn has(&mut self, argument: &IdedExpr) -> Node {
         let Expr::Select(select) = &argument.expr else {
-            return self.issue(id, "invalid argument to has() macro");
+            return self.issue(argument.id, "invalid argument to has() macro");
         };
         let mut operand = self.node(&select.operand);
         let path = self.path_below(&mut operand).map(|path| format!("has({path}.{})", select.field).into());
         Node::Has { operand: Box::new(operand), field: select.field.as_str().into(), path }
     }
 
-    fn receiver_macro(
-        &mut self,
-        id: u64,
-        name: &str,
-        target: &IdedExpr,
-        arguments: &[IdedExpr],
-    ) -> Option<Node> {
-        if let ("bind", Expr::Ident(space), [variable, value, body]) = (name, &target.expr, arguments)
+    fn receiver_macro(&mut self, name: &str, target: &IdedExpr, arguments: &[IdedExpr]) -> Option<Node> {
+        let extended = self.environment.is_strict();
+        if let (true, "bind", Expr::Ident(space), [variable, value, body]) =
+            (extended, name, &target.expr, arguments)
             && space == "cel"
         {
             let value = self.node(value);
             return Some(self.scoped(&[variable], |this| Node::Bind(Box::new([value, this.node(body)]))));
         }
-        if let ("optMap" | "optFlatMap", [variable, body]) = (name, arguments) {
+        if let (true, "optMap" | "optFlatMap", [variable, body]) = (extended, name, arguments) {
             let target = self.node(target);
             let flat = name == "optFlatMap";
             return Some(self.scoped(&[variable], |this| Node::OptionalMap {
@@ -263,9 +292,15 @@ impl Lowering<'_> {
                 flat,
             }));
         }
-        let (kind, names, filtered) = fold_shape(name, arguments.len())?;
-        let _ = id;
+        let (kind, names, filtered) =
+            fold_shape(name, arguments.len()).filter(|(_, names, _)| extended || *names == 1)?;
         let range = self.node(target);
+        if let Some(found) = constants::no_range(&range) {
+            return Some(self.issue(
+                target.id,
+                format!("expression of type '{found}' cannot be range of a comprehension (must be list, map, or dynamic)"),
+            ));
+        }
         let (variables, rest) = arguments.split_at(names);
         let variables: Vec<&IdedExpr> = variables.iter().collect();
         Some(self.scoped(&variables, |this| {
@@ -282,11 +317,15 @@ impl Lowering<'_> {
     fn scoped(&mut self, names: &[&IdedExpr], part: impl FnOnce(&mut Self) -> Node) -> Node {
         let before = self.locals.len();
         for name in names {
-            if let Expr::Ident(name) = &name.expr {
-                self.locals.push(name.clone());
+            if let Expr::Ident(text) = &name.expr {
+                if self.locals[before..].contains(text) {
+                    self.issue(name.id, format!("duplicate variable name: {text}"));
+                }
+                self.locals.push(text.clone());
             } else {
                 self.issue(name.id, "argument must be a simple name");
-                self.locals.push(String::new());
+                self.locals.truncate(before);
+                return BROKEN;
             }
         }
         let node = part(self);
@@ -317,20 +356,30 @@ impl Lowering<'_> {
         arguments: &[IdedExpr],
     ) -> Node {
         let plain = name.strip_prefix('.').unwrap_or(name);
-        let nodes: Vec<Node> =
-            target.into_iter().chain(arguments).map(|argument| self.node(argument)).collect();
-        match self.environment.find(plain, member, nodes.len()) {
-            Found::Callees(callees) => {
-                let path = self.call_path(plain, member, &nodes);
-                if let ("-_", [Node::Literal(Value::Double(number))]) = (plain, nodes.as_slice()) {
-                    return Node::Literal(Value::Double(-number));
-                }
-                Node::Call(Box::new(Call { name: plain.into(), callees, arguments: nodes, path }))
+        self.formatting += usize::from(plain == "format");
+        let given: Vec<&IdedExpr> = target.into_iter().chain(arguments).collect();
+        let nodes: Vec<Node> = given.iter().map(|argument| self.node(argument)).collect();
+        self.formatting -= usize::from(plain == "format");
+        let mismatch = |nodes: &[Node]| {
+            let shown = constants::signature(member, nodes);
+            format!("found no matching overload for '{plain}' applied to '{shown}'")
+        };
+        let callees = match self.environment.find(plain, member, nodes.len()) {
+            Found::Callees(callees) => callees,
+            Found::Unknown => return self.undeclared(id, plain),
+            Found::Mismatch => return self.issue(id, mismatch(&nodes)),
+        };
+        match constants::call(plain, &callees, &nodes, self.environment.is_strict()) {
+            constants::Outcome::Constant(value) => Node::Literal(value),
+            constants::Outcome::Mismatch => self.issue(id, mismatch(&nodes)),
+            constants::Outcome::Invalid => {
+                let place = given.last().map_or(id, |argument| argument.id);
+                self.issue(place, format!("invalid {plain} argument"))
             }
-            Found::Unknown => self.undeclared(id, plain),
-            Found::Mismatch => {
-                let shown = signature(member, &nodes);
-                self.issue(id, format!("found no matching overload for '{plain}' applied to '{shown}'"))
+            constants::Outcome::Fails(message) => self.issue(id, message),
+            constants::Outcome::Later => {
+                let path = self.call_path(plain, member, &nodes);
+                Node::Call(Box::new(Call { name: plain.into(), callees, arguments: nodes, path }))
             }
         }
     }
@@ -358,7 +407,7 @@ fn fold_shape(name: &str, count: usize) -> Option<(FoldKind, usize, bool)> {
         ("all", 3) => (FoldKind::All, 2, false),
         ("exists", 2) => (FoldKind::Exists, 1, false),
         ("exists", 3) => (FoldKind::Exists, 2, false),
-        ("exists_one" | "existsOne", 2) => (FoldKind::ExistsOne, 1, false),
+        ("exists_one", 2) => (FoldKind::ExistsOne, 1, false),
         ("exists_one" | "existsOne", 3) => (FoldKind::ExistsOne, 2, false),
         ("map", 2) => (FoldKind::List, 1, false),
         ("map", 3) => (FoldKind::List, 1, true),
@@ -393,35 +442,6 @@ fn dotted(expression: &Expr) -> Option<String> {
             _ => return None,
         }
     }
-}
-
-fn signature(member: bool, nodes: &[Node]) -> String {
-    let kinds: Vec<String> = nodes.iter().map(kind).collect();
-    match kinds.split_first() {
-        Some((target, rest)) if member => format!("{target}.({})", rest.join(", ")),
-        _ => format!("({})", kinds.join(", ")),
-    }
-}
-
-/// The type of a literal as cel-go writes it; of anything else, `dyn`.
-fn kind(node: &Node) -> String {
-    match node {
-        Node::Literal(Value::Type(name)) => format!("type({name})"),
-        Node::Literal(Value::Null) => "null".to_owned(),
-        Node::Literal(value) => value.type_name().to_owned(),
-        Node::List(items) => format!("list({})", common(items.iter().map(|(item, _)| item))),
-        Node::Map(entries) => {
-            let keys = common(entries.iter().map(|(key, _, _)| key));
-            format!("map({keys}, {})", common(entries.iter().map(|(_, value, _)| value)))
-        }
-        _ => "dyn".to_owned(),
-    }
-}
-
-fn common<'a>(nodes: impl Iterator<Item = &'a Node>) -> String {
-    let mut kinds = nodes.map(kind);
-    let first = kinds.next().unwrap_or_else(|| "dyn".to_owned());
-    if kinds.all(|kind| kind == first) { first } else { "dyn".to_owned() }
 }
 
 fn value_of(literal: &LiteralValue) -> Value {

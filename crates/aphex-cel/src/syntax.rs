@@ -30,9 +30,17 @@ fn issue(source: &str, error: cel::ParseError) -> Issue {
     let line = usize::try_from(error.pos.0).unwrap_or(1).max(1);
     let column = usize::try_from(error.pos.1).unwrap_or(1).max(1);
     Issue {
-        message: error.msg,
+        message: expectation(error.msg),
         line,
         column,
         snippet: source.split('\n').nth(line - 1).unwrap_or_default().to_owned(),
+    }
+}
+
+/// Where the text could go on in many ways, cel-go names only its end.
+fn expectation(message: String) -> String {
+    match message.split_once(" expecting {<EOF>") {
+        Some((what, _)) => format!("{what} expecting <EOF>"),
+        None => message,
     }
 }

@@ -48,7 +48,11 @@ impl Eval<'_> {
             let next = self.part(&fold.body, &pair);
             outcome = combine(wanted, outcome, next);
             match &outcome {
-                Ok(Value::Bool(truth)) if *truth == wanted => break,
+                Ok(Value::Bool(truth)) if *truth == wanted => {
+                    // The loop's condition is looked at once more before it ends.
+                    self.scope.charge(if wanted { 3 } else { 2 })?;
+                    break;
+                }
                 Err(Fault::Cost) => return outcome,
                 _ => {}
             }
@@ -61,7 +65,7 @@ impl Eval<'_> {
         let mut count = 0_usize;
         for pair in pairs {
             let truth = self.truth(&fold.body, &pair)?;
-            self.scope.charge(if truth { 2 } else { 1 })?;
+            self.scope.charge(if truth { 2 } else { 0 })?;
             count += usize::from(truth);
         }
         self.scope.charge(2)?;
@@ -79,7 +83,6 @@ impl Eval<'_> {
             if let Some(test) = test
                 && !self.truth(test, &pair)?
             {
-                self.scope.charge(1)?;
                 continue;
             }
             self.scope.charge(LIST_COST + 2)?;
@@ -90,7 +93,7 @@ impl Eval<'_> {
                 items.push(self.part(&fold.body, &pair)?);
             }
         }
-        self.scope.charge(LIST_COST + 1)?;
+        self.scope.charge(1)?;
         Ok(Value::from(items))
     }
 
@@ -101,7 +104,6 @@ impl Eval<'_> {
             if let Some(filter) = &fold.filter
                 && !self.truth(filter, &pair)?
             {
-                self.scope.charge(1)?;
                 continue;
             }
             self.scope.charge(3)?;
@@ -120,7 +122,7 @@ impl Eval<'_> {
                 map.insert(key, value);
             }
         }
-        self.scope.charge(super::MAP_COST + 1)?;
+        self.scope.charge(1)?;
         Ok(Value::from(map))
     }
 
@@ -130,6 +132,8 @@ impl Eval<'_> {
             self.scope.charge(LIST_COST + 2)?;
             keyed.push((self.part(&fold.body, &pair)?, pair.0));
         }
+        let count = keyed.len() as u64;
+        self.scope.charge(LIST_COST + 2 + count.saturating_pow(2).saturating_mul(2))?;
         let sorted = sort(keyed)?;
         Ok(Value::List(Arc::new(sorted)))
     }
@@ -147,6 +151,23 @@ fn pairs(range: &Value, two: bool) -> Result<Pairs, Fault> {
         Value::Map(map) => {
             map.iter().map(|(key, value)| (Value::from(key), two.then(|| value.clone()))).collect()
         }
-        _ => return Err(Fault::NoOverload),
+        other => {
+            return Err(Fault::new(format!("got '{}', expected iterable type", go_type(other))));
+        }
     })
+}
+
+/// The name cel-go's own code has for a type.
+fn go_type(value: &Value) -> String {
+    match value {
+        Value::Duration(_) => "types.Duration".into(),
+        Value::Timestamp(_) => "types.Timestamp".into(),
+        Value::Optional(_) => "*types.Optional".into(),
+        Value::Null => "types.Null".into(),
+        other => {
+            let name = other.type_name();
+            let (first, rest) = name.split_at(1);
+            format!("types.{}{rest}", first.to_uppercase())
+        }
+    }
 }

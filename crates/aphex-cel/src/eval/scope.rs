@@ -12,6 +12,8 @@ pub(crate) struct Scope {
 
 /// Comparisons this small are free, and this many make up one unit.
 const STEPS_PER_UNIT: u64 = 20;
+/// What Kubernetes does not charge for at all is free up to this size, so that costs agree.
+const FREE_SIZE: usize = 1_000;
 
 impl Scope {
     pub(crate) fn new(limit: u64) -> Self {
@@ -30,7 +32,12 @@ impl Scope {
 
     /// Spends for a text or list of this size that is about to be made.
     pub(crate) fn charge_size(&mut self, size: usize) -> Result<(), Fault> {
-        self.charge(size as u64 / 10)
+        self.charge(size.saturating_sub(FREE_SIZE) as u64 / 10)
+    }
+
+    /// Fails if that much is not left, and spends nothing.
+    pub(crate) fn afford(&self, cost: u64) -> Result<(), Fault> {
+        if self.cost.saturating_add(cost) > self.limit { Err(Fault::Cost) } else { Ok(()) }
     }
 
     /// Whether two values are equal; values that share parts can be far larger than their sizes say.

@@ -26,14 +26,9 @@ fn unsigned_range() -> Fault {
     Fault::new("unsigned integer overflow")
 }
 
-fn number_error(function: &str, text: &str, range: bool) -> Fault {
-    let reason = if range { "value out of range" } else { "invalid syntax" };
-    Fault::new(format!("strconv.{function}: parsing {text:?}: {reason}"))
-}
-
-fn is_number(text: &str) -> bool {
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+/// cel-go tells the types and no more.
+pub(super) fn unreadable(kind: &str) -> Fault {
+    Fault::new(format!("type conversion error from 'string' to '{kind}'"))
 }
 
 fn int(_: &mut Scope, arguments: &[Value]) -> Outcome {
@@ -49,9 +44,7 @@ fn int(_: &mut Scope, arguments: &[Value]) -> Outcome {
             #[expect(clippy::cast_possible_truncation, reason = "the fraction is meant to go")]
             Value::Int(*number as i64)
         }
-        [Value::String(text)] => {
-            Value::Int(text.parse().map_err(|_| number_error("ParseInt", text, is_number(text)))?)
-        }
+        [Value::String(text)] => Value::Int(text.parse().map_err(|_| unreadable("int"))?),
         [Value::Timestamp(at)] => {
             Value::Int(at.as_nanosecond().div_euclid(1_000_000_000).try_into().map_err(|_| range())?)
         }
@@ -72,9 +65,8 @@ fn uint(_: &mut Scope, arguments: &[Value]) -> Outcome {
             Value::Uint(*number as u64)
         }
         [Value::String(text)] => {
-            let known = !text.starts_with(['+', '-']) && is_number(text);
-            let parsed = text.parse().ok().filter(|_| known);
-            Value::Uint(parsed.ok_or_else(|| number_error("ParseUint", text, known))?)
+            let parsed = text.parse().ok().filter(|_| !text.starts_with('+'));
+            Value::Uint(parsed.ok_or_else(|| unreadable("uint"))?)
         }
         _ => return Err(Fault::NoOverload),
     })
@@ -86,9 +78,7 @@ fn double(_: &mut Scope, arguments: &[Value]) -> Outcome {
         [Value::Double(number)] => Value::Double(*number),
         [Value::Int(number)] => Value::Double(*number as f64),
         [Value::Uint(number)] => Value::Double(*number as f64),
-        [Value::String(text)] => {
-            Value::Double(text.parse().map_err(|_| number_error("ParseFloat", text, false))?)
-        }
+        [Value::String(text)] => Value::Double(text.parse().map_err(|_| unreadable("double"))?),
         _ => return Err(Fault::NoOverload),
     })
 }
@@ -145,7 +135,7 @@ fn bool(_: &mut Scope, arguments: &[Value]) -> Outcome {
         [Value::String(text)] => match &**text {
             "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Value::Bool(true)),
             "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Value::Bool(false)),
-            other => Err(number_error("ParseBool", other, false)),
+            _ => Err(unreadable("bool")),
         },
         _ => Err(Fault::NoOverload),
     }

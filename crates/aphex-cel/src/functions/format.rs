@@ -48,10 +48,10 @@ const FORMATS: &[Format] = &[
     format("dns1035LabelPrefix", 30, |text| named::dns1035_label(&named::masked(text))),
     format("labelValue", 40, named::label_value),
     format("uri", 1103, |text| Url::parse_request(text).err().into_iter().collect()),
-    format("uuid", 83, |text| refuse(named::is_uuid(text), "does not match the UUID format")),
+    format("uuid", 70, |text| refuse(named::is_uuid(text), "does not match the UUID format")),
     format("byte", 84, |text| refuse(named::is_base64(text), "invalid base64")),
-    format("date", 99, |text| refuse(named::is_date(text), "invalid date")),
-    format("datetime", 99, |text| refuse(named::is_datetime(text), "invalid datetime")),
+    format("date", 71, |text| refuse(named::is_date(text), "invalid date")),
+    format("datetime", 71, |text| refuse(named::is_datetime(text), "invalid datetime")),
 ];
 
 fn refuse(valid: bool, reason: &str) -> Vec<String> {

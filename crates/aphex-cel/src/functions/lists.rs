@@ -12,12 +12,18 @@ type Outcome = Result<Value, Fault>;
 
 /// `ext.Lists`, version 3.
 pub(super) const EXTENDED: &[Function] = &[
-    member("slice", 3, Cost::Traverse, slice),
-    Function { name: "flatten", style: Style::Member, arguments: 1..=2, cost: Cost::Traverse, run: flatten },
-    member("distinct", 1, Cost::Traverse, distinct),
-    member("reverse", 1, Cost::Traverse, reverse),
-    member("sort", 1, Cost::Traverse, sorted),
-    global("lists.range", 1, Cost::One, range),
+    member("slice", 3, Cost::Allocate, slice),
+    Function {
+        name: "flatten",
+        style: Style::Member,
+        arguments: 1..=2,
+        cost: Cost::AllocateLike,
+        run: flatten,
+    },
+    member("distinct", 1, Cost::SelfCompare, distinct),
+    member("reverse", 1, Cost::Allocate, reverse),
+    member("sort", 1, Cost::SelfCompare, sorted),
+    global("lists.range", 1, Cost::Allocate, range),
 ];
 
 /// The Kubernetes list library.
@@ -63,11 +69,13 @@ fn flatten(scope: &mut Scope, arguments: &[Value]) -> Outcome {
 }
 
 fn flatten_into(scope: &mut Scope, items: &[Value], depth: u64, flat: &mut Vec<Value>) -> Result<(), Fault> {
-    // Shared parts can make the flat list far longer than the nested one looks.
-    scope.charge(items.len() as u64)?;
     for item in items {
         match item {
-            Value::List(inner) if depth > 0 => flatten_into(scope, inner, depth - 1, flat)?,
+            Value::List(inner) if depth > 0 => {
+                // Shared parts can make the flat list far longer than the nested one looks.
+                scope.charge(inner.len() as u64)?;
+                flatten_into(scope, inner, depth - 1, flat)?;
+            }
             other => flat.push(other.clone()),
         }
     }
@@ -121,7 +129,8 @@ pub(crate) fn sort(mut keyed: Vec<(Value, Value)>) -> Result<Vec<Value>, Fault> 
 
 fn range(scope: &mut Scope, arguments: &[Value]) -> Outcome {
     let [Value::Int(end)] = arguments else { return Err(Fault::NoOverload) };
-    scope.charge(u64::try_from(*end).unwrap_or_default())?;
+    // Charged for afterwards; here only refused before memory is taken.
+    scope.afford(u64::try_from(*end).unwrap_or_default())?;
     Ok(Value::from((0..*end).map(Value::Int).collect::<Vec<_>>()))
 }
 

@@ -1,7 +1,7 @@
 //! What makes a text valid under a named format, with the words of `k8s.io/apimachinery` v0.35.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use base64::engine::general_purpose::STANDARD;
 
 const LABEL_FORMAT: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 const LABEL_RULE: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character";
@@ -149,7 +149,7 @@ pub(super) fn is_uuid(text: &str) -> bool {
 }
 
 pub(super) fn is_base64(text: &str) -> bool {
-    !text.is_empty() && (STANDARD.decode(text).is_ok() || URL_SAFE.decode(text).is_ok())
+    !text.is_empty() && STANDARD.decode(text).is_ok()
 }
 
 pub(super) fn is_date(text: &str) -> bool {

@@ -40,8 +40,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     global("isCIDR", 1, Cost::Text, |_, arguments| {
         text(arguments, |text| Ok(Value::Bool(network(text).is_ok())))
     }),
-    member("containsIP", 2, Cost::Text, contains_ip),
-    member("containsCIDR", 2, Cost::Text, contains_cidr),
+    member("containsIP", 2, Cost::Network, contains_ip),
+    member("containsCIDR", 2, Cost::NetworkTwice, contains_cidr),
     member("ip", 1, Cost::One, |_, arguments| cidr(arguments, |network| Value::Ip(network.address))),
     member("prefixLength", 1, Cost::One, |_, arguments| {
         cidr(arguments, |network| Value::Int(i64::from(network.bits)))

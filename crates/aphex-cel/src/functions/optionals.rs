@@ -3,6 +3,8 @@
 //! `or` and `orValue` are listed for their names; evaluation does not compute their second argument
 //! unless it is needed, and so handles them itself.
 
+use std::sync::Arc;
+
 use super::{Cost, Function, global, member};
 use crate::error::Fault;
 use crate::eval::Scope;
@@ -14,12 +16,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
     global("optional.none", 0, Cost::One, |_, _| Ok(Value::Optional(None))),
     global("optional.of", 1, Cost::One, of),
     global("optional.ofNonZeroValue", 1, Cost::One, of_non_zero),
-    global("optional.unwrap", 1, Cost::Traverse, unwrap),
-    member("unwrapOpt", 1, Cost::Traverse, unwrap),
+    global("optional.unwrap", 1, Cost::One, unwrap),
+    member("unwrapOpt", 1, Cost::One, unwrap),
+    member("first", 1, Cost::One, |_, arguments| end(arguments, <[Value]>::first)),
+    member("last", 1, Cost::One, |_, arguments| end(arguments, <[Value]>::last)),
     member("hasValue", 1, Cost::One, has_value),
     member("value", 1, Cost::One, value),
-    member("or", 2, Cost::One, or),
-    member("orValue", 2, Cost::One, or_value),
+    member("or", 2, Cost::Nothing, or),
+    member("orValue", 2, Cost::Nothing, or_value),
 ];
 
 fn of(_: &mut Scope, arguments: &[Value]) -> Outcome {
@@ -62,6 +66,13 @@ fn unwrap(_: &mut Scope, arguments: &[Value]) -> Outcome {
         }
     }
     Ok(Value::from(present))
+}
+
+fn end(arguments: &[Value], end: fn(&[Value]) -> Option<&Value>) -> Outcome {
+    match arguments {
+        [Value::List(items)] => Ok(Value::Optional(end(items).cloned().map(Arc::new))),
+        _ => Err(Fault::NoOverload),
+    }
 }
 
 fn has_value(_: &mut Scope, arguments: &[Value]) -> Outcome {

@@ -30,7 +30,7 @@ const MAX_SIZE: usize = 4 << 20;
 static CACHE: LazyLock<Mutex<HashMap<String, Arc<Regex>>>> = LazyLock::new(Mutex::default);
 
 /// The compiled form of a pattern in Go's dialect.
-pub(super) fn compile(pattern: &str) -> Result<Arc<Regex>, String> {
+pub(crate) fn compile(pattern: &str) -> Result<Arc<Regex>, String> {
     if let Some(known) = CACHE.lock().unwrap_or_else(PoisonError::into_inner).get(pattern) {
         return Ok(Arc::clone(known));
     }
@@ -47,10 +47,18 @@ pub(super) fn compile(pattern: &str) -> Result<Arc<Regex>, String> {
     Ok(compiled)
 }
 
-/// The last line of the library's message, which is the reason alone.
+/// The last line of the library's message is the reason alone; the common ones in Go's words.
 fn reason(error: &regex::Error) -> String {
     let text = error.to_string();
-    text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+    let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+    match reason {
+        "unclosed group" => "missing closing )",
+        "unclosed character class" => "missing closing ]",
+        "unopened group" => "unexpected )",
+        "repetition operator missing expression" => "missing argument to repetition operator",
+        other => other,
+    }
+    .to_owned()
 }
 
 /// Go's `\d`, `\w`, `\s` and `\b` know only ASCII, and its classes neither nest nor subtract.

@@ -13,7 +13,7 @@ type Outcome = Result<Value, Fault>;
 pub(super) const FUNCTIONS: &[Function] = &[
     global("quantity", 1, Cost::Text, quantity),
     global("isQuantity", 1, Cost::Text, is_quantity),
-    Function { name: "sign", style: Style::Either, arguments: 1..=1, cost: Cost::One, run: sign },
+    global("sign", 1, Cost::One, sign),
     member("asInteger", 1, Cost::One, as_integer),
     member("isInteger", 1, Cost::One, is_integer),
     member("asApproximateFloat", 1, Cost::One, as_float),

@@ -9,7 +9,7 @@ type Outcome = Result<Value, Fault>;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     global("sets.contains", 2, Cost::Pairs, contains),
-    global("sets.equivalent", 2, Cost::Pairs, equivalent),
+    global("sets.equivalent", 2, Cost::PairsTwice, equivalent),
     global("sets.intersects", 2, Cost::Pairs, intersects),
 ];
 

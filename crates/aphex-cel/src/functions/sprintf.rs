@@ -1,4 +1,8 @@
-//! `"%s is %d".format([a, b])`, cel-go's formatter.
+//! `"%s is %d".format([a, b])`, cel-go's formatter in its two versions.
+//!
+//! Kubernetes stays with the first, which writes numbers the English way and nested texts quoted.
+
+mod first;
 
 use std::fmt::Write as _;
 
@@ -9,12 +13,21 @@ use crate::value::{Value, double};
 
 type Outcome = Result<Value, Fault>;
 
-pub(super) const FUNCTIONS: &[Function] = &[member("format", 2, Cost::Text, format)];
+/// Kubernetes' (`ext.StringsVersion(2)`).
+pub(super) const VERSION_1: &[Function] =
+    &[member("format", 2, Cost::Text, |scope, arguments| format(scope, arguments, first::write))];
+
+/// Tekton's, which is the newest.
+pub(super) const VERSION_2: &[Function] =
+    &[member("format", 2, Cost::Text, |scope, arguments| format(scope, arguments, write))];
+
+/// Writes a value under a clause with a precision.
+type Write = fn(char, usize, &Value) -> Result<String, String>;
 
 /// More decimals than any number has; larger requests are refused.
 const MAX_PRECISION: usize = 1_000;
 
-fn format(scope: &mut Scope, arguments: &[Value]) -> Outcome {
+fn format(scope: &mut Scope, arguments: &[Value], write: Write) -> Outcome {
     let [Value::String(template), Value::List(values)] = arguments else { return Err(Fault::NoOverload) };
     let mut out = String::new();
     let mut rest = &**template;
@@ -31,7 +44,7 @@ fn format(scope: &mut Scope, arguments: &[Value]) -> Outcome {
         next += 1;
         let (clause, precision, after) = clause(rest)?;
         rest = after;
-        let text = write(clause, precision, value)
+        let text = write(clause, precision.unwrap_or(6), value)
             .map_err(|reason| Fault::new(format!("error during formatting: {reason}")))?;
         scope.charge_size(text.len())?;
         out.push_str(&text);
@@ -61,8 +74,7 @@ fn clause(text: &str) -> Result<(char, Option<usize>, &str), Fault> {
     Ok((letter, precision, &rest[letter.len_utf8()..]))
 }
 
-fn write(clause: char, precision: Option<usize>, value: &Value) -> Result<String, String> {
-    let precision = precision.unwrap_or(6);
+fn write(clause: char, precision: usize, value: &Value) -> Result<String, String> {
     match clause {
         's' => string(value),
         'd' => match value {

@@ -16,19 +16,22 @@ pub(super) const STANDARD: &[Function] = &[
 
 /// `ext.Strings`.
 pub(super) const EXTENDED: &[Function] = &[
-    member("charAt", 2, Cost::Text, char_at),
-    several("indexOf", 2, 3, Cost::Search, index_of),
-    several("lastIndexOf", 2, 3, Cost::Search, last_index_of),
+    member("charAt", 2, Cost::One, char_at),
+    several("indexOf", 2, 3, Cost::Traverse, index_of),
+    several("lastIndexOf", 2, 3, Cost::Traverse, last_index_of),
     member("lowerAscii", 1, Cost::Text, |_, arguments| map(arguments, str::to_ascii_lowercase)),
     member("upperAscii", 1, Cost::Text, |_, arguments| map(arguments, str::to_ascii_uppercase)),
     member("trim", 1, Cost::Text, |_, arguments| map(arguments, |text| text.trim().to_owned())),
-    member("reverse", 1, Cost::Text, |_, arguments| map(arguments, |text| text.chars().rev().collect())),
     several("replace", 3, 4, Cost::Rewrite, replace),
     several("split", 2, 3, Cost::Rewrite, split),
     several("substring", 2, 3, Cost::Text, substring),
     several("join", 1, 2, Cost::Result, join),
     global("strings.quote", 1, Cost::Text, |_, arguments| map(arguments, quote)),
 ];
+
+/// What Kubernetes' older version of the library does not have.
+pub(super) const NEWER: &[Function] =
+    &[member("reverse", 1, Cost::Text, |_, arguments| map(arguments, |text| text.chars().rev().collect()))];
 
 const fn several(name: &'static str, least: usize, most: usize, cost: Cost, run: super::Run) -> Function {
     Function { name, style: Style::Member, arguments: least..=most, cost, run }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::Weekday;
 use jiff::tz::{Offset, TimeZone};
 
+use super::conversions::unreadable;
 use super::{Cost, Function, Style, global};
 use crate::error::Fault;
 use crate::eval::Scope;
@@ -50,9 +51,9 @@ pub(super) fn in_range(at: &Timestamp) -> bool {
 fn duration(_: &mut Scope, arguments: &[Value]) -> Outcome {
     match arguments {
         [span @ Value::Duration(_)] => Ok(span.clone()),
-        [Value::String(text)] => parse_duration(text)
-            .map(Value::Duration)
-            .ok_or_else(|| Fault::new(format!("time: invalid duration {text:?}"))),
+        [Value::String(text)] => {
+            parse_duration(text).map(Value::Duration).ok_or_else(|| unreadable("google.protobuf.Duration"))
+        }
         [Value::Int(nanos)] => Ok(Value::Duration(*nanos)),
         _ => Err(Fault::NoOverload),
     }
@@ -108,11 +109,9 @@ fn timestamp(_: &mut Scope, arguments: &[Value]) -> Outcome {
     let at = match arguments {
         [at @ Value::Timestamp(_)] => return Ok(at.clone()),
         [Value::Int(seconds)] => Timestamp::from_second(*seconds).ok(),
-        [Value::String(text)] => Some(parse_timestamp(text).ok_or_else(|| {
-            Fault::new(format!(
-                "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \"2006-01-02T15:04:05Z07:00\""
-            ))
-        })?),
+        [Value::String(text)] => {
+            Some(parse_timestamp(text).ok_or_else(|| unreadable("google.protobuf.Timestamp"))?)
+        }
         _ => return Err(Fault::NoOverload),
     };
     at.filter(in_range).map(Value::Timestamp).ok_or_else(|| Fault::new("timestamp overflow"))

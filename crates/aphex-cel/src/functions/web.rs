@@ -11,7 +11,7 @@ type Outcome = Result<Value, Fault>;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     global("url", 1, Cost::Text, url),
-    global("isURL", 1, Cost::Text, is_url),
+    global("isURL", 1, Cost::One, is_url),
     member("getScheme", 1, Cost::One, |_, arguments| part(arguments, |url| Value::from(url.scheme.as_str()))),
     member("getHost", 1, Cost::One, |_, arguments| part(arguments, |url| Value::from(url.host.as_str()))),
     member("getHostname", 1, Cost::One, |_, arguments| part(arguments, |url| Value::from(url.hostname()))),

@@ -67,19 +67,8 @@ fn integer(value: &Value) -> Option<i128> {
     }
 }
 
-/// Exact, where a cast of the integer to a double would round.
+/// As doubles, as cel-go compares them: beyond 2^53 neighbouring integers are equal to one double.
+#[expect(clippy::cast_precision_loss, reason = "see above")]
 fn double_with(double: f64, integer: i128) -> Option<Ordering> {
-    if double.is_nan() {
-        return None;
-    }
-    // Every 64-bit integer lies within these bounds, and a truncated double within them fits i128.
-    if double >= 2e19 {
-        return Some(Ordering::Greater);
-    }
-    if double <= -2e19 {
-        return Some(Ordering::Less);
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "bounded above")]
-    let whole = double.trunc() as i128;
-    Some(whole.cmp(&integer).then(double.fract().partial_cmp(&0.0)?))
+    double.partial_cmp(&(integer as f64))
 }

@@ -11,8 +11,9 @@ use super::{Key, Value, whole};
 /// Numbers beyond these lose digits in a double, so cel-go writes them as text.
 const SAFE_INTEGER: i64 = 9_007_199_254_740_991;
 
-/// More values than any request's body can hold.
-const MAX_NODES: usize = 4 << 20;
+/// More values, and longer texts in all, than any request's body can hold.
+const MAX_NODES: usize = 1 << 20;
+const BYTES_PER_NODE: usize = 32;
 
 impl Value {
     /// The value of a JSON document: whole numbers are `int` where they fit, else `uint`, else `double`.
@@ -56,7 +57,7 @@ impl Value {
 
     fn json(&self, count: &mut usize) -> Result<Json, String> {
         // Shared parts can make a small value's document endless.
-        *count += 1;
+        *count += 1 + self.as_str().map_or(0, |text| text.len() / BYTES_PER_NODE);
         if *count > MAX_NODES {
             return Err("value is too large for JSON".into());
         }

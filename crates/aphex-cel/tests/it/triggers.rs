@@ -58,7 +58,7 @@ fn the_interceptor_s_functions_give_what_tekton_s_give() {
         ("'a-b'.translate('(a)-(b)', '$2$1')", "string ba"),
         (
             "'a'.translate('(', '')",
-            "failed to parse regular expression for translation: error parsing regexp: unclosed group: `(`",
+            "failed to parse regular expression for translation: error parsing regexp: missing closing ): `(`",
         ),
         ("body.ref.split('/')[2]", "string main"),
         ("body.tags.join('-')", "string one-two"),
@@ -91,6 +91,10 @@ fn bad_documents_are_quoted_in_the_error() {
 
 #[test]
 fn kubernetes_functions_are_not_tekton_s() {
+    assert!(run("body.?ref").contains("unsupported syntax '.?'"));
+    assert!(run("cel.bind(x, 1, x)").contains("undeclared reference to 'cel'"));
+    assert_eq!(run("'abc'.reverse()"), "string cba");
+    assert_eq!(run("'%e'.format([1200])"), "string 1.200000e+03");
     assert!(run("quantity('1')").contains("undeclared reference to 'quantity' (in container '')"));
 }
 
