@@ -21,6 +21,8 @@ use crate::signature::Signature;
 const KEPT: Duration = Duration::from_secs(30);
 /// A Secret read less than this ago is not read again, whatever happens.
 const FRESH: Duration = Duration::from_secs(1);
+/// The same for each of many Secrets: whoever sends bad signatures makes the engine answer this rarely.
+const FRESH_EACH: Duration = Duration::from_millis(50);
 /// How many Secrets are fetched at once.
 const PARALLEL: usize = 16;
 /// Key suffix under which a rotated secret's predecessor stands.
@@ -77,7 +79,8 @@ impl SecretCache {
         body: &bytes::Bytes,
         now: Timestamp,
     ) -> Result<Vec<SecretKeyRef>, SecretError> {
-        for kept in [KEPT, FRESH] {
+        let many = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
+        for kept in [KEPT, FRESH_EACH.saturating_mul(many).clamp(FRESH, KEPT)] {
             self.fetch(candidates, kept).await?;
             let values: Vec<(SecretKeyRef, Vec<Vec<u8>>)> = candidates
                 .iter()

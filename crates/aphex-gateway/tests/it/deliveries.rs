@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
@@ -143,6 +144,28 @@ async fn a_delivery_that_nobody_finished_is_taken_up_at_start() -> anyhow::Resul
     deliveries.create(&PostParams::default(), &Delivery::new("left-behind", spec)).await?;
     let world = world.gateway().await?;
     assert_eq!(world.verdict("left-behind").await?.0, DeliveryVerdict::Created);
+    assert_eq!(world.runs().await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_payload_too_large_for_one_object_is_kept_in_parts() -> anyhow::Result<()> {
+    let world = World::start("large").await?;
+    let mut large = push()?;
+    let noise: String = (0..3_000_000).map(|_| char::from(rand::random_range(b'0'..=b'z'))).collect();
+    large["noise"] = noise.replace('\\', "/").into();
+    world.deliver(ID, "push", &large, SECRET).await?;
+    let (verdict, delivery) = world.verdict(ID).await?;
+    assert_eq!(verdict, DeliveryVerdict::Created);
+    assert!(delivery.spec.payload_parts >= 1);
+    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.organization());
+    let part = eventually("the part is owned", || async {
+        let part = secrets.get(&format!("{ID}-payload-1")).await?;
+        Ok(part.metadata.owner_references.clone().map(|_| part))
+    })
+    .await?;
+    assert_eq!(part.owner_references()[0].name, ID);
+    assert_eq!(world.deliver(ID, "push", &large, SECRET).await?["eventID"], ID);
     assert_eq!(world.runs().await?.len(), 1);
     Ok(())
 }
