@@ -78,13 +78,11 @@ impl Reconciler for RepoBindings {
     }
 
     async fn provision(_: &Context, valid: Valid) -> Result<Valid, StepError> {
-        match valid.webhook_secret {
-            Some(_) => Ok(valid),
-            None => {
-                let secret = webhook_secret::generate().map_err(StepError::Random)?;
-                Ok(Valid { webhook_secret: Some(secret), ..valid })
-            }
+        if valid.webhook_secret.is_some() {
+            return Ok(valid);
         }
+        let secret = webhook_secret::generate().map_err(StepError::Random)?;
+        Ok(Valid { webhook_secret: Some(secret), ..valid })
     }
 
     fn desired(valid: &Valid, settings: &Settings) -> Desired {

@@ -15,7 +15,8 @@ const BYTES: usize = 32;
 pub fn generate() -> Result<String, OsError> {
     let mut bytes = [0; BYTES];
     OsRng.try_fill_bytes(&mut bytes)?;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or_default();
+    let hex: String = bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect();
     Ok(format!("whsec_{hex}"))
 }
 

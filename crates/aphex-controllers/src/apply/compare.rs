@@ -89,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    fn live(extra: Value, owned: Value) -> DynamicObject {
+    fn live(extra: &Value, owned: &Value) -> DynamicObject {
         let mut object = json!({
             "apiVersion": "v1",
             "kind": "Thing",
@@ -119,37 +119,37 @@ mod tests {
 
     #[test]
     fn what_others_added_does_not_matter() {
-        assert!(is_up_to_date(&wanted(), &live(json!({}), owned())));
+        assert!(is_up_to_date(&wanted(), &live(&json!({}), &owned())));
     }
 
     #[test]
     fn a_changed_a_missing_and_a_longer_value_do() {
         let mut other = wanted();
         other["metadata"]["labels"]["x"] = json!("3");
-        assert!(!is_up_to_date(&other, &live(json!({}), owned())));
+        assert!(!is_up_to_date(&other, &live(&json!({}), &owned())));
         let mut more = wanted();
         more["spec"]["more"] = json!(1);
-        assert!(!is_up_to_date(&more, &live(json!({}), owned())));
+        assert!(!is_up_to_date(&more, &live(&json!({}), &owned())));
         let longer = json!({ "list": [{ "name": "n" }, { "name": "m" }] });
-        assert!(!is_up_to_date(&wanted(), &live(longer, owned())));
+        assert!(!is_up_to_date(&wanted(), &live(&longer, &owned())));
     }
 
     #[test]
     fn a_field_of_ours_that_is_no_longer_wanted_does() {
         let mut more = owned();
         more["f:spec"]["f:theirs"] = json!({});
-        assert!(!is_up_to_date(&wanted(), &live(json!({}), more)));
+        assert!(!is_up_to_date(&wanted(), &live(&json!({}), &more)));
         let mut label = owned();
         label["f:metadata"]["f:labels"]["f:theirs"] = json!({});
-        assert!(!is_up_to_date(&wanted(), &live(json!({}), label)));
+        assert!(!is_up_to_date(&wanted(), &live(&json!({}), &label)));
         let mut item = owned();
         item["f:spec"]["f:list"]["k:{\"name\":\"gone\"}"] = json!({});
-        assert!(!is_up_to_date(&wanted(), &live(json!({}), item)));
+        assert!(!is_up_to_date(&wanted(), &live(&json!({}), &item)));
     }
 
     #[test]
     fn an_object_that_we_never_applied_is_not_up_to_date() {
-        let mut object = live(json!({}), owned());
+        let mut object = live(&json!({}), &owned());
         object.metadata.managed_fields = None;
         assert!(!is_up_to_date(&wanted(), &object));
     }

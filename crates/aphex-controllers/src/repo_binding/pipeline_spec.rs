@@ -83,7 +83,7 @@ pub fn parse(text: &str, tenant: &TenantName) -> Result<Pipeline, PipelineError>
     if version == "tekton.dev/v1beta1" {
         v1beta1::convert(&mut document)?;
     }
-    if !document["spec"]["tasks"].as_array().is_some_and(|tasks| !tasks.is_empty()) {
+    if document["spec"]["tasks"].as_array().is_none_or(Vec::is_empty) {
         return Err(PipelineError::Field("spec.tasks must list at least one task".to_owned()));
     }
     let pipeline: Pipeline =

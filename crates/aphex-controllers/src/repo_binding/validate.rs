@@ -98,9 +98,11 @@ fn shape(spec: &RepoBindingSpec) -> Result<Shape<'_>, Rejection> {
             "spec.tenantName: standalone tenants are not provisioned by this version",
         ));
     };
-    let required = |field: &str, value: &'_ Option<String>| match value.is_some() {
-        true => Ok(()),
-        false => Err(Rejection::invalid(format!("spec.{field} is required with aphexOrg"))),
+    let required = |field: &str, value: &Option<String>| {
+        if value.is_some() {
+            return Ok(());
+        }
+        Err(Rejection::invalid(format!("spec.{field} is required with aphexOrg")))
     };
     required("pipelineName", &spec.pipeline_name)?;
     required("templateRef", &spec.template_ref)?;

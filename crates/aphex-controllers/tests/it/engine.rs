@@ -1,0 +1,353 @@
+//! An engine with our definitions and both controllers, and the requests of the controllers counted.
+
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::Context as _;
+use aphex_api::organization::Organization;
+use aphex_api::repo_binding::{RepoBinding, RepoBindingStatus};
+use aphex_controllers::Settings;
+use aphex_runtime::{Metrics, Shutdown};
+use aphex_testkit::{Cluster, eventually};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Resource, ResourceExt as _};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard};
+
+/// Namespace of our own objects.
+pub const PLATFORM: &str = "platform-system";
+/// The gateway's address in these tests.
+pub const GATEWAY: &str = "http://127.0.0.1:8080";
+
+/// A real cluster is shared, so tests take turns on it.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// An engine with both controllers running.
+pub struct Engine {
+    /// Does what users do.
+    pub client: Client,
+    /// What the controllers asked for.
+    pub requests: Requests,
+    shutdown: Shutdown,
+    _cluster: Cluster,
+    _turn: Option<MutexGuard<'static, ()>>,
+}
+
+impl Engine {
+    /// Starts an engine, installs every definition, starts the controllers.
+    pub async fn start() -> anyhow::Result<Self> {
+        let engine = Self::without_controllers().await?;
+        engine.run_controllers()?;
+        Ok(engine)
+    }
+
+    /// Starts an engine and installs every definition.
+    pub async fn without_controllers() -> anyhow::Result<Self> {
+        let cluster = Cluster::start().await?;
+        let turn = if cluster.is_embedded() { None } else { Some(TURN.lock().await) };
+        let engine = Self {
+            client: cluster.client(),
+            requests: Requests::default(),
+            shutdown: Shutdown::new(),
+            _cluster: cluster,
+            _turn: turn,
+        };
+        engine.install().await?;
+        Ok(engine)
+    }
+
+    /// Starts the controllers.
+    pub fn run_controllers(&self) -> anyhow::Result<()> {
+        let client = counted(self.client.clone(), self.requests.clone());
+        let settings = Settings::new(GATEWAY)?;
+        let shutdown = self.shutdown.clone();
+        tokio::spawn(async move {
+            aphex_controllers::run(client, settings, &Metrics::default(), &shutdown).await;
+        });
+        Ok(())
+    }
+
+    async fn install(&self) -> anyhow::Result<()> {
+        let ours =
+            aphex_api::crds::all().iter().map(serde_json::to_value).collect::<Result<Vec<Value>, _>>()?;
+        let mut definitions = ours;
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../aphex/foreign");
+        for name in ["tekton", "triggers", "argocd", "external-secrets"] {
+            let text = std::fs::read_to_string(folder.join(format!("{name}.yaml")))?;
+            let documents: Vec<Value> = serde_saphyr::from_multiple(&text)?;
+            definitions.extend(documents.into_iter().filter(|document| !document.is_null()));
+        }
+        for definition in &definitions {
+            self.apply(definition).await?;
+        }
+        for definition in &definitions {
+            let name = definition["metadata"]["name"].as_str().unwrap_or_default();
+            let api = self.dynamic("apiextensions.k8s.io", "v1", "CustomResourceDefinition", None);
+            eventually(&format!("{name} is established"), || async {
+                let conditions = api.get(name).await?.data["status"]["conditions"].clone();
+                let established = conditions.as_array().into_iter().flatten();
+                Ok(established
+                    .into_iter()
+                    .any(|c| c["type"] == "Established" && c["status"] == "True")
+                    .then_some(()))
+            })
+            .await?;
+        }
+        for name in [PLATFORM, "argocd"] {
+            self.apply(&json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Applies an object as a user does with `kubectl apply --server-side`.
+    pub async fn apply(&self, object: &Value) -> anyhow::Result<DynamicObject> {
+        let text =
+            |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
+        let (group, version) = version.split_once('/').unwrap_or(("", &version));
+        let api = self.dynamic(
+            group,
+            version,
+            &kind,
+            object.pointer("/metadata/namespace").and_then(Value::as_str),
+        );
+        let parameters = PatchParams::apply("a-user").force();
+        api.patch(&name, &parameters, &Patch::Apply(object))
+            .await
+            .with_context(|| format!("apply {kind} {name}"))
+    }
+
+    /// Requests for objects of any kind.
+    pub fn dynamic(
+        &self,
+        group: &str,
+        version: &str,
+        kind: &str,
+        namespace: Option<&str>,
+    ) -> Api<DynamicObject> {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        match namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        }
+    }
+
+    /// Requests for objects of a type in a namespace.
+    pub fn api<K>(&self, namespace: &str) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// Creates an Organization.
+    pub async fn organization(&self, name: &str) -> anyhow::Result<Organization> {
+        let spec = json!({ "displayName": name, "adminUsers": ["ann@acme.com", "bob@acme.com"] });
+        self.create(PLATFORM, "Organization", name, spec).await
+    }
+
+    /// Creates a binding of an organization; the pipeline has the binding's name.
+    pub async fn binding(&self, name: &str, organization: &str) -> anyhow::Result<RepoBinding> {
+        self.create(PLATFORM, "RepoBinding", name, binding_spec(name, organization)).await
+    }
+
+    /// Creates an object of ours.
+    pub async fn create<K>(&self, namespace: &str, kind: &str, name: &str, spec: Value) -> anyhow::Result<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + Serialize
+            + DeserializeOwned,
+    {
+        let object: K = serde_json::from_value(json!({
+            "apiVersion": "aphex.io/v1alpha1",
+            "kind": kind,
+            "metadata": { "name": name, "namespace": namespace },
+            "spec": spec,
+        }))?;
+        Ok(self.api::<K>(namespace).create(&PostParams::default(), &object).await?)
+    }
+
+    /// Waits until an object of a type exists and a test of it holds.
+    pub async fn until<K>(
+        &self,
+        namespace: &str,
+        name: &str,
+        what: &str,
+        holds: impl Fn(&K) -> bool,
+    ) -> anyhow::Result<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
+        let api = self.api::<K>(namespace);
+        let last = std::sync::Mutex::new(None);
+        let found = eventually(what, || async {
+            let found = api.get_opt(name).await?;
+            *last.lock().unwrap() = found.clone();
+            Ok(found.filter(&holds))
+        })
+        .await;
+        found.with_context(|| format!("{namespace}/{name} is {:?}", last.lock().unwrap()))
+    }
+
+    /// Waits until a binding's phase is this, and gives its status.
+    pub async fn phase(&self, name: &str, phase: &str) -> anyhow::Result<RepoBindingStatus> {
+        let is = |binding: &RepoBinding| {
+            let generation = binding.metadata.generation;
+            let status = binding.status.as_ref();
+            status.is_some_and(|s| format!("{:?}", s.phase) == phase && s.observed_generation == generation)
+        };
+        let binding = self.until::<RepoBinding>(PLATFORM, name, &format!("{name} is {phase}"), is).await?;
+        Ok(binding.status.unwrap_or_default())
+    }
+
+    /// Waits until an organization's phase is this.
+    pub async fn organization_phase(&self, name: &str, phase: &str) -> anyhow::Result<Organization> {
+        let is = |organization: &Organization| {
+            let generation = organization.metadata.generation;
+            let status = organization.status.as_ref();
+            status.is_some_and(|s| format!("{:?}", s.phase) == phase && s.observed_generation == generation)
+        };
+        self.until(PLATFORM, name, &format!("{name} is {phase}"), is).await
+    }
+
+    /// Whether a namespace exists.
+    pub async fn has_namespace(&self, name: &str) -> anyhow::Result<bool> {
+        Ok(Api::<Namespace>::all(self.client.clone()).get_opt(name).await?.is_some())
+    }
+
+    /// Everything that carries a label, of every kind the platform makes.
+    pub async fn labelled(&self, selector: &str) -> anyhow::Result<Vec<String>> {
+        let mut found = Vec::new();
+        for (group, version, kind) in KINDS {
+            let list = self
+                .dynamic(group, version, kind, None)
+                .list(&ListParams::default().labels(selector))
+                .await?;
+            found.extend(list.items.iter().map(|o| format!("{kind} {}", o.name_any())));
+        }
+        Ok(found)
+    }
+
+    /// Ends the test: takes back what is left on a shared cluster, and stops the controllers.
+    pub async fn finish(self) -> anyhow::Result<()> {
+        for kind in ["RepoBinding", "Organization"] {
+            let api = self.dynamic("aphex.io", "v1alpha1", kind, None);
+            for object in api.list(&ListParams::default()).await?.items {
+                let namespace = object.namespace();
+                let api = self.dynamic("aphex.io", "v1alpha1", kind, namespace.as_deref());
+                api.delete(&object.name_any(), &kube::api::DeleteParams::default()).await?;
+            }
+            eventually(&format!("every {kind} is gone"), || async {
+                Ok(api.list(&ListParams::default()).await?.items.is_empty().then_some(()))
+            })
+            .await?;
+        }
+        self.shutdown.trigger();
+        Ok(())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.shutdown.trigger();
+    }
+}
+
+/// The spec of a binding whose pipeline has the binding's name.
+pub fn binding_spec(name: &str, organization: &str) -> Value {
+    json!({
+        "aphexOrg": organization,
+        "repoOrg": "Acme-GitHub",
+        "repoName": format!("{name}.repo"),
+        "pipelineName": name,
+        "templateRef": "run-pipeline-v1",
+        "pipelineSpec": pipeline(name, "  params: [{ name: git-url }, { name: repo-full-name, type: array }]"),
+    })
+}
+
+/// A pipeline as YAML, with more of its spec given.
+pub fn pipeline(name: &str, more: &str) -> String {
+    format!(
+        "apiVersion: tekton.dev/v1\nkind: Pipeline\nmetadata:\n  name: {name}\nspec:\n{more}\n  tasks:\n    - name: build\n      taskRef:\n        name: build\n"
+    )
+}
+
+/// Every kind the platform makes.
+const KINDS: [(&str, &str, &str); 18] = [
+    ("", "v1", "Namespace"),
+    ("", "v1", "Secret"),
+    ("", "v1", "ServiceAccount"),
+    ("", "v1", "ResourceQuota"),
+    ("", "v1", "LimitRange"),
+    ("networking.k8s.io", "v1", "NetworkPolicy"),
+    ("rbac.authorization.k8s.io", "v1", "Role"),
+    ("rbac.authorization.k8s.io", "v1", "RoleBinding"),
+    ("rbac.authorization.k8s.io", "v1", "ClusterRole"),
+    ("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding"),
+    ("external-secrets.io", "v1", "ClusterSecretStore"),
+    ("argoproj.io", "v1alpha1", "AppProject"),
+    ("argoproj.io", "v1alpha1", "Application"),
+    ("tekton.dev", "v1", "Pipeline"),
+    ("triggers.tekton.dev", "v1beta1", "EventListener"),
+    ("triggers.tekton.dev", "v1beta1", "Trigger"),
+    ("triggers.tekton.dev", "v1beta1", "TriggerBinding"),
+    ("triggers.tekton.dev", "v1beta1", "TriggerTemplate"),
+];
+
+/// How many requests were made; shared by clones.
+#[derive(Clone, Debug, Default)]
+pub struct Requests(Arc<[AtomicUsize; 2]>);
+
+impl Requests {
+    /// Requests that only read.
+    pub fn reads(&self) -> usize {
+        self.0[0].load(Ordering::Acquire)
+    }
+
+    /// Requests that could change something.
+    pub fn writes(&self) -> usize {
+        self.0[1].load(Ordering::Acquire)
+    }
+}
+
+/// A client whose requests are counted.
+fn counted(inner: Client, requests: Requests) -> Client {
+    let send = move |request: http::Request<kube::client::Body>| {
+        let inner = inner.clone();
+        let writes = !matches!(*request.method(), http::Method::GET | http::Method::HEAD);
+        requests.0[usize::from(writes)].fetch_add(1, Ordering::AcqRel);
+        async move { inner.send(request).await }
+    };
+    Client::new(tower::service_fn(send), "default")
+}
+
+impl Engine {
+    /// Creates an object of ours as it is written, or tells the API server's answer.
+    pub async fn create_raw(&self, kind: &str, name: &str, spec: &Value) -> Result<DynamicObject, String> {
+        let object = json!({
+            "apiVersion": "aphex.io/v1alpha1",
+            "kind": kind,
+            "metadata": { "name": name, "namespace": PLATFORM },
+            "spec": spec,
+        });
+        let object: DynamicObject = serde_json::from_value(object).map_err(|error| error.to_string())?;
+        let api = self.dynamic("aphex.io", "v1alpha1", kind, Some(PLATFORM));
+        api.create(&PostParams::default(), &object).await.map_err(|error| error.to_string())
+    }
+
+    /// Deletes an object that no controller holds.
+    pub async fn delete_raw(&self, kind: &str, name: &str) -> anyhow::Result<()> {
+        let api = self.dynamic("aphex.io", "v1alpha1", kind, Some(PLATFORM));
+        api.delete(name, &kube::api::DeleteParams::default()).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! Whole desired sets and statuses, as files. `UPDATE_GOLDENS=1` writes them anew.
+//!
+//! `in.yaml` is the object as a user writes it. It passes through the real `validate`; `desired.yaml` is what is applied,
+//! in order, and `status.yaml` is the status once all of it is on the engine.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use aphex_api::organization::{Organization, OrganizationStatus};
+use aphex_api::repo_binding::RepoBinding;
+use aphex_controllers::Settings;
+use aphex_controllers::apply::{DesiredSet as _, Inventory, Manifest, Owner};
+use aphex_controllers::driver::{Pass, Reconciler};
+use aphex_controllers::organization::{self, Organizations};
+use aphex_controllers::outcome::Outcome;
+use aphex_controllers::repo_binding::{self, RepoBindings};
+use aphex_controllers::tunnels::{Exposure, Path as ExposurePath};
+use kube::{Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+const SECRET: &str = "whsec_golden";
+
+fn folder(kind: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(kind)
+}
+
+/// The cases of a kind; a folder that no test reads cannot be.
+fn cases(kind: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder(kind)).unwrap();
+    let mut cases: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    cases.sort();
+    assert!(!cases.is_empty());
+    cases
+}
+
+fn read<K: DeserializeOwned + Resource<DynamicType = ()>>(case: &Path) -> (K, Owner) {
+    let text = std::fs::read_to_string(case.join("in.yaml")).unwrap();
+    let mut object: K = serde_saphyr::from_str(&text).unwrap();
+    object.meta_mut().uid = Some("11111111-2222-3333-4444-555555555555".to_owned());
+    object.meta_mut().generation = Some(7);
+    let owner = Owner {
+        kind: if K::kind(&()) == "Organization" { "Organization" } else { "RepoBinding" },
+        name: object.name_any(),
+        uid: object.uid().unwrap(),
+    };
+    (object, owner)
+}
+
+/// The inventory of an engine on which everything was applied.
+fn applied(manifests: &[Manifest]) -> Inventory {
+    let mut inventory = Inventory::default();
+    for manifest in manifests {
+        inventory.insert(manifest.key.clone(), serde_json::from_value(manifest.body.clone()).unwrap());
+    }
+    inventory
+}
+
+fn check(case: &Path, name: &str, documents: &[Value]) {
+    let texts: Vec<String> =
+        documents.iter().map(|document| serde_saphyr::to_string(document).unwrap()).collect();
+    let text = texts.join("---\n");
+    let path = case.join(name);
+    if std::env::var_os("UPDATE_GOLDENS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let golden = std::fs::read_to_string(&path).with_context(|| path.display().to_string()).unwrap();
+    let difference = golden.lines().zip(text.lines()).enumerate().find(|(_, (a, b))| a != b);
+    assert!(golden == text, "{} differs: {difference:?}; UPDATE_GOLDENS=1 writes it anew", path.display());
+}
+
+fn check_manifests(case: &Path, manifests: &[Manifest]) {
+    let bodies: Vec<Value> = manifests.iter().map(|manifest| manifest.body.clone()).collect();
+    check(case, "desired.yaml", &bodies);
+}
+
+fn now() -> jiff::Timestamp {
+    "2026-11-23T10:00:00Z".parse().unwrap()
+}
+
+#[test]
+fn organizations_want_and_say_what_the_files_do() {
+    let settings = Settings::new("https://gateway.example").unwrap();
+    for case in cases("organization") {
+        let (object, owner) = read::<Organization>(&case);
+        let mut observed = organization::Observed {
+            webhook_secret: Some(SECRET.to_owned()),
+            tenants: vec![organization::TenantBinding { namespace: "some-tenant".to_owned() }],
+            ..organization::Observed::default()
+        };
+        let exposure = Exposure {
+            webhook_url: format!("https://gateway.example/{}", object.name_any()),
+            path: ExposurePath::Direct,
+        };
+        let valid = organization::Valid {
+            exposure: Some(exposure),
+            ..Organizations::validate(&object, &observed, &settings).unwrap()
+        };
+        let manifests = Organizations::desired(&valid, &settings).into_manifests(&owner).unwrap();
+        observed.inventory = applied(&manifests);
+        check_manifests(&case, &manifests);
+        let pass = Pass::<Organizations> {
+            object: &object,
+            observed: Some(&observed),
+            valid: Some(&valid),
+            outcome: &Outcome::Applied,
+            settings: &settings,
+            now: now(),
+        };
+        check(&case, "status.yaml", &[serde_json::to_value(Organizations::status(&pass)).unwrap()]);
+    }
+}
+
+#[test]
+fn bindings_want_and_say_what_the_files_do() {
+    let settings = Settings::new("https://gateway.example").unwrap();
+    for case in cases("repo_binding") {
+        let (object, owner) = read::<RepoBinding>(&case);
+        let name = object.spec.aphex_org.clone().unwrap();
+        let webhook_url = Some(format!("https://gateway.example/{name}"));
+        let mut organization = Organization::new(&name, aphex_api::organization::OrganizationSpec::default());
+        organization.status = Some(OrganizationStatus { webhook_url, ..OrganizationStatus::default() });
+        let mut observed = repo_binding::Observed {
+            organization: Some(organization),
+            organization_namespace: true,
+            listens: true,
+            webhook_secret: Some(SECRET.to_owned()),
+            ..repo_binding::Observed::default()
+        };
+        let valid = RepoBindings::validate(&object, &observed, &settings).unwrap();
+        let manifests = RepoBindings::desired(&valid, &settings).into_manifests(&owner).unwrap();
+        observed.inventory = applied(&manifests);
+        check_manifests(&case, &manifests);
+        let pass = Pass::<RepoBindings> {
+            object: &object,
+            observed: Some(&observed),
+            valid: Some(&valid),
+            outcome: &Outcome::Applied,
+            settings: &settings,
+            now: now(),
+        };
+        check(&case, "status.yaml", &[serde_json::to_value(RepoBindings::status(&pass)).unwrap()]);
+    }
+}
+
+#[test]
+fn every_reference_between_triggers_objects_names_its_kind() {
+    for kind in ["organization", "repo_binding"] {
+        for case in cases(kind) {
+            let text = std::fs::read_to_string(case.join("desired.yaml")).unwrap();
+            let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+            for trigger in documents.iter().filter(|document| document["kind"] == "Trigger") {
+                let references =
+                    trigger["spec"]["interceptors"].as_array().unwrap().iter().map(|i| &i["ref"]);
+                let bindings =
+                    trigger["spec"]["bindings"].as_array().unwrap().iter().filter(|b| b["ref"].is_string());
+                for reference in references.chain(bindings) {
+                    assert!(reference["kind"].is_string(), "{reference}");
+                }
+            }
+        }
+    }
+}

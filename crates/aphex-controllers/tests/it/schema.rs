@@ -1,0 +1,101 @@
+//! What the API server itself refuses, by our definitions.
+
+use aphex_api::organization::Organization;
+use aphex_api::repo_binding::RepoBinding;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::engine::{Engine, PLATFORM, binding_spec};
+
+fn without(spec: &Value, field: &str) -> Value {
+    let mut spec = spec.clone();
+    spec.as_object_mut().unwrap().remove(field);
+    spec
+}
+
+fn with(spec: &Value, field: &str, value: Value) -> Value {
+    let mut spec = spec.clone();
+    spec[field] = value;
+    spec
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_binding_has_one_shape_and_names_that_fit() -> anyhow::Result<()> {
+    let engine = Engine::without_controllers().await?;
+    let whole = binding_spec("shape", "acme");
+    let tenant = json!({ "repoOrg": "acme", "repoName": "app", "tenantName": "app" });
+    for (spec, expected) in [
+        (
+            without(&whole, "pipelineSpec"),
+            "pipelineName, templateRef and pipelineSpec are required with aphexOrg",
+        ),
+        (
+            without(&whole, "templateRef"),
+            "pipelineName, templateRef and pipelineSpec are required with aphexOrg",
+        ),
+        (without(&whole, "aphexOrg"), "set either aphexOrg"),
+        (with(&whole, "tenantName", json!("x")), "set either aphexOrg"),
+        (with(&tenant, "pipelineName", json!("x")), "go with aphexOrg, not with tenantName"),
+        (with(&whole, "ingressHost", json!("a.example")), "ingressHost goes with tenantName"),
+        (with(&whole, "pipelineName", json!("My_App")), "should match"),
+        (with(&whole, "pipelineName", json!("p".repeat(56))), "may not be more than 55"),
+        (with(&whole, "aphexOrg", json!("o".repeat(60))), "may not be more than 59"),
+        (with(&whole, "repoOrg", json!("a/b")), "should match"),
+        (with(&whole, "permissionProfile", json!("root")), "supported values: \"standard\", \"elevated\""),
+    ] {
+        let refused = engine.create_raw("RepoBinding", "shape", &spec).await;
+        let message = refused.expect_err(expected);
+        assert!(message.contains(expected), "{expected}: {message}");
+    }
+    assert!(engine.create_raw("RepoBinding", "tenant", &tenant).await.is_ok());
+    let long = "b".repeat(64);
+    let message = engine.create_raw("RepoBinding", &long, &whole).await.expect_err("a long name");
+    assert!(message.contains("at most 63 characters"), "{message}");
+    engine.delete_raw("RepoBinding", "tenant").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_immutable_cannot_change() -> anyhow::Result<()> {
+    let engine = Engine::without_controllers().await?;
+    let whole = binding_spec("fixed", "acme");
+    engine.create_raw("RepoBinding", "fixed", &whole).await.map_err(anyhow::Error::msg)?;
+    for (patch, expected) in [
+        (json!({ "aphexOrg": "other" }), "aphexOrg is immutable"),
+        (json!({ "pipelineName": "other" }), "pipelineName is immutable"),
+    ] {
+        let patch = Patch::Merge(json!({ "spec": patch }));
+        let refused =
+            engine.api::<RepoBinding>(PLATFORM).patch("fixed", &PatchParams::default(), &patch).await;
+        let message = refused.expect_err(expected).to_string();
+        assert!(message.contains(expected), "{message}");
+    }
+    let patch = Patch::Merge(json!({ "spec": { "repoName": "renamed" } }));
+    engine.api::<RepoBinding>(PLATFORM).patch("fixed", &PatchParams::default(), &patch).await?;
+    engine.delete_raw("RepoBinding", "fixed").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_organization_has_a_name_administrators_and_a_strong_secret() -> anyhow::Result<()> {
+    let engine = Engine::without_controllers().await?;
+    let whole = json!({ "displayName": "x", "adminUsers": ["ann@acme.com"], "webhookSecret": "" });
+    for (name, spec, expected) in [
+        ("acme", with(&whole, "adminUsers", json!([])), "should have at least 1 items"),
+        ("acme", with(&whole, "adminUsers", json!(["ann"])), "should match"),
+        (
+            "acme",
+            with(&whole, "adminUsers", json!(["ann@acme.com", "Ann@acme.com"])),
+            "must not name anyone twice",
+        ),
+        ("acme", with(&whole, "displayName", json!("")), "should be at least 1 chars long"),
+        ("acme", with(&whole, "webhookSecret", json!("short")), "at least 16 characters"),
+        ("a.b", whole.clone(), "the namespace is org-<name>"),
+        (&"n".repeat(60), whole.clone(), "the namespace is org-<name>"),
+    ] {
+        let message = engine.create_raw("Organization", name, &spec).await.expect_err(expected);
+        assert!(message.contains(expected), "{expected}: {message}");
+    }
+    let name = "n".repeat(59);
+    engine.create_raw("Organization", &name, &whole).await.map_err(anyhow::Error::msg)?;
+    assert!(engine.api::<Organization>(PLATFORM).get_opt(&name).await?.is_some());
+    engine.delete_raw("Organization", &name).await
+}
