@@ -24,6 +24,8 @@ pub enum JsonPatchError {
     #[error("The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {0}")]
     TooLarge(usize),
     /// An operation failed, a test for example (422).
+    ///
+    /// The reason is for logs: Kubernetes answers "the server rejected our request due to an error in our request".
     #[error("{0}")]
     Failed(String),
 }
@@ -31,9 +33,11 @@ pub enum JsonPatchError {
 /// Why a merge patch was not applied.
 #[derive(Debug, thiserror::Error)]
 pub enum MergePatchError {
-    /// The patch is not an object (400).
-    #[error("Invalid JSON Patch")]
-    NotAnObject,
+    /// The patch is not an object (400); the field is what it is.
+    #[error(
+        "error decoding patch: json: cannot unmarshal {0} into Go value of type map[string]interface {{}}"
+    )]
+    NotAnObject(&'static str),
 }
 
 #[derive(Deserialize)]
@@ -48,14 +52,18 @@ struct Operation {
 
 /// Applies a JSON patch; all operations or none.
 pub fn json_patch(live: &Value, patch: &Value) -> Result<Value, JsonPatchError> {
-    let Value::Array(operations) = patch else {
-        return Err(JsonPatchError::Malformed(
-            "error decoding patch: json: cannot unmarshal into Go value of type []handlers.jsonPatchOp"
-                .to_owned(),
-        ));
+    let malformed = |value: &Value, target: &str| {
+        let found = json_type(value);
+        let reason =
+            format!("error decoding patch: json: cannot unmarshal {found} into Go value of type {target}");
+        JsonPatchError::Malformed(reason)
     };
+    let Value::Array(operations) = patch else { return Err(malformed(patch, "[]handlers.jsonPatchOp")) };
     if operations.len() > MAX_OPERATIONS {
         return Err(JsonPatchError::TooLarge(operations.len()));
+    }
+    if let Some(other) = operations.iter().find(|operation| !operation.is_object()) {
+        return Err(malformed(other, "handlers.jsonPatchOp"));
     }
     let operations: Vec<Operation> = serde_json::from_value(patch.clone())
         .map_err(|error| JsonPatchError::Malformed(format!("error decoding patch: {error}")))?;
@@ -65,6 +73,18 @@ pub fn json_patch(live: &Value, patch: &Value) -> Result<Value, JsonPatchError> 
         run(&mut out, operation, &mut copied).map_err(JsonPatchError::Failed)?;
     }
     Ok(out)
+}
+
+/// The type of a JSON value as Go's decoder names it.
+fn json_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
 }
 
 fn run(doc: &mut Value, operation: Operation, copied: &mut usize) -> Result<(), String> {
@@ -224,7 +244,7 @@ fn test(doc: &mut Value, path: &str, value: &Value) -> Result<(), String> {
 /// Applies a merge patch: null removes, objects merge, everything else replaces.
 pub fn merge_patch(live: &Value, patch: &Value) -> Result<Value, MergePatchError> {
     if !patch.is_object() {
-        return Err(MergePatchError::NotAnObject);
+        return Err(MergePatchError::NotAnObject(json_type(patch)));
     }
     let mut out = live.clone();
     json_patch::merge(&mut out, patch);

@@ -21,6 +21,8 @@ pub enum PatchError {
     #[error("{0}")]
     Malformed(&'static str),
     /// The patch cannot work on any object of the kind (422).
+    ///
+    /// The reason is for logs: Kubernetes answers "the server rejected our request due to an error in our request".
     #[error("{0}")]
     Unprocessable(&'static str),
     /// The patch does not go with this object (500, as Kubernetes answers).
@@ -75,7 +77,10 @@ pub(super) struct ListRule<'a> {
 /// Applies a strategic merge patch to an object.
 pub fn strategic_merge(live: &Value, patch: &Value, schema: Typed<'_>) -> Result<Value, PatchError> {
     let (Value::Object(live), Value::Object(patch)) = (live, patch) else {
-        return Err(PatchError::Malformed("invalid JSON document"));
+        return Err(PatchError::Malformed(match patch {
+            Value::Array(_) => "json: cannot unmarshal array into Go value of type map[string]interface {}",
+            _ => "invalid JSON document",
+        }));
     };
     Ok(Value::Object(merge_map(live.clone(), patch.clone(), Some(schema))?))
 }

@@ -12,7 +12,11 @@ fn merge_patches_follow_rfc_7396() {
         merge_patch(&live, &json!({"a": {"b": null, "d": {"e": null}}, "l": [3]})).unwrap(),
         json!({"a": {"c": 2, "d": {}}, "l": [3]})
     );
-    assert_eq!(merge_patch(&live, &json!([])).unwrap_err().to_string(), "Invalid JSON Patch");
+    let refused = merge_patch(&live, &json!([])).unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"
+    );
 }
 
 #[test]
@@ -82,7 +86,12 @@ fn failing_json_patches_say_why() {
     let many = Value::from(vec![json!({"op": "add", "path": "/a", "value": 1}); 10_001]);
     let refused = json_patch(&live, &many).unwrap_err().to_string();
     assert_eq!(refused, "The allowed maximum operations in a JSON patch is 10000, got 10001");
-    assert!(matches!(json_patch(&live, &json!({})), Err(JsonPatchError::Malformed(_))));
+    for (patch, target) in [(json!("x"), "[]handlers.jsonPatchOp"), (json!(["x"]), "handlers.jsonPatchOp")] {
+        let refused = json_patch(&live, &patch).unwrap_err().to_string();
+        let reason =
+            format!("error decoding patch: json: cannot unmarshal string into Go value of type {target}");
+        assert_eq!(refused, reason);
+    }
 }
 
 fn pod(spec: Value) -> Value {
