@@ -34,14 +34,14 @@ pub struct Write<'a> {
 }
 
 /// Lets plugins change the object.
-pub async fn mutate(write: &Write<'_>, object: &mut Value) -> Result<(), Status> {
+pub fn mutate(write: &Write<'_>, object: &mut Value) -> Result<(), Status> {
     lifecycle(write, crate::object::name(object))?;
     // Before validation, as kube-apiserver does it: who may not grant is not told what else is wrong.
     access::grants::check(write, object)
 }
 
 /// Lets plugins refuse the object. For a delete it is the object as it is.
-pub async fn validate(write: &Write<'_>, object: &Value) -> Result<(), Status> {
+pub fn validate(write: &Write<'_>, object: &Value) -> Result<(), Status> {
     if write.operation == Operation::Delete {
         lifecycle(write, crate::object::name(object))?;
     }

@@ -33,7 +33,7 @@ pub fn encode(object: &Value, resource: &Resource) -> Payload {
         bytes.push(b':');
         match value {
             Value::Object(metadata) if field == "metadata" => {
-                stamp = Some(write_metadata(&mut bytes, metadata))
+                stamp = Some(write_metadata(&mut bytes, metadata));
             }
             value => write(&mut bytes, value),
         }

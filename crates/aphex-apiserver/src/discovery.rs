@@ -39,7 +39,7 @@ pub fn answer(
     headers: &HeaderMap,
 ) -> Result<Response<Body>, Status> {
     let snapshot = server.registry.snapshot();
-    if let ["api"] | ["apis"] = path
+    if let ["api" | "apis"] = path
         && wants_aggregated(headers)
     {
         return Ok(aggregated(server, &snapshot, path == ["apis"], headers));

@@ -13,7 +13,7 @@ use crate::object;
 use crate::resource::Resource;
 use crate::server::ApiServer;
 
-const EVERY: Duration = Duration::from_secs(60);
+const EVERY: Duration = Duration::from_mins(1);
 /// Removals per transaction, so that a burst does not hold up other writers.
 const BATCH: usize = 100;
 

@@ -1,4 +1,6 @@
-//! Reading request bodies: JSON and YAML, duplicate fields noticed, nothing trusted.
+//! Reading request bodies: JSON, YAML and protobuf; duplicate fields noticed, nothing trusted.
+
+pub mod protobuf;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -10,6 +12,7 @@ use crate::status::Status;
 
 const JSON: &str = "application/json";
 const YAML: &str = "application/yaml";
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 /// A decoded body.
 #[derive(Debug, Default)]
@@ -29,12 +32,18 @@ pub enum DecodeError {
     /// Not YAML.
     #[error("error converting YAML to JSON: yaml: {0}")]
     Yaml(String),
+    /// Not protobuf.
+    #[error("{0}")]
+    Protobuf(protobuf::Malformed),
 }
 
-/// Reads a JSON or YAML body; other media types are answered 415.
+/// Reads a JSON, YAML or protobuf body; other media types are answered 415.
 pub fn decode(content_type: &str, body: &[u8]) -> Result<Result<Decoded, DecodeError>, Status> {
     match content_type {
         JSON | "text/plain" | "application/x-www-form-urlencoded" | "*/*" => Ok(json(body)),
+        PROTOBUF => Ok(protobuf::decode(body)
+            .map(|value| Decoded { value, duplicates: Vec::new() })
+            .map_err(DecodeError::Protobuf)),
         YAML | "application/x-yaml" | "text/yaml" => Ok(yaml(body)),
         _ => Err(Status::unsupported_media_type("")),
     }
@@ -220,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn protobuf_is_not_spoken() {
-        assert_eq!(decode("application/vnd.kubernetes.protobuf", b"").unwrap_err().code, 415);
+    fn cbor_is_not_spoken() {
+        assert_eq!(decode("application/cbor", b"").unwrap_err().code, 415);
     }
 }

@@ -210,7 +210,7 @@ mod tests {
     use super::*;
     use crate::registry::Registry;
 
-    fn problems(metadata: Value) -> Vec<String> {
+    fn problems(metadata: &Value) -> Vec<String> {
         let snapshot = Registry::new().snapshot();
         let resource = snapshot.resource("", "v1", "configmaps").unwrap();
         let errors = validate(&json!({"metadata": metadata}), resource, NameRule::Subdomain);
@@ -222,7 +222,7 @@ mod tests {
         let owner = json!({"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"});
         assert!(
             problems(
-                json!({"name": "a", "namespace": "b", "labels": {"x/y": "1"}, "ownerReferences": [owner],
+                &json!({"name": "a", "namespace": "b", "labels": {"x/y": "1"}, "ownerReferences": [owner],
             "finalizers": ["example.com/x"], "annotations": {"A": "any text"}})
             )
             .is_empty()
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn problems_are_told_with_their_path() {
-        let found = problems(json!({"namespace": "b", "labels": {"a b": "c"}, "finalizers": ["x"]}));
+        let found = problems(&json!({"namespace": "b", "labels": {"a b": "c"}, "finalizers": ["x"]}));
         assert_eq!(found[0], "metadata.name: Required value: name or generateName is required");
         assert!(found[1].starts_with("metadata.labels: Invalid value: \"a b\": name part must consist"));
         assert!(found[2].ends_with("name is neither a standard finalizer name nor is it fully qualified"));

@@ -67,7 +67,7 @@ impl Registry {
             add(&mut groups, resource);
         }
         for group in groups.iter_mut().skip(self.built_in.len()) {
-            group.versions.sort_by(|a, b| version_order(&b.name).cmp(&version_order(&a.name)));
+            group.versions.sort_by_key(|version| std::cmp::Reverse(version_order(&version.name)));
         }
         self.current.send_modify(|current| {
             *current = Arc::new(Snapshot::new(groups, current.generation + 1));

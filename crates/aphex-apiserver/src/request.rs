@@ -56,8 +56,7 @@ pub fn parse_path(path: &str) -> Target {
     };
     let (namespace, rest) = match rest {
         // The namespaces resource itself, and its own subresources.
-        ["namespaces"] | ["namespaces", _] => (None, rest),
-        ["namespaces", _, "finalize" | "status", ..] => (None, rest),
+        ["namespaces"] | ["namespaces", _] | ["namespaces", _, "finalize" | "status", ..] => (None, rest),
         ["namespaces", namespace, rest @ ..] => (Some((*namespace).to_owned()), rest),
         rest => (None, rest),
     };

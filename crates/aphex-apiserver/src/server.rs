@@ -60,7 +60,7 @@ impl Config {
             max_reads: 400,
             max_writes: 200,
             signer: None,
-            bookmark_every: Duration::from_secs(60),
+            bookmark_every: Duration::from_mins(1),
             more_metrics: None,
         }
     }

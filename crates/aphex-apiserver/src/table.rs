@@ -18,12 +18,12 @@ const CREATED: &str =
 /// One object as a table.
 pub fn of_object(call: &Call, version: &str, object: &Value) -> Value {
     let meta = json!({"resourceVersion": object::resource_version(object)});
-    table(call, version, &[object], meta, true)
+    table(call, version, &[object], &meta, true)
 }
 
 /// A list as a table.
 pub fn of_list(call: &Call, version: &str, objects: &[Value], meta: &ListMeta) -> Value {
-    table(call, version, &objects.iter().collect::<Vec<_>>(), meta.to_json(), true)
+    table(call, version, &objects.iter().collect::<Vec<_>>(), &meta.to_json(), true)
 }
 
 /// The object of a watch event as a table; only the first of a watch names the columns.
@@ -32,12 +32,12 @@ pub fn of_event(call: &Call, version: &str, kind: &str, object: &Value, with_col
     if kind == "BOOKMARK" {
         let mut meta = meta;
         object::put(object::map(&mut meta), "annotations", object::meta(object, "annotations").cloned());
-        return table(call, version, &[], meta, with_columns);
+        return table(call, version, &[], &meta, with_columns);
     }
-    table(call, version, &[object], meta, with_columns)
+    table(call, version, &[object], &meta, with_columns)
 }
 
-fn table(call: &Call, version: &str, objects: &[&Value], meta: Value, with_columns: bool) -> Value {
+fn table(call: &Call, version: &str, objects: &[&Value], meta: &Value, with_columns: bool) -> Value {
     let now = call.server.timestamp();
     let custom = call.resource.custom();
     let row = |object: &&Value| {

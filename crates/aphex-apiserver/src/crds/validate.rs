@@ -32,7 +32,7 @@ pub fn validate(definition: &Value) -> Vec<FieldError> {
         "" => errors.push(FieldError::required(&spec.child("scope"), "")),
         "Cluster" | "Namespaced" => {}
         other => {
-            errors.push(FieldError::not_supported(&spec.child("scope"), other, &["Cluster", "Namespaced"]))
+            errors.push(FieldError::not_supported(&spec.child("scope"), other, &["Cluster", "Namespaced"]));
         }
     }
     check_versions(definition, &spec.child("versions"), &mut errors);

@@ -1,6 +1,6 @@
 //! Content negotiation: in which shape and encoding a client wants its answer, and what it sent.
 //!
-//! JSON and YAML are spoken. Protobuf and CBOR are not: clients that offer JSON as well get JSON.
+//! Answers are JSON or YAML. Protobuf is only read and CBOR not at all: clients that accept JSON as well get JSON.
 
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};

@@ -117,7 +117,7 @@ impl Parser {
             match self.peek() {
                 Token::Word(_) | Token::Symbol("!") => {}
                 Token::End => return Ok(found),
-                other => {
+                other @ Token::Symbol(_) => {
                     return Err(format!(
                         "found '{}', expected: !, identifier, or 'end of string'",
                         other.text()

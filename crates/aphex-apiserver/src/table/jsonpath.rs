@@ -24,18 +24,18 @@ enum Operator {
 
 /// A parsed path.
 #[derive(Clone, Debug, PartialEq)]
-pub struct JsonPath(Vec<Step>);
+pub(super) struct JsonPath(Vec<Step>);
 
 impl JsonPath {
     /// Parses `.spec.x`, `.status.conditions[?(@.type=="Ready")].status` and the like; nothing when it cannot.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let text = text.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')).unwrap_or(text);
         steps(text.strip_prefix('$').unwrap_or(text)).map(Self)
     }
 
     /// Every value the path leads to, in order.
-    pub fn find<'a>(&self, object: &'a Value) -> Vec<&'a Value> {
+    pub(super) fn find<'a>(&self, object: &'a Value) -> Vec<&'a Value> {
         follow(&self.0, object)
     }
 }
@@ -116,7 +116,6 @@ fn closing(text: &str) -> Option<usize> {
     for (at, character) in text.char_indices() {
         match (quote, character) {
             (Some(open), _) if open == character => quote = None,
-            (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(character),
             (None, '[') => depth += 1,
             (None, ']') if depth == 0 => return Some(at),

@@ -10,7 +10,7 @@ use crate::status::Status;
 use crate::write::{self, Creation};
 
 /// Stores the object in the body and answers with what became of it.
-pub async fn create(call: &Call) -> Result<Response<Body>, Status> {
+pub(super) async fn create(call: &Call) -> Result<Response<Body>, Status> {
     if call.path.name.is_some() {
         return Err(Status::method_not_allowed());
     }

@@ -26,7 +26,7 @@ const DEFAULT_GRACE: i64 = 30;
 
 /// What became of an object.
 #[derive(Debug)]
-pub enum Deleted {
+pub(super) enum Deleted {
     /// It is gone; this is its last state.
     Gone(Value),
     /// It goes when its grace period or its finalizers are done.
@@ -34,7 +34,7 @@ pub enum Deleted {
 }
 
 /// Deletes the object that the path names.
-pub async fn delete(call: &Call) -> Result<Response<Body>, Status> {
+pub(super) async fn delete(call: &Call) -> Result<Response<Body>, Status> {
     let options = read_options(call)?;
     let resource = &call.resource;
     match delete_one(call, &options, call.namespace(), call.name()).await? {
@@ -51,7 +51,7 @@ pub async fn delete(call: &Call) -> Result<Response<Body>, Status> {
 }
 
 /// Options from body and query.
-pub fn read_options(call: &Call) -> Result<DeleteOptions, Status> {
+pub(super) fn read_options(call: &Call) -> Result<DeleteOptions, Status> {
     if call.body.is_empty() {
         return DeleteOptions::parse(&call.query, None);
     }
@@ -61,7 +61,7 @@ pub fn read_options(call: &Call) -> Result<DeleteOptions, Status> {
 }
 
 /// Deletes one object, over and over until nobody changed it meanwhile.
-pub async fn delete_one(
+pub(super) async fn delete_one(
     call: &Call,
     options: &DeleteOptions,
     namespace: &str,
@@ -74,7 +74,7 @@ pub async fn delete_one(
         let live = codec::read(resource, &entry)?;
         check_preconditions(call, options, &live)?;
         let write = Write { call, operation: Operation::Delete, old: Some(&live), dry_run: options.dry_run };
-        admission::validate(&write, &live).await?;
+        admission::validate(&write, &live)?;
         match step(call, options, &entry, live).await {
             Ok(deleted) => return Ok(deleted),
             Err(CommitError::Conflict { current, .. }) => entry = current.ok_or_else(absent)?,

@@ -20,7 +20,7 @@ pub async fn delete_all(call: &Call, options: &DeleteOptions) -> Result<(), Stat
 }
 
 /// Deletes what the selectors match and answers with the list of it.
-pub async fn delete_collection(call: &Call) -> Result<Response<Body>, Status> {
+pub(super) async fn delete_collection(call: &Call) -> Result<Response<Body>, Status> {
     let list = ListOptions::parse(&call.query, false)?;
     let options = read_options(call)?;
     let filter = Filter::parse(&call.resource, &list.label_selector, &list.field_selector)?;

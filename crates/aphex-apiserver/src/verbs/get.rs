@@ -11,7 +11,7 @@ use crate::status::Status;
 /// Answers with the object that the path names, as it is now.
 ///
 /// Reads are always of the newest state, so a `resourceVersion` only matters when it lies in the future.
-pub fn get(call: &Call) -> Result<Response<Body>, Status> {
+pub(super) fn get(call: &Call) -> Result<Response<Body>, Status> {
     if let Some(version) = call.query.get("resourceVersion") {
         super::list::check_reached(call, super::list::parse_version(version)?)?;
     }

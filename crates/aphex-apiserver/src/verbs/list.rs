@@ -31,13 +31,13 @@ pub struct Continue {
 
 impl Continue {
     /// A token for the page after a key; revision -1 means "whatever is there then".
-    pub fn after(revision: i64, key: &str) -> String {
+    pub(super) fn after(revision: i64, key: &str) -> String {
         let token = Self { v: TOKEN_VERSION.to_owned(), rv: revision, start: key.to_owned() };
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
     }
 
     /// Reads a token.
-    pub fn parse(text: &str) -> Result<Self, Status> {
+    pub(super) fn parse(text: &str) -> Result<Self, Status> {
         let wrong = |why: &str| {
             Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
         };
@@ -56,7 +56,7 @@ impl Continue {
 }
 
 /// Answers with the objects of a collection.
-pub fn list(call: &Call) -> Result<Response<Body>, Status> {
+pub(super) fn list(call: &Call) -> Result<Response<Body>, Status> {
     let options = ListOptions::parse(&call.query, false)?;
     let filter = Filter::parse(&call.resource, &options.label_selector, &options.field_selector)?;
     let prefix = call.resource.key_prefix(call.path.namespace.as_deref());
@@ -127,7 +127,7 @@ fn unreadable(error: &ReadError, wanted: Option<Revision>) -> Status {
 }
 
 /// Reads a `resourceVersion`; absent is 0.
-pub fn parse_version(text: &str) -> Result<Revision, Status> {
+pub(super) fn parse_version(text: &str) -> Result<Revision, Status> {
     if text.is_empty() {
         return Ok(0);
     }
@@ -139,13 +139,13 @@ pub fn parse_version(text: &str) -> Result<Revision, Status> {
 }
 
 /// Refuses a revision that does not exist yet.
-pub fn check_reached(call: &Call, version: Revision) -> Result<(), Status> {
+pub(super) fn check_reached(call: &Call, version: Revision) -> Result<(), Status> {
     let current = call.server.store.revision();
     if version > current { Err(Status::too_large_resource_version(version, current)) } else { Ok(()) }
 }
 
 /// Namespace and name in a key.
-pub fn key_parts<'a>(resource: &Resource, key: &'a str) -> (&'a str, &'a str) {
+pub(super) fn key_parts<'a>(resource: &Resource, key: &'a str) -> (&'a str, &'a str) {
     let rest = key.strip_prefix(resource.storage.prefix.as_str()).unwrap_or(key);
     if resource.namespaced { rest.split_once('/').unwrap_or(("", rest)) } else { ("", rest) }
 }

@@ -18,7 +18,7 @@ use crate::write::{self, Change, Creation, Modified};
 
 /// The four formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub(super) enum Format {
     /// RFC 6902.
     Json,
     /// RFC 7396.
@@ -31,7 +31,7 @@ pub enum Format {
 
 impl Format {
     /// The format of a body; strategic merge does not exist for custom resources.
-    pub fn of(call: &Call) -> Result<Self, Status> {
+    pub(super) fn of(call: &Call) -> Result<Self, Status> {
         match call.content_type() {
             "application/json-patch+json" => Ok(Self::Json),
             "application/merge-patch+json" => Ok(Self::Merge),
@@ -45,7 +45,7 @@ impl Format {
 }
 
 /// Applies the patch in the body to the object that the path names.
-pub async fn patch(call: &Call) -> Result<Response<Body>, Status> {
+pub(super) async fn patch(call: &Call) -> Result<Response<Body>, Status> {
     let format = Format::of(call)?;
     let options = options(call, format)?;
     if format == Format::Apply {
@@ -65,7 +65,7 @@ pub async fn patch(call: &Call) -> Result<Response<Body>, Status> {
 }
 
 /// Reads the options and checks those that only make sense for one format.
-pub fn options(call: &Call, format: Format) -> Result<WriteOptions, Status> {
+pub(super) fn options(call: &Call, format: Format) -> Result<WriteOptions, Status> {
     let options = WriteOptions::parse(&call.query, "PatchOptions", call.user_agent())?;
     let mut errors = Vec::new();
     if format == Format::Apply {
@@ -87,7 +87,7 @@ pub fn options(call: &Call, format: Format) -> Result<WriteOptions, Status> {
 }
 
 /// Reads a patch other than an apply.
-pub fn read_patch(call: &Call, format: Format) -> Result<Value, Status> {
+pub(super) fn read_patch(call: &Call, format: Format) -> Result<Value, Status> {
     let decoded = input::json(&call.body).map_err(|error| Status::bad_request(error.to_string()))?;
     if format != Format::Json && !decoded.value.is_object() {
         return Err(Status::bad_request(
@@ -101,7 +101,7 @@ pub fn read_patch(call: &Call, format: Format) -> Result<Value, Status> {
 }
 
 /// The live object with a patch applied.
-pub fn patched(call: &Call, format: Format, live: &Value, patch: &Value) -> Result<Value, Status> {
+pub(super) fn patched(call: &Call, format: Format, live: &Value, patch: &Value) -> Result<Value, Status> {
     match format {
         Format::Json => aphex_merge::json_patch(live, patch).map_err(|error| match error {
             JsonPatchError::Malformed(_) => Status::bad_request(error.to_string()),

@@ -15,7 +15,7 @@ use crate::status::Status;
 use crate::write::{self, Change, Modified};
 
 /// Answers a call to a scale subresource.
-pub async fn dispatch(call: &Call) -> Result<Response<Body>, Status> {
+pub(super) async fn dispatch(call: &Call) -> Result<Response<Body>, Status> {
     let sub = call.resource.subresources.get("scale").and_then(|sub| sub.scale.clone());
     let scale = sub.ok_or_else(Status::no_resource)?;
     match call.verb {

@@ -12,7 +12,7 @@ use crate::status::Status;
 use crate::write::{self, Change, Creation, Modified};
 
 /// Stores the object in the body in place of the one that the path names.
-pub async fn update(call: &Call) -> Result<Response<Body>, Status> {
+pub(super) async fn update(call: &Call) -> Result<Response<Body>, Status> {
     let options = WriteOptions::parse(&call.query, "UpdateOptions", call.user_agent())?;
     let mut object = write::read_object(call, options.field_validation)?;
     let name = object::name(&object);

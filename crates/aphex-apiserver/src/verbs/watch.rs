@@ -28,7 +28,7 @@ const SHORTEST: u64 = 1800;
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
 /// Answers with a stream of events.
-pub fn watch(mut call: Call) -> Result<Response<Body>, Status> {
+pub(super) fn watch(mut call: Call) -> Result<Response<Body>, Status> {
     let mut options = ListOptions::parse(&call.query, true)?;
     if let Some(name) = &call.path.name {
         options.field_selector = format!("metadata.name={name}");
@@ -193,7 +193,7 @@ impl Follower {
             return Ok(Bytes::new());
         }
         let bytes = codec::serve(&self.call.resource, entry)?;
-        Ok(self.line("ADDED", bytes))
+        Ok(self.line("ADDED", &bytes))
     }
 
     /// The line of an event, empty if this watch does not see it.
@@ -216,16 +216,16 @@ impl Follower {
             (_, _, false) => return Bytes::new(),
         };
         match served {
-            Ok(bytes) => self.line(kind, bytes),
+            Ok(bytes) => self.line(kind, &bytes),
             Err(status) => line("ERROR", &status.to_bytes()),
         }
     }
 
-    fn line(&mut self, kind: &str, bytes: Bytes) -> Bytes {
+    fn line(&mut self, kind: &str, bytes: &Bytes) -> Bytes {
         if self.call.output == Output::JSON {
-            return line(kind, &bytes);
+            return line(kind, bytes);
         }
-        let Ok(object) = codec::parse(&bytes) else { return Bytes::new() };
+        let Ok(object) = codec::parse(bytes) else { return Bytes::new() };
         self.shaped(kind, &object)
     }
 

@@ -72,7 +72,7 @@ async fn attempt_create(
     let server = &call.server;
     super::apply_defaults(call, &mut object);
     let write = Write { call, operation: Operation::Create, old: None, dry_run: options.dry_run };
-    admission::mutate(&write, &mut object).await?;
+    admission::mutate(&write, &mut object)?;
     if resource.has_status() && resource.strategy.resets_status {
         object::map(&mut object).remove("status");
     }
@@ -82,7 +82,7 @@ async fn attempt_create(
         object = ownership::managed_update(call, options, None, object);
     }
     schema::check_create(call, &object)?;
-    admission::validate(&write, &object).await?;
+    admission::validate(&write, &object)?;
     if crds::is_definition(resource) {
         crds::settle(server, &mut object);
     }

@@ -122,7 +122,9 @@ fn check_fields(
             Err(fail(&format!("strict decoding error: {}", findings.join(", "))))
         }
         FieldValidation::Warn => {
-            findings.into_iter().for_each(|finding| call.warnings.add(finding));
+            for finding in findings {
+                call.warnings.add(finding);
+            }
             Ok(())
         }
         _ => Ok(()),
@@ -167,7 +169,9 @@ pub fn settle_patched(call: &Call, mut value: Value, validation: FieldValidation
             Err(Status::invalid("", "", "", errors))
         }
         FieldValidation::Warn => {
-            unknown.iter().for_each(|path| call.warnings.add(format!("unknown field \"{path}\"")));
+            for path in &unknown {
+                call.warnings.add(format!("unknown field \"{path}\""));
+            }
             Ok(value)
         }
         _ => Ok(value),

@@ -50,7 +50,7 @@ pub async fn modify(
     loop {
         let Some(current) = entry else { return Ok(Modified::Absent) };
         let live = codec::read(&call.resource, &current)?;
-        let new = prepare(call, options, change, &live, edit(&live)?).await?;
+        let new = prepare(call, options, change, &live, edit(&live)?)?;
         if options.dry_run {
             return Ok(Modified::Object(Served::Value(new)));
         }
@@ -68,7 +68,7 @@ pub async fn modify(
     }
 }
 
-async fn prepare(
+fn prepare(
     call: &Call,
     options: &WriteOptions,
     change: Change,
@@ -80,7 +80,7 @@ async fn prepare(
     draft::settle_namespace(call, &mut new)?;
     super::apply_defaults(call, &mut new);
     let write = Write { call, operation: Operation::Update, old: Some(live), dry_run: options.dry_run };
-    admission::mutate(&write, &mut new).await?;
+    admission::mutate(&write, &mut new)?;
     let given_version = object::resource_version(&new).to_owned();
     reset(call, &mut new, live);
     metadata::prepare_update(&mut new, live);
@@ -94,7 +94,7 @@ async fn prepare(
     }
     schema::check_update(call, &new, live)?;
     object::set_meta(&mut new, "resourceVersion", object::meta(live, "resourceVersion").cloned());
-    admission::validate(&write, &new).await?;
+    admission::validate(&write, &new)?;
     if crds::is_definition(resource) {
         crds::settle(&call.server, &mut new);
     }
