@@ -91,7 +91,8 @@ pub fn validate(object: &Value, resource: &Resource, rule: NameRule) -> Vec<Fiel
     labels(object::meta(object, "labels"), &path.child("labels"), &mut errors);
     annotations(object::meta(object, "annotations"), &path.child("annotations"), &mut errors);
     owners(object::meta(object, "ownerReferences"), &path.child("ownerReferences"), &mut errors);
-    finalizers(&object::finalizers(object), &path.child("finalizers"), &mut errors);
+    let strict = resource.custom().is_none();
+    finalizers(&object::finalizers(object), strict, &path.child("finalizers"), &mut errors);
     errors
 }
 
@@ -186,12 +187,13 @@ fn owners(owners: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn finalizers(finalizers: &[String], path: &Path, errors: &mut Vec<FieldError>) {
+/// Built-in kinds take only standard or fully qualified names (`strict`); custom ones any qualified name.
+fn finalizers(finalizers: &[String], strict: bool, path: &Path, errors: &mut Vec<FieldError>) {
     for finalizer in finalizers {
         let problems = names::qualified(finalizer);
         errors.extend(problems.into_iter().map(|why| FieldError::invalid(path, finalizer.as_str(), why)));
         let simple = ["foregroundDeletion", "orphan", "kubernetes"].contains(&finalizer.as_str());
-        if !finalizer.contains('/') && !simple {
+        if strict && !finalizer.contains('/') && !simple {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
             errors.push(FieldError::invalid(path, finalizer.as_str(), why));
         }

@@ -26,7 +26,7 @@ const BUDGET: u64 = 10_000_000;
 const LONGEST_MESSAGE: usize = 5 * 1024;
 
 /// The compiled rules of a schema.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Rules {
     schema: Arc<Schema>,
     definitions: Arc<Definitions>,

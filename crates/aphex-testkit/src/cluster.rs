@@ -46,7 +46,9 @@ impl Cluster {
         let requests = Requests::default();
         if let Some(path) = std::env::var_os(REAL) {
             let kubeconfig = kube::config::Kubeconfig::read_from(&path)?;
-            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?;
+            let config =
+                kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
+                    .await?;
             return Ok(Self { client: Client::try_from(config)?, requests, embedded: None });
         }
         let folder = tempfile::tempdir()?;

@@ -28,7 +28,7 @@ where
         match last {
             Ok(Some(answer)) => return Ok(answer),
             other if tokio::time::Instant::now() > deadline => {
-                let error = other.err().map_or_else(|| anyhow::anyhow!("no answer"), |error| error);
+                let error = other.err().unwrap_or_else(|| anyhow::anyhow!("no answer"));
                 return Err(error.context(format!("waited {} s in vain: {what}", patience.as_secs())));
             }
             _ => tokio::time::sleep(PAUSE).await,

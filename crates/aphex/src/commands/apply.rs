@@ -110,18 +110,15 @@ pub(crate) async fn wait_until_ready(
         current && conditions(status).any(|c| c["type"] == "Ready" && c["status"] == "True")
     };
     let waited = tokio::time::timeout(limit, await_condition(applied.api.clone(), &name, ready)).await;
-    match waited {
-        Ok(found) => found
-            .with_context(|| format!("cannot watch {}", applied.title))?
-            .with_context(|| format!("{} was deleted while waiting for it", applied.title)),
-        Err(_) => {
-            let said = last.lock().map(|last| last.clone()).unwrap_or_default();
-            let seconds = limit.as_secs();
-            let message =
-                format!("{} is not Ready after {seconds} s; its status says: {said:?}", applied.title);
-            Err(exit::Coded { code: exit::TIMED_OUT, message }.into())
-        }
-    }
+    let Ok(found) = waited else {
+        let said = last.lock().map(|last| last.clone()).unwrap_or_default();
+        let seconds = limit.as_secs();
+        let message = format!("{} is not Ready after {seconds} s; its status says: {said:?}", applied.title);
+        return Err(exit::Coded { code: exit::TIMED_OUT, message }.into());
+    };
+    found
+        .with_context(|| format!("cannot watch {}", applied.title))?
+        .with_context(|| format!("{} was deleted while waiting for it", applied.title))
 }
 
 fn conditions(status: &Value) -> impl Iterator<Item = &Value> {

@@ -22,7 +22,7 @@ const ORGANIZATION: &str = include_str!("../../../../examples/organization.yaml"
 const BINDING: &str = include_str!("../../../../examples/repo-binding.yaml");
 const PUSH: &str = include_str!("../../../../examples/github-push.json");
 /// How long an object may take to become Ready.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) async fn run(arguments: Demo) -> anyhow::Result<()> {
     let folder =

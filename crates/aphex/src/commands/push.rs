@@ -117,18 +117,17 @@ pub(crate) async fn verdict(client: &Client, sent: &Sent) -> anyhow::Result<Deli
         matches!(phase, Some(DeliveryPhase::Done | DeliveryPhase::Failed))
     };
     let name = aphex_gateway::deliveries::object_name(&sent.delivery);
-    match tokio::time::timeout(PATIENCE, await_condition(deliveries, &name, decided)).await {
-        Ok(found) => found
-            .context("cannot watch the delivery")?
-            .context("the delivery was deleted while waiting for its verdict"),
-        Err(_) => {
-            let message = format!(
-                "accepted, but no verdict after {} s: `aphex delivery get {name}` shows how it goes on",
-                PATIENCE.as_secs()
-            );
-            Err(exit::Coded { code: exit::TIMED_OUT, message }.into())
-        }
-    }
+    let waited = tokio::time::timeout(PATIENCE, await_condition(deliveries, &name, decided)).await;
+    let Ok(found) = waited else {
+        let message = format!(
+            "accepted, but no verdict after {} s: `aphex delivery get {name}` shows how it goes on",
+            PATIENCE.as_secs()
+        );
+        return Err(exit::Coded { code: exit::TIMED_OUT, message }.into());
+    };
+    found
+        .context("cannot watch the delivery")?
+        .context("the delivery was deleted while waiting for its verdict")
 }
 
 /// The verdict for people.

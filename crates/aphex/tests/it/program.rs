@@ -10,7 +10,7 @@ use anyhow::Context as _;
 
 /// What `up` prints once it serves.
 const READY: &str = "Aphex is ready.";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The program under test.
 pub(crate) fn aphex() -> Command {
