@@ -10,7 +10,13 @@ use serde_json::{Map, Value};
 
 /// Whether applying `wanted` over `live` would change nothing.
 pub(super) fn is_up_to_date(wanted: &Value, live: &DynamicObject) -> bool {
-    let Ok(object) = serde_json::to_value(live) else { return false };
+    let Ok(mut object) = serde_json::to_value(live) else { return false };
+    // Items of a list of built-in objects do not name their kind; the key under which they were found does.
+    for field in ["apiVersion", "kind"] {
+        if let Some(value) = wanted.get(field) {
+            object[field] = value.clone();
+        }
+    }
     let applied = live.managed_fields().iter().find(|entry| {
         entry.manager.as_deref() == Some(FIELD_MANAGER)
             && entry.operation.as_deref() == Some("Apply")
@@ -120,6 +126,15 @@ mod tests {
     #[test]
     fn what_others_added_does_not_matter() {
         assert!(is_up_to_date(&wanted(), &live(&json!({}), &owned())));
+    }
+
+    #[test]
+    fn an_item_of_a_list_need_not_name_its_kind() {
+        let mut wanted = wanted();
+        wanted["kind"] = json!("Thing");
+        let mut object = live(&json!({}), &owned());
+        object.types = None;
+        assert!(is_up_to_date(&wanted, &object));
     }
 
     #[test]

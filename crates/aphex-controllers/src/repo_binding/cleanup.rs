@@ -4,9 +4,12 @@ use aphex_api::foreign::argocd::{AppProject, Application};
 use aphex_api::foreign::triggers::{EventListener, Trigger, TriggerTemplate};
 use aphex_api::labels;
 use aphex_api::names::{OrgName, TenantName};
+use aphex_api::organization::Organization;
 use aphex_api::repo_binding::RepoBinding;
 use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+
+use kube::Api;
 
 use super::tenant;
 use crate::apply::{Kind, Owner, Place, remove, remove_selected};
@@ -65,6 +68,15 @@ async fn unhook(
         if let Some(waiting) = remove(&context.client, owner, place).await? {
             return Ok(Some(waiting));
         }
+    }
+    let organization =
+        Api::<Organization>::namespaced(context.client.clone(), &context.settings.platform_namespace)
+            .get_opt(organization.as_str())
+            .await
+            .map_err(|source| StepError::read(format!("Organization {organization}"), source))?;
+    // The listener of an organization on its way out is not changed any more: it goes as a whole.
+    if organization.is_none_or(|organization| organization.metadata.deletion_timestamp.is_some()) {
+        return Ok(None);
     }
     let listener = Kind::of::<EventListener>()
         .api(context.client.clone(), Some(&namespace))
