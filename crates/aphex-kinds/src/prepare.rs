@@ -1,0 +1,104 @@
+//! What the server decides about new and changed objects: `PrepareForCreate` and `PrepareForUpdate` of 1.35.
+//!
+//! Status resets, generations and namespaces are the API server's own.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use crate::fields::{at, entries, has, map, map_at, text};
+use crate::qos;
+
+/// Fills in what the server decides about a new object; the status that the caller sent is gone by now.
+pub fn prepare_create(group: &str, kind: &str, object: &mut Value) {
+    match (group, kind) {
+        ("", "Secret" | "ConfigMap") => settle_data(kind, object),
+        ("", "Pod") => {
+            let class = qos::class(object);
+            let status = map_at(object, "status");
+            status.insert("phase".to_owned(), json!("Pending"));
+            status.insert("qosClass".to_owned(), json!(class));
+        }
+        ("", "PersistentVolumeClaim" | "PersistentVolume") => {
+            map_at(object, "status").insert("phase".to_owned(), json!("Pending"));
+        }
+        ("", "Service") | ("networking.k8s.io", "Ingress") => {
+            map_at(object, "status").entry("loadBalancer").or_insert_with(|| json!({}));
+        }
+        _ => {}
+    }
+}
+
+/// Carries over what an update cannot change.
+pub fn prepare_update(group: &str, kind: &str, new: &mut Value, old: &Value) {
+    match (group, kind) {
+        ("", "Secret" | "ConfigMap") => settle_data(kind, new),
+        ("", "Service") => keep_addresses(new, old),
+        ("batch", "Job") => keep(new, old, &["spec.selector"]),
+        _ => {}
+    }
+}
+
+/// Data as it is kept: texts of a secret encoded, no empty maps.
+///
+/// `stringData` is for writing only; a text wins over data of the same key.
+fn settle_data(kind: &str, object: &mut Value) {
+    let texts: Vec<(String, String)> = entries(object, "stringData")
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), STANDARD.encode(value.as_str().unwrap_or_default())))
+        .collect();
+    if kind == "Secret" {
+        map(object).remove("stringData");
+        for (key, value) in texts {
+            map_at(object, "data").insert(key, json!(value));
+        }
+    }
+    map(object).retain(|field, value| {
+        let empty = value.is_null() || value.as_object().is_some_and(Map::is_empty);
+        !(empty && matches!(field.as_str(), "data" | "binaryData" | "immutable"))
+    });
+}
+
+/// A service that does not say otherwise keeps the addresses it was given, unless its type has none.
+fn keep_addresses(new: &mut Value, old: &Value) {
+    if [&*new, old].into_iter().all(|service| text(service, "spec.type") != "ExternalName") {
+        keep(new, old, &["spec.clusterIP", "spec.clusterIPs", "spec.ipFamilies", "spec.ipFamilyPolicy"]);
+    }
+}
+
+fn keep(new: &mut Value, old: &Value, paths: &[&str]) {
+    for path in paths {
+        let absent = !has(new, path) || at(new, path) == "";
+        if let (true, true, Some((parent, field))) = (absent, has(old, path), path.rsplit_once('.')) {
+            map_at(new, parent).insert(field.to_owned(), at(old, path).clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_a_secret_win_over_data_and_are_not_kept() {
+        let mut secret = json!({"data": {"a": "b2xk", "b": "Yg=="}, "stringData": {"a": "new"}});
+        prepare_create("", "Secret", &mut secret);
+        assert_eq!(secret, json!({"data": {"a": "bmV3", "b": "Yg=="}}));
+    }
+
+    #[test]
+    fn other_kinds_are_left_alone() {
+        let mut role = json!({"stringData": {"a": "b"}});
+        prepare_create("rbac.authorization.k8s.io", "Role", &mut role);
+        assert_eq!(role, json!({"stringData": {"a": "b"}}));
+    }
+
+    #[test]
+    fn a_service_keeps_its_address() {
+        let old =
+            json!({"spec": {"type": "ClusterIP", "clusterIP": "10.96.0.9", "clusterIPs": ["10.96.0.9"]}});
+        let mut new = json!({"spec": {"type": "ClusterIP", "clusterIP": ""}});
+        prepare_update("", "Service", &mut new, &old);
+        assert_eq!(new, old);
+    }
+}
