@@ -36,15 +36,11 @@ pub(super) fn status(pass: &Pass<'_, Organizations>) -> OrganizationStatus {
         State::False => OrganizationPhase::Failed,
         State::Unknown => OrganizationPhase::Pending,
     };
-    let owned =
-        pass.observed.filter(|observed| observed.owns_namespace || observed_namespace(observed).is_some());
     OrganizationStatus {
         phase,
         message,
-        namespace: match pass.observed {
-            Some(_) => owned.and_then(observed_namespace),
-            None => old.namespace,
-        },
+        // Without a look at the engine the facts of the last look stand.
+        namespace: pass.observed.map_or(old.namespace, observed_namespace),
         webhook_url: match pass.valid.and_then(|valid| valid.exposure.as_ref()) {
             Some(exposure) => Some(exposure.webhook_url.clone()),
             None if matches!(pass.outcome, Outcome::Rejected(_)) => None,

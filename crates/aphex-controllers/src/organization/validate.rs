@@ -83,3 +83,6 @@ fn admins(addresses: &[String]) -> Result<Vec<AdminEmail>, Stop> {
 fn invalid(field: &str, error: &dyn std::fmt::Display) -> Rejection {
     Rejection::invalid(format!("{field}: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

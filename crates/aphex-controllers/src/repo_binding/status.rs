@@ -152,3 +152,6 @@ fn findings(
     findings.push(finding(condition::READY, verdict.state, verdict.reason, &verdict.message));
     findings
 }
+
+#[cfg(test)]
+mod tests;

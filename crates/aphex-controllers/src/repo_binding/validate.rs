@@ -181,3 +181,6 @@ fn reachable(observed: &Observed, name: &OrgName) -> Result<String, Stop> {
 fn invalid(field: &str, error: &dyn std::fmt::Display) -> Rejection {
     Rejection::invalid(format!("{field}: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

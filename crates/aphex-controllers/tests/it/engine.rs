@@ -21,19 +21,19 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// Namespace of our own objects.
-pub const PLATFORM: &str = "platform-system";
+pub(crate) const PLATFORM: &str = "platform-system";
 /// The gateway's address in these tests.
-pub const GATEWAY: &str = "http://127.0.0.1:8080";
+pub(crate) const GATEWAY: &str = "http://127.0.0.1:8080";
 
 /// A real cluster is shared, so tests take turns on it.
 static TURN: Mutex<()> = Mutex::const_new(());
 
 /// An engine with both controllers running.
-pub struct Engine {
+pub(crate) struct Engine {
     /// Does what users do.
-    pub client: Client,
+    pub(crate) client: Client,
     /// What the controllers asked for.
-    pub requests: Requests,
+    pub(crate) requests: Requests,
     shutdown: Shutdown,
     _cluster: Cluster,
     _turn: Option<MutexGuard<'static, ()>>,
@@ -41,14 +41,14 @@ pub struct Engine {
 
 impl Engine {
     /// Starts an engine, installs every definition, starts the controllers.
-    pub async fn start() -> anyhow::Result<Self> {
+    pub(crate) async fn start() -> anyhow::Result<Self> {
         let engine = Self::without_controllers().await?;
         engine.run_controllers()?;
         Ok(engine)
     }
 
     /// Starts an engine and installs every definition.
-    pub async fn without_controllers() -> anyhow::Result<Self> {
+    pub(crate) async fn without_controllers() -> anyhow::Result<Self> {
         let cluster = Cluster::start().await?;
         let turn = if cluster.is_embedded() { None } else { Some(TURN.lock().await) };
         let engine = Self {
@@ -63,7 +63,7 @@ impl Engine {
     }
 
     /// Starts the controllers.
-    pub fn run_controllers(&self) -> anyhow::Result<()> {
+    pub(crate) fn run_controllers(&self) -> anyhow::Result<()> {
         let client = counted(self.client.clone(), self.requests.clone());
         let settings = Settings::new(GATEWAY)?;
         let shutdown = self.shutdown.clone();
@@ -107,7 +107,7 @@ impl Engine {
     }
 
     /// Applies an object as a user does with `kubectl apply --server-side`.
-    pub async fn apply(&self, object: &Value) -> anyhow::Result<DynamicObject> {
+    pub(crate) async fn apply(&self, object: &Value) -> anyhow::Result<DynamicObject> {
         let text =
             |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
@@ -125,7 +125,7 @@ impl Engine {
     }
 
     /// Requests for objects of any kind.
-    pub fn dynamic(
+    pub(crate) fn dynamic(
         &self,
         group: &str,
         version: &str,
@@ -140,7 +140,7 @@ impl Engine {
     }
 
     /// Requests for objects of a type in a namespace.
-    pub fn api<K>(&self, namespace: &str) -> Api<K>
+    pub(crate) fn api<K>(&self, namespace: &str) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
@@ -148,18 +148,24 @@ impl Engine {
     }
 
     /// Creates an Organization.
-    pub async fn organization(&self, name: &str) -> anyhow::Result<Organization> {
+    pub(crate) async fn organization(&self, name: &str) -> anyhow::Result<Organization> {
         let spec = json!({ "displayName": name, "adminUsers": ["ann@acme.com", "bob@acme.com"] });
         self.create(PLATFORM, "Organization", name, spec).await
     }
 
     /// Creates a binding of an organization; the pipeline has the binding's name.
-    pub async fn binding(&self, name: &str, organization: &str) -> anyhow::Result<RepoBinding> {
+    pub(crate) async fn binding(&self, name: &str, organization: &str) -> anyhow::Result<RepoBinding> {
         self.create(PLATFORM, "RepoBinding", name, binding_spec(name, organization)).await
     }
 
     /// Creates an object of ours.
-    pub async fn create<K>(&self, namespace: &str, kind: &str, name: &str, spec: Value) -> anyhow::Result<K>
+    pub(crate) async fn create<K>(
+        &self,
+        namespace: &str,
+        kind: &str,
+        name: &str,
+        spec: Value,
+    ) -> anyhow::Result<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
@@ -177,7 +183,7 @@ impl Engine {
     }
 
     /// Waits until an object of a type exists and a test of it holds.
-    pub async fn until<K>(
+    pub(crate) async fn until<K>(
         &self,
         namespace: &str,
         name: &str,
@@ -199,7 +205,7 @@ impl Engine {
     }
 
     /// Waits until a binding's phase is this, and gives its status.
-    pub async fn phase(&self, name: &str, phase: &str) -> anyhow::Result<RepoBindingStatus> {
+    pub(crate) async fn phase(&self, name: &str, phase: &str) -> anyhow::Result<RepoBindingStatus> {
         let is = |binding: &RepoBinding| {
             let generation = binding.metadata.generation;
             let status = binding.status.as_ref();
@@ -210,7 +216,7 @@ impl Engine {
     }
 
     /// Waits until an organization's phase is this.
-    pub async fn organization_phase(&self, name: &str, phase: &str) -> anyhow::Result<Organization> {
+    pub(crate) async fn organization_phase(&self, name: &str, phase: &str) -> anyhow::Result<Organization> {
         let is = |organization: &Organization| {
             let generation = organization.metadata.generation;
             let status = organization.status.as_ref();
@@ -220,12 +226,12 @@ impl Engine {
     }
 
     /// Whether a namespace exists.
-    pub async fn has_namespace(&self, name: &str) -> anyhow::Result<bool> {
+    pub(crate) async fn has_namespace(&self, name: &str) -> anyhow::Result<bool> {
         Ok(Api::<Namespace>::all(self.client.clone()).get_opt(name).await?.is_some())
     }
 
     /// Everything that carries a label, of every kind the platform makes.
-    pub async fn labelled(&self, selector: &str) -> anyhow::Result<Vec<String>> {
+    pub(crate) async fn labelled(&self, selector: &str) -> anyhow::Result<Vec<String>> {
         let mut found = Vec::new();
         for (group, version, kind) in KINDS {
             let list = self
@@ -238,7 +244,7 @@ impl Engine {
     }
 
     /// Ends the test: takes back what is left on a shared cluster, and stops the controllers.
-    pub async fn finish(self) -> anyhow::Result<()> {
+    pub(crate) async fn finish(self) -> anyhow::Result<()> {
         for kind in ["RepoBinding", "Organization"] {
             let api = self.dynamic("aphex.io", "v1alpha1", kind, None);
             for object in api.list(&ListParams::default()).await?.items {
@@ -263,7 +269,7 @@ impl Drop for Engine {
 }
 
 /// The spec of a binding whose pipeline has the binding's name.
-pub fn binding_spec(name: &str, organization: &str) -> Value {
+pub(crate) fn binding_spec(name: &str, organization: &str) -> Value {
     json!({
         "aphexOrg": organization,
         "repoOrg": "Acme-GitHub",
@@ -275,7 +281,7 @@ pub fn binding_spec(name: &str, organization: &str) -> Value {
 }
 
 /// A pipeline as YAML, with more of its spec given.
-pub fn pipeline(name: &str, more: &str) -> String {
+pub(crate) fn pipeline(name: &str, more: &str) -> String {
     format!(
         "apiVersion: tekton.dev/v1\nkind: Pipeline\nmetadata:\n  name: {name}\nspec:\n{more}\n  tasks:\n    - name: build\n      taskRef:\n        name: build\n"
     )
@@ -305,16 +311,16 @@ const KINDS: [(&str, &str, &str); 18] = [
 
 /// How many requests were made; shared by clones.
 #[derive(Clone, Debug, Default)]
-pub struct Requests(Arc<[AtomicUsize; 2]>);
+pub(crate) struct Requests(Arc<[AtomicUsize; 2]>);
 
 impl Requests {
     /// Requests that only read.
-    pub fn reads(&self) -> usize {
+    pub(crate) fn reads(&self) -> usize {
         self.0[0].load(Ordering::Acquire)
     }
 
     /// Requests that could change something.
-    pub fn writes(&self) -> usize {
+    pub(crate) fn writes(&self) -> usize {
         self.0[1].load(Ordering::Acquire)
     }
 }
@@ -332,7 +338,12 @@ fn counted(inner: Client, requests: Requests) -> Client {
 
 impl Engine {
     /// Creates an object of ours as it is written, or tells the API server's answer.
-    pub async fn create_raw(&self, kind: &str, name: &str, spec: &Value) -> Result<DynamicObject, String> {
+    pub(crate) async fn create_raw(
+        &self,
+        kind: &str,
+        name: &str,
+        spec: &Value,
+    ) -> Result<DynamicObject, String> {
         let object = json!({
             "apiVersion": "aphex.io/v1alpha1",
             "kind": kind,
@@ -345,7 +356,7 @@ impl Engine {
     }
 
     /// Deletes an object that no controller holds.
-    pub async fn delete_raw(&self, kind: &str, name: &str) -> anyhow::Result<()> {
+    pub(crate) async fn delete_raw(&self, kind: &str, name: &str) -> anyhow::Result<()> {
         let api = self.dynamic("aphex.io", "v1alpha1", kind, Some(PLATFORM));
         api.delete(name, &kube::api::DeleteParams::default()).await?;
         Ok(())

@@ -1,0 +1,144 @@
+use aphex_api::conditions::Reason;
+use aphex_api::organization::{Organization, OrganizationSpec, OrganizationStatus};
+use aphex_api::repo_binding::RepoBindingStatus;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::*;
+
+const PIPELINE: &str =
+    "{apiVersion: tekton.dev/v1, kind: Pipeline, metadata: {name: NAME}, spec: {tasks: [{name: a}]}}";
+
+fn binding(name: &str, organization: &str, born: i64) -> RepoBinding {
+    let spec = RepoBindingSpec {
+        aphex_org: Some(organization.to_owned()),
+        repo_org: "octo".to_owned(),
+        repo_name: "cat".to_owned(),
+        pipeline_name: Some(name.to_owned()),
+        template_ref: Some("run-pipeline-v1".to_owned()),
+        pipeline_spec: Some(PIPELINE.replace("NAME", name)),
+        branch: "main".to_owned(),
+        ..RepoBindingSpec::default()
+    };
+    let mut object = RepoBinding::new(&format!("{name}-{organization}"), spec);
+    object.metadata.namespace = Some("platform-system".to_owned());
+    object.metadata.creation_timestamp = Some(Time(jiff::Timestamp::from_second(born).unwrap()));
+    object
+}
+
+fn observed() -> Observed {
+    let mut organization = Organization::new("acme", OrganizationSpec::default());
+    let webhook_url = Some("http://gateway/acme".to_owned());
+    organization.status = Some(OrganizationStatus { webhook_url, ..OrganizationStatus::default() });
+    Observed { organization: Some(organization), organization_namespace: true, ..Observed::default() }
+}
+
+fn check(object: &RepoBinding, observed: &Observed) -> Result<Valid, Stop> {
+    validate(object, observed, &Settings::new("http://gateway").unwrap())
+}
+
+fn rejection(object: &RepoBinding, observed: &Observed) -> (Reason, String) {
+    match check(object, observed) {
+        Err(Stop::Rejected(rejection)) => (rejection.reason, rejection.message),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn with_status(mut other: RepoBinding, phase: RepoBindingPhase, namespace_created: bool) -> RepoBinding {
+    other.status = Some(RepoBindingStatus { phase, namespace_created, ..RepoBindingStatus::default() });
+    other
+}
+
+#[test]
+fn a_sound_binding_keeps_its_own_facts() {
+    let valid = check(&binding("app", "acme", 1), &observed()).unwrap();
+    assert_eq!((valid.tenant.as_str(), valid.organization.as_str()), ("app", "acme"));
+    assert_eq!(valid.repository.full_name(), "octo/cat");
+    assert_eq!(valid.webhook_url, "http://gateway/acme");
+}
+
+#[test]
+fn what_the_spec_alone_decides_comes_before_waiting() {
+    let mut object = binding("app", "acme", 1);
+    object.spec.template_ref = Some("other".to_owned());
+    let nothing = Observed::default();
+    assert_eq!(
+        rejection(&object, &nothing).1,
+        "spec.templateRef: template other is not in the catalog, which has: run-pipeline-v1"
+    );
+    object = binding("app", "acme", 1);
+    object.spec.branch = "a..b".to_owned();
+    assert_eq!(rejection(&object, &nothing).1, "spec.branch: invalid branch name 'a..b'");
+    object = binding("kube-app", "acme", 1);
+    assert_eq!(rejection(&object, &nothing).1, "Cannot create namespace with privileged name");
+    object = binding("My_App", "acme", 1);
+    assert_eq!(rejection(&object, &nothing).1, "Namespace name must match pattern ^[a-z0-9-]+$");
+    let waiting = check(&binding("app", "acme", 1), &nothing).unwrap_err();
+    assert_eq!(waiting, Stop::waiting("Waiting for Organization acme to be created"));
+}
+
+#[test]
+fn an_organization_without_an_address_or_namespace_is_waited_for() {
+    let mut early = observed();
+    early.organization_namespace = false;
+    assert!(matches!(check(&binding("app", "acme", 1), &early), Err(Stop::Waiting(_))));
+    let mut silent = observed();
+    silent.organization.as_mut().unwrap().status = None;
+    assert!(matches!(check(&binding("app", "acme", 1), &silent), Err(Stop::Waiting(_))));
+}
+
+#[test]
+fn a_binding_has_one_shape_even_where_no_schema_says_so() {
+    let mut object = binding("app", "acme", 1);
+    object.spec.tenant_name = Some("app".to_owned());
+    assert!(rejection(&object, &observed()).1.starts_with("spec: set either aphexOrg"));
+    object.spec.aphex_org = None;
+    assert!(rejection(&object, &observed()).1.starts_with("spec.tenantName:"));
+    object = binding("app", "acme", 1);
+    object.spec.pipeline_spec = None;
+    assert_eq!(rejection(&object, &observed()).1, "spec.pipelineSpec is required with aphexOrg");
+}
+
+#[test]
+fn an_existing_tenant_keeps_its_name_and_of_two_new_ones_the_older_has_it() {
+    let mine = binding("app", "acme", 100);
+    let against = |other: RepoBinding| {
+        let mut seen = observed();
+        seen.others = vec![other];
+        check(&mine, &seen)
+    };
+    let twin = |born| {
+        let mut other = binding("app", "acme", born);
+        other.metadata.name = Some("twin".to_owned());
+        other
+    };
+    assert!(matches!(against(twin(50)), Err(Stop::Rejected(r)) if r.reason == Reason::NameTaken));
+    assert!(against(twin(200)).is_ok());
+    assert!(against(with_status(twin(200), RepoBindingPhase::Ready, true)).is_err());
+    assert!(
+        against(with_status(twin(50), RepoBindingPhase::Failed, false)).is_ok(),
+        "a refused claim is none"
+    );
+}
+
+#[test]
+fn wildcards_of_different_owners_never_meet() {
+    let against = |name: &str, other: RepoBinding| {
+        let mut seen = observed();
+        seen.others = vec![other];
+        check(&binding(name, "acme", 100), &seen)
+    };
+    assert!(against("app", binding("app-web", "rival", 50)).is_err());
+    assert!(against("app-web", binding("app", "rival", 50)).is_err());
+    assert!(against("app-web", binding("app", "acme", 50)).is_ok(), "one owner may");
+    assert!(against("apple", binding("app", "rival", 50)).is_ok());
+}
+
+#[test]
+fn a_namespace_of_somebody_else_is_never_taken() {
+    let mut seen = observed();
+    seen.namespace = Some(Namespace::default());
+    assert_eq!(rejection(&binding("app", "acme", 1), &seen).0, Reason::NameTaken);
+    seen.owns_namespace = true;
+    assert!(check(&binding("app", "acme", 1), &seen).is_ok());
+}
