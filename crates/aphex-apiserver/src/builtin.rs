@@ -12,8 +12,13 @@ use crate::resource::Resource;
 
 /// Fills in what an object leaves out, as Kubernetes' defaulting functions do.
 pub fn default(resource: &Resource, object: &mut Value) {
+    if resource.custom().is_none() {
+        aphex_kinds::apply_defaults(&resource.group, &resource.version, &resource.kind, object);
+    }
     if is(resource, "apiextensions.k8s.io", "CustomResourceDefinition") {
         crds::default(object);
+    } else if is(resource, "", "Namespace") {
+        namespaces::default(object);
     } else if is_rbac(resource) {
         rbac_objects::default(&resource.kind, object);
     }
@@ -21,6 +26,9 @@ pub fn default(resource: &Resource, object: &mut Value) {
 
 /// Fills in what the server decides about a new object.
 pub fn prepare_create(resource: &Resource, object: &mut Value) {
+    if resource.custom().is_none() {
+        aphex_kinds::prepare_create(&resource.group, &resource.kind, object);
+    }
     if is(resource, "", "Namespace") {
         namespaces::prepare_create(object);
     }
@@ -28,6 +36,9 @@ pub fn prepare_create(resource: &Resource, object: &mut Value) {
 
 /// Carries over what an update of the object itself cannot change.
 pub fn prepare_update(resource: &Resource, object: &mut Value, old: &Value) {
+    if resource.custom().is_none() {
+        aphex_kinds::prepare_update(&resource.group, &resource.kind, object, old);
+    }
     if is(resource, "", "Namespace") {
         namespaces::prepare_update(object, old);
     }

@@ -57,7 +57,7 @@ pub fn answer(
         }
         ["api", version] => match find(&snapshot, "", version) {
             Some(found) => resource_list("", found),
-            None => return Ok(health::not_found()),
+            None => return Err(Status::no_resource()),
         },
         ["apis", name] => match snapshot.group(name).filter(|group| !group.name.is_empty()) {
             Some(found) => {

@@ -14,6 +14,11 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// The version of Kubernetes that this server behaves as.
 pub const VERSION: &str = "v1.35.4";
 
+/// Whether a path is a probe.
+pub fn is_probe(path: &[&str]) -> bool {
+    matches!(path.first(), Some(&("healthz" | "livez" | "readyz")))
+}
+
 /// Answers health, version and metrics paths.
 pub fn answer(
     server: &ApiServer,
@@ -96,9 +101,4 @@ fn health(server: &ApiServer, probe: &str, query: &Query) -> Response<Body> {
 /// A path that names nothing.
 pub fn not_found() -> Response<Body> {
     respond::plain(404, TEXT, Body::full("404 page not found\n"))
-}
-
-/// A method that means nothing at a path that is no resource.
-pub fn method_not_allowed() -> Response<Body> {
-    respond::plain(405, TEXT, Body::full("405: Method Not Allowed\n"))
 }

@@ -106,6 +106,26 @@ fn go_error(error: &serde_json::Error, body: &[u8]) -> String {
     }
 }
 
+/// The JSON type of a value in the words of Go's decoder.
+pub fn go_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Bool(_) => "bool",
+        Value::Object(_) => "object",
+        Value::Number(_) | Value::Null => "number",
+    }
+}
+
+/// What Go says of a body that is JSON and no object.
+pub fn not_an_object(value: &Value) -> DecodeError {
+    let kind = go_kind(value);
+    DecodeError::Json(format!(
+        "json: cannot unmarshal {kind} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; \
+         Kind string \"json:\\\"kind,omitempty\\\"\" }}"
+    ))
+}
+
 /// What the message of an unreadable body shows of it.
 pub fn excerpt(body: &[u8]) -> String {
     if body.is_empty() {

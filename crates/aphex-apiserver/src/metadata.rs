@@ -155,25 +155,24 @@ fn annotations(annotations: Option<&Value>, path: &Path, errors: &mut Vec<FieldE
 fn owners(owners: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
     let list = owners.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let mut controllers: Vec<String> = Vec::new();
-    for (i, owner) in list.iter().enumerate() {
-        let at = path.index(i);
+    for owner in list {
         let text = |field: &str| owner.get(field).and_then(Value::as_str).unwrap_or_default();
         let version = text("apiVersion").split_once('/').map_or(text("apiVersion"), |(_, version)| version);
         if version.is_empty() {
             errors.push(FieldError::invalid(
-                &at.child("apiVersion"),
+                &path.child("apiVersion"),
                 text("apiVersion"),
                 "version must not be empty",
             ));
         }
         for field in ["kind", "name", "uid"] {
             if text(field).is_empty() {
-                errors.push(FieldError::invalid(&at.child(field), "", format!("{field} must not be empty")));
+                errors.push(FieldError::invalid(&path.child(field), "", "must not be empty"));
             }
         }
         if text("apiVersion") == "v1" && text("kind") == "Event" {
             let why = "/v1, Kind=Event is disallowed from being an owner";
-            errors.push(FieldError::invalid(&at, owner.clone(), why));
+            errors.push(FieldError::invalid(path, owner.clone(), why));
         }
         if owner.get("controller").and_then(Value::as_bool).unwrap_or_default() {
             controllers.push(format!("{}/{}", text("kind"), text("name")));
@@ -189,13 +188,14 @@ fn owners(owners: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
 
 /// Built-in kinds take only standard or fully qualified names (`strict`); custom ones any qualified name.
 fn finalizers(finalizers: &[String], strict: bool, path: &Path, errors: &mut Vec<FieldError>) {
-    for finalizer in finalizers {
+    for (i, finalizer) in finalizers.iter().enumerate() {
+        let at = path.index(i);
         let problems = names::qualified(finalizer);
-        errors.extend(problems.into_iter().map(|why| FieldError::invalid(path, finalizer.as_str(), why)));
+        errors.extend(problems.into_iter().map(|why| FieldError::invalid(&at, finalizer.as_str(), why)));
         let simple = ["foregroundDeletion", "orphan", "kubernetes"].contains(&finalizer.as_str());
         if strict && !finalizer.contains('/') && !simple {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
-            errors.push(FieldError::invalid(path, finalizer.as_str(), why));
+            errors.push(FieldError::invalid(&at, finalizer.as_str(), why));
         }
     }
     let has = |name: &str| finalizers.iter().any(|finalizer| finalizer == name);

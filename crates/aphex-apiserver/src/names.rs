@@ -9,7 +9,7 @@ const QUALIFIED: &str = "must consist of alphanumeric characters, '-', '_' or '.
 const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
 fn too_long(limit: usize) -> String {
-    format!("must be no more than {limit} bytes")
+    format!("must be no more than {limit} characters")
 }
 
 fn lower(byte: u8) -> bool {
@@ -102,7 +102,7 @@ pub fn qualified(text: &str) -> Vec<String> {
     if name.is_empty() {
         errors.push("name part must be non-empty".to_owned());
     } else if name.len() > 63 {
-        errors.push(format!("name part {}", too_long(63)));
+        errors.push("name part must be no more than 63 bytes".to_owned());
     }
     if !is_word(name) {
         errors.push(format!("name part {QUALIFIED}"));
@@ -126,7 +126,7 @@ pub fn label_key(text: &str) -> Result<(), String> {
 /// The value of a label: the first thing that is wrong with it.
 pub fn label_value(text: &str) -> Result<(), String> {
     if text.len() > 63 {
-        return Err(too_long(63));
+        return Err("must be no more than 63 bytes".to_owned());
     }
     if text.is_empty() || is_word(text) { Ok(()) } else { Err(LABEL_VALUE.to_owned()) }
 }

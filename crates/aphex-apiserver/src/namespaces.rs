@@ -29,11 +29,18 @@ pub async fn bootstrap(server: &Arc<ApiServer>) -> Result<(), Status> {
     Ok(())
 }
 
-/// The name label, the finalizer in the spec and the phase of a new namespace.
-pub fn prepare_create(namespace: &mut Value) {
+/// The name label.
+pub fn default(namespace: &mut Value) {
     let name = object::name(namespace).to_owned();
+    if name.is_empty() {
+        return;
+    }
     let labels = object::map(object::meta_map(namespace).entry("labels").or_insert_with(|| json!({})));
     labels.insert(NAME_LABEL.to_owned(), Value::String(name));
+}
+
+/// The finalizer in the spec and the phase of a new namespace.
+pub fn prepare_create(namespace: &mut Value) {
     object::set_at(namespace, "status.phase", json!("Active"));
     let mut finalizers = object::strings(object::at(namespace, "spec.finalizers"));
     if !finalizers.iter().any(|finalizer| finalizer == "kubernetes") {
@@ -42,11 +49,8 @@ pub fn prepare_create(namespace: &mut Value) {
     object::set_at(namespace, "spec.finalizers", json!(finalizers));
 }
 
-/// An update keeps the name label, the spec's finalizers and the phase.
+/// An update keeps the spec's finalizers and the phase.
 pub fn prepare_update(namespace: &mut Value, old: &Value) {
-    let name = object::name(namespace).to_owned();
-    let labels = object::map(object::meta_map(namespace).entry("labels").or_insert_with(|| json!({})));
-    labels.insert(NAME_LABEL.to_owned(), Value::String(name));
     object::copy(namespace, old, "spec");
     object::copy(namespace, old, "status");
 }

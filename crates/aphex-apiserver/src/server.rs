@@ -234,11 +234,15 @@ impl ApiServer {
         query: &Query,
     ) -> Result<Response<Body>, Status> {
         let words: Vec<&str> = segments.iter().map(String::as_str).collect();
-        if !matches!(parts.method, Method::GET | Method::HEAD) {
-            return Ok(health::method_not_allowed());
-        }
-        if let Some(response) = health::answer(self, &words, query, &parts.headers) {
+        let reads = matches!(parts.method, Method::GET | Method::HEAD);
+        // Probes may come with any method.
+        if (reads || health::is_probe(&words))
+            && let Some(response) = health::answer(self, &words, query, &parts.headers)
+        {
             return Ok(response);
+        }
+        if !reads {
+            return Err(Status::method_not_allowed());
         }
         if let Some(response) = access::openid(self, &words, &parts.headers) {
             return Ok(response);

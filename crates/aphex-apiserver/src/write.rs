@@ -18,7 +18,7 @@ use http::HeaderMap;
 use serde_json::Value;
 
 pub use create::{Creation, create};
-pub use draft::{read_object, settle_patched};
+pub use draft::{check_kind, read_object, settle_patched};
 pub use modify::{Change, Modified, modify, wrong_name};
 pub use ownership::{managed_apply, owns_nothing};
 

@@ -79,11 +79,6 @@ impl Quantity {
     pub(crate) fn nanos(self) -> i128 {
         self.nanos
     }
-
-    /// Whether it is a whole number.
-    pub(crate) fn is_whole(self) -> bool {
-        self.nanos % NANO == 0
-    }
 }
 
 /// The form that a suffix stands for, and the factor in billionths as a power of ten or two.

@@ -91,7 +91,8 @@ fn messages() -> &'static Messages {
 /// The object in a protobuf body.
 pub fn decode(body: &[u8]) -> Result<Value, Malformed> {
     let envelope = body.strip_prefix(MAGIC).ok_or(Malformed::NoMagic)?;
-    let (mut api_version, mut kind, mut raw, mut media) = (String::new(), String::new(), &[][..], String::new());
+    let (mut api_version, mut kind, mut raw, mut media) =
+        (String::new(), String::new(), &[][..], String::new());
     for field in fields(envelope) {
         let field = field?;
         match (field.number, field.payload) {
@@ -116,7 +117,8 @@ pub fn decode(body: &[u8]) -> Result<Value, Malformed> {
     let messages = messages();
     let found = messages.kinds.get(&format!("{api_version}/{kind}"));
     let found = found.or_else(|| messages.kinds.get(&format!("meta/{kind}")));
-    let message = *found.ok_or_else(|| Malformed::UnknownKind { api_version: api_version.clone(), kind: kind.clone() })?;
+    let message = *found
+        .ok_or_else(|| Malformed::UnknownKind { api_version: api_version.clone(), kind: kind.clone() })?;
     let mut object = message_map(message, raw, 0)?;
     object.insert("apiVersion".to_owned(), Value::String(api_version));
     object.insert("kind".to_owned(), Value::String(kind));
@@ -138,7 +140,12 @@ fn message_map(message: usize, bytes: &[u8], depth: usize) -> Result<Map<String,
     Ok(object)
 }
 
-fn add(object: &mut Map<String, Value>, member: &Member, field: Field<'_>, depth: usize) -> Result<(), Malformed> {
+fn add(
+    object: &mut Map<String, Value>,
+    member: &Member,
+    field: Field<'_>,
+    depth: usize,
+) -> Result<(), Malformed> {
     let Member(_, name, shape, kind, omit_empty) = member;
     match shape {
         Shape::One => {
@@ -154,7 +161,8 @@ fn add(object: &mut Map<String, Value>, member: &Member, field: Field<'_>, depth
         }
         Shape::Many => {
             let value = value(kind, field.payload, depth)?;
-            if let Value::Array(list) = object.entry(name.clone()).or_insert_with(|| Value::Array(Vec::new())) {
+            if let Value::Array(list) = object.entry(name.clone()).or_insert_with(|| Value::Array(Vec::new()))
+            {
                 list.push(value);
             }
         }
@@ -169,7 +177,9 @@ fn add(object: &mut Map<String, Value>, member: &Member, field: Field<'_>, depth
                 }
             }
             let entry = entry.unwrap_or_else(|| zero(kind));
-            if let Value::Object(map) = object.entry(name.clone()).or_insert_with(|| Value::Object(Map::new())) {
+            if let Value::Object(map) =
+                object.entry(name.clone()).or_insert_with(|| Value::Object(Map::new()))
+            {
                 map.insert(key, entry);
             }
         }
@@ -200,7 +210,9 @@ fn zero(kind: &Kind) -> Value {
 
 fn value(kind: &Kind, payload: Payload<'_>, depth: usize) -> Result<Value, Malformed> {
     let known = match kind {
-        Kind::Message(message) => return Ok(Value::Object(message_map(*message, payload.bytes()?, depth + 1)?)),
+        Kind::Message(message) => {
+            return Ok(Value::Object(message_map(*message, payload.bytes()?, depth + 1)?));
+        }
         Kind::Known(known) => *known,
     };
     Ok(match known {
@@ -223,14 +235,15 @@ fn value(kind: &Kind, payload: Payload<'_>, depth: usize) -> Result<Value, Malfo
             Some(schema) => schema_value(schema, depth)?,
             None => Value::Bool(integer_field(payload.bytes()?, 1)? != 0),
         },
-        Known::Orarray => match bytes_field(payload.bytes()?, 1)? {
-            Some(schema) => schema_value(schema, depth)?,
-            None => {
+        Known::Orarray => {
+            if let Some(schema) = bytes_field(payload.bytes()?, 1)? {
+                schema_value(schema, depth)?
+            } else {
                 let all = fields(payload.bytes()?).filter_map(Result::ok).filter(|field| field.number == 2);
                 let all = all.map(|field| schema_value(field.payload.bytes()?, depth));
                 Value::Array(all.collect::<Result<_, Malformed>>()?)
             }
-        },
+        }
         Known::Orstrings => match bytes_field(payload.bytes()?, 1)? {
             Some(schema) => schema_value(schema, depth)?,
             None => Value::Array(strings(payload.bytes()?, 2)?),
@@ -301,10 +314,10 @@ fn duration(nanos: i64) -> Value {
 }
 
 fn int_or_string(bytes: &[u8]) -> Result<Value, Malformed> {
-    Ok(match integer_field(bytes, 1)? {
-        0 => Value::from(integer_field(bytes, 2)?),
-        _ => Value::String(text_field(bytes, 3)?),
-    })
+    if integer_field(bytes, 1)? == 0 {
+        return Ok(Value::from(integer_field(bytes, 2)?));
+    }
+    text_field(bytes, 3).map(Value::String)
 }
 
 #[cfg(test)]

@@ -121,6 +121,10 @@ impl ListOptions {
             if given {
                 let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
                 forbid(&mut errors, &matching, why);
+                if self.resource_version_match != "NotOlderThan" {
+                    let value = self.resource_version_match.as_str();
+                    errors.push(FieldError::not_supported(&matching, value, &["NotOlderThan"]));
+                }
             }
         } else {
             if given {

@@ -216,7 +216,7 @@ impl Parser {
                     }
                     return Ok(values);
                 }
-                other => return Err(format!("found '{}', expected: ',', or ')'", other.text())),
+                other => return Err(format!("found '{}', expected: ',' or ')'", other.text())),
             }
         }
     }

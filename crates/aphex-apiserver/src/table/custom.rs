@@ -7,7 +7,11 @@ use super::jsonpath::JsonPath;
 use crate::object;
 use crate::resource::{Custom, PrinterColumn};
 
-/// The definitions of the columns after the name.
+const NAME: &str = "Name must be unique within a namespace.";
+const CREATED: &str =
+    "CreationTimestamp is a timestamp representing the server time when this object was created.";
+
+/// The definitions of the columns, the name first.
 pub(super) fn definitions(custom: &Custom) -> Vec<Value> {
     let described = |column: &PrinterColumn| {
         if column.description.is_empty() {
@@ -16,18 +20,19 @@ pub(super) fn definitions(custom: &Custom) -> Vec<Value> {
             column.description.clone()
         }
     };
-    columns(custom)
-        .iter()
-        .map(|column| {
-            json!({
-                "name": column.name,
-                "type": column.kind,
-                "format": column.format,
-                "description": described(column),
-                "priority": column.priority,
-            })
+    let name =
+        json!({"name": "Name", "type": "string", "format": "name", "description": NAME, "priority": 0});
+    let declared = columns(custom);
+    let declared = declared.iter().map(|column| {
+        json!({
+            "name": column.name,
+            "type": column.kind,
+            "format": column.format,
+            "description": described(column),
+            "priority": column.priority,
         })
-        .collect()
+    });
+    std::iter::once(name).chain(declared).collect()
 }
 
 /// The cells after the name.
@@ -44,7 +49,7 @@ fn columns(custom: &Custom) -> std::borrow::Cow<'_, [PrinterColumn]> {
         name: "Age".to_owned(),
         kind: "date".to_owned(),
         format: String::new(),
-        description: super::CREATED.to_owned(),
+        description: CREATED.to_owned(),
         priority: 0,
         json_path: ".metadata.creationTimestamp".to_owned(),
     }])
@@ -62,7 +67,7 @@ fn cell(column: &PrinterColumn, object: &Value, now: Timestamp) -> Value {
             |whole| json!(whole),
         ),
         ("number", Value::Number(_)) | ("boolean", Value::Bool(_)) => found.clone(),
-        ("date", Value::String(text)) => json!(super::age(text, now)),
+        ("date", Value::String(text)) => json!(aphex_kinds::age(text, now)),
         _ => Value::Null,
     }
 }

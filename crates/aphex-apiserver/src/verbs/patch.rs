@@ -88,11 +88,13 @@ pub(super) fn options(call: &Call, format: Format) -> Result<WriteOptions, Statu
 
 /// Reads a patch other than an apply.
 pub(super) fn read_patch(call: &Call, format: Format) -> Result<Value, Status> {
-    let decoded = input::json(&call.body).map_err(|error| Status::bad_request(error.to_string()))?;
+    let wrong = |why: &str| Status::bad_request(format!("error decoding patch: {why}"));
+    let decoded = input::json(&call.body).map_err(|error| wrong(&error.to_string()))?;
     if format != Format::Json && !decoded.value.is_object() {
-        return Err(Status::bad_request(
-            "json: cannot unmarshal into Go value of type map[string]interface {}",
-        ));
+        let kind = input::go_kind(&decoded.value);
+        return Err(wrong(&format!(
+            "json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
+        )));
     }
     for path in decoded.duplicates {
         call.warnings.add(format!("duplicate field \"{path}\""));
@@ -189,9 +191,8 @@ fn read_configuration(call: &Call, options: &WriteOptions) -> Result<Value, Stat
     if object::name(&applied).is_empty() {
         object::set_meta(&mut applied, "name", Some(Value::String(call.name().to_owned())));
     }
-    if call.resource.namespaced && object::namespace(&applied).is_empty() {
-        object::set_meta(&mut applied, "namespace", Some(Value::String(call.namespace().to_owned())));
-    }
     check_name(call, &applied)?;
-    write::settle_patched(call, applied, options.field_validation)
+    // Types and unknown fields are left to the merge, which words their errors in its own way.
+    write::check_kind(call, &mut applied)?;
+    Ok(applied)
 }

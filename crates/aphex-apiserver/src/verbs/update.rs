@@ -1,7 +1,6 @@
 //! Replacing an object, its status, or a namespace's finalizers.
 
 use http::Response;
-use serde_json::Value;
 
 use crate::body::Body;
 use crate::call::Call;
@@ -14,10 +13,13 @@ use crate::write::{self, Change, Creation, Modified};
 /// Stores the object in the body in place of the one that the path names.
 pub(super) async fn update(call: &Call) -> Result<Response<Body>, Status> {
     let options = WriteOptions::parse(&call.query, "UpdateOptions", call.user_agent())?;
-    let mut object = write::read_object(call, options.field_validation)?;
+    let object = write::read_object(call, options.field_validation)?;
     let name = object::name(&object);
     if name.is_empty() {
-        object::set_meta(&mut object, "name", Some(Value::String(call.name().to_owned())));
+        let wanted = call.name();
+        return Err(Status::bad_request(format!(
+            "the name of the object ({wanted} based on URL) was undeterminable: name must be provided"
+        )));
     } else if name != call.name() {
         return Err(write::wrong_name(name, call.name()));
     }

@@ -10,7 +10,6 @@ use crate::call::Call;
 use crate::codec;
 use crate::crds;
 use crate::metadata;
-use crate::names;
 use crate::object;
 use crate::request::WriteOptions;
 use crate::respond::Served;
@@ -51,7 +50,7 @@ pub async fn create(
     let attempts = if generated { NAME_ATTEMPTS } else { 1 };
     for attempt in 1..=attempts {
         let mut object = object.clone();
-        if generated && names::check_prefix(resource.strategy.names, &generate).is_empty() {
+        if generated {
             object::set_meta(&mut object, "name", Some(Value::String(crate::uid::generated_name(&generate))));
         }
         match attempt_create(call, options, object, creation).await {
@@ -77,10 +76,11 @@ async fn attempt_create(
         object::map(&mut object).remove("status");
     }
     metadata::prepare_create(resource, &mut object, &server.now());
-    builtin::prepare_create(resource, &mut object);
+    // Nobody owns what the server adds to every object of a kind.
     if creation == Creation::Plain {
         object = ownership::managed_update(call, options, None, object);
     }
+    builtin::prepare_create(resource, &mut object);
     schema::check_create(call, &object)?;
     admission::validate(&write, &object)?;
     if crds::is_definition(resource) {

@@ -21,9 +21,11 @@ pub fn read_object(call: &Call, validation: FieldValidation) -> Result<Value, St
     let decoded = input::decode(call.content_type(), &call.body)?;
     let decoded = decoded.map_err(|error| unreadable(call, &error))?;
     let Decoded { mut value, duplicates } = decoded;
+    if value.is_null() {
+        value = Value::Object(serde_json::Map::new());
+    }
     if !value.is_object() {
-        let error = DecodeError::Json("json: cannot unmarshal into an object".to_owned());
-        return Err(unreadable(call, &error));
+        return Err(unreadable(call, &input::not_an_object(&value)));
     }
     check_kind(call, &mut value)?;
     check_fields(call, &mut value, validation, &duplicates)?;
@@ -53,7 +55,8 @@ fn expected(call: &Call) -> (String, String, String) {
     (sub.group.clone(), sub.version.clone(), sub.kind.clone())
 }
 
-fn check_kind(call: &Call, value: &mut Value) -> Result<(), Status> {
+/// Refuses another kind or version than the endpoint's; fills both in.
+pub fn check_kind(call: &Call, value: &mut Value) -> Result<(), Status> {
     let (group, version, kind) = expected(call);
     let wanted = crate::resource::api_version(&group, &version);
     let given_kind = object::kind(value).to_owned();
@@ -157,18 +160,22 @@ pub fn settle_patched(call: &Call, mut value: Value, validation: FieldValidation
     if !value.is_object() {
         return Err(Status::unprocessable());
     }
-    check_kind(call, &mut value)?;
-    let (_, version, kind) = expected(call);
-    check_json_types(call, &value).map_err(|why| cannot_be_handled(&kind, &version, &kind, &why))?;
+    let refused = |value: &Value, why: &str| {
+        let error = FieldError::invalid(&Path::root().child("patch"), value.to_string(), why);
+        Status::invalid("", "", "", vec![error])
+    };
+    if let Err(status) = check_kind(call, &mut value) {
+        return Err(refused(&value, &status.message));
+    }
+    check_json_types(call, &value).map_err(|why| refused(&value, &why))?;
+    let before = (validation == FieldValidation::Strict).then(|| value.clone());
     let unknown = prune_unknown(call, &mut value);
-    match validation {
-        FieldValidation::Strict if !unknown.is_empty() => {
+    match (validation, before) {
+        (FieldValidation::Strict, Some(before)) if !unknown.is_empty() => {
             let why = format!("strict decoding error: {}", prune::strict_message(&unknown));
-            let patch = String::from_utf8_lossy(&call.body).into_owned();
-            let errors = vec![FieldError::invalid(&Path::root().child("patch"), patch, why)];
-            Err(Status::invalid("", "", "", errors))
+            Err(refused(&before, &why))
         }
-        FieldValidation::Warn => {
+        (FieldValidation::Warn, _) => {
             for path in &unknown {
                 call.warnings.add(format!("unknown field \"{path}\""));
             }

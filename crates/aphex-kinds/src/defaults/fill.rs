@@ -9,7 +9,7 @@ use crate::fields::map;
 
 /// A default.
 #[derive(Clone, Copy)]
-pub(super) enum Default {
+pub(crate) enum Default {
     /// A text; an empty one counts as left out.
     Text(&'static str),
     /// A number; 0 counts as given.
@@ -20,13 +20,15 @@ pub(super) enum Default {
     Bool(bool),
     /// An empty object.
     Object,
+    /// Null, which clients read as an unset time.
+    Null,
 }
 
 /// Rows of paths and defaults.
-pub(super) type Table = &'static [(&'static str, Default)];
+pub(crate) type Table = &'static [(&'static str, Default)];
 
 /// Fills in what an object leaves out.
-pub(super) fn fill(object: &mut Value, table: Table) {
+pub(crate) fn fill(object: &mut Value, table: Table) {
     for (path, default) in table {
         descend(object, path, *default);
     }
@@ -79,6 +81,7 @@ fn set(object: &mut Value, field: &str, default: Default) {
             Default::Number(number) | Default::NonZero(number) => json!(number),
             Default::Bool(truth) => json!(truth),
             Default::Object => json!({}),
+            Default::Null => Value::Null,
         };
     }
 }

@@ -1,11 +1,14 @@
 //! Plain defaults of every kind that has some.
 
-use super::fill::Default::{Bool, NonZero, Number, Object, Text};
+use super::fill::Default::{Bool, NonZero, Null, Number, Object, Text};
 use super::fill::Table;
 
 /// The plain defaults of a kind.
 pub(super) fn of(group: &str, kind: &str) -> Table {
     match (group, kind) {
+        ("", "Event") => EVENT,
+        ("events.k8s.io", "Event") => NEW_EVENT,
+        ("", "Node") => NODE,
         ("", "Secret") => &[("type", Text("Opaque"))],
         ("", "Service") => SERVICE,
         ("", "Endpoints") => &[("subsets[].ports[].protocol", Text("TCP"))],
@@ -50,9 +53,11 @@ pub(super) fn of(group: &str, kind: &str) -> Table {
             ("spec.egress[].ports[].protocol", Text("TCP")),
         ],
         ("networking.k8s.io", "IngressClass") => &[("spec.parameters?.scope", Text("Cluster"))],
-        ("discovery.k8s.io", "EndpointSlice") => {
-            &[("ports[].name", Text("")), ("ports[].protocol", Text("TCP"))]
-        }
+        ("discovery.k8s.io", "EndpointSlice") => &[
+            ("endpoints[].conditions", Object),
+            ("ports[].name", Text("")),
+            ("ports[].protocol", Text("TCP")),
+        ],
         ("scheduling.k8s.io", "PriorityClass") => &[("preemptionPolicy", Text("PreemptLowerPriority"))],
         ("storage.k8s.io", "StorageClass") => {
             &[("reclaimPolicy", Text("Delete")), ("volumeBindingMode", Text("Immediate"))]
@@ -71,6 +76,32 @@ pub(super) fn of(group: &str, kind: &str) -> Table {
         _ => &[],
     }
 }
+
+// Fields that Go's encoder always writes, because they are not pointers.
+const EVENT: Table = &[
+    ("eventTime", Null),
+    ("firstTimestamp", Null),
+    ("lastTimestamp", Null),
+    ("involvedObject", Object),
+    ("source", Object),
+    ("reportingComponent", Text("")),
+    ("reportingInstance", Text("")),
+];
+
+const NEW_EVENT: Table = &[
+    ("eventTime", Null),
+    ("deprecatedFirstTimestamp", Null),
+    ("deprecatedLastTimestamp", Null),
+    ("deprecatedSource", Object),
+    ("regarding", Object),
+];
+
+const NODE: Table = &[
+    ("spec", Object),
+    ("status.conditions[].lastHeartbeatTime", Null),
+    ("status.conditions[].lastTransitionTime", Null),
+    ("status.daemonEndpoints.kubeletEndpoint.Port", Number(0)),
+];
 
 const SERVICE: Table = &[
     ("spec.sessionAffinity", Text("None")),

@@ -25,7 +25,9 @@ pub enum Malformed {
     #[error("exceeded max depth")]
     TooDeep,
     /// The kind is not one of those that have a message.
-    #[error("no kind {kind:?} is registered for version {api_version:?} in scheme \"pkg/runtime/scheme.go:111\"")]
+    #[error(
+        "no kind {kind:?} is registered for version {api_version:?} in scheme \"pkg/runtime/scheme.go:111\""
+    )]
     UnknownKind {
         /// Its version.
         api_version: String,
@@ -36,7 +38,7 @@ pub enum Malformed {
 
 /// A field as it stands in the bytes.
 #[derive(Clone, Copy, Debug)]
-pub struct Field<'a> {
+pub(super) struct Field<'a> {
     /// Its number.
     pub number: u64,
     /// What it holds.
@@ -45,7 +47,7 @@ pub struct Field<'a> {
 
 /// What a field holds.
 #[derive(Clone, Copy, Debug)]
-pub enum Payload<'a> {
+pub(super) enum Payload<'a> {
     /// A varint.
     Integer(u64),
     /// Eight bytes.
@@ -58,7 +60,7 @@ pub enum Payload<'a> {
 
 impl<'a> Payload<'a> {
     /// The bytes.
-    pub fn bytes(self) -> Result<&'a [u8], Malformed> {
+    pub(super) fn bytes(self) -> Result<&'a [u8], Malformed> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
             _ => Err(Malformed::WireType),
@@ -66,12 +68,12 @@ impl<'a> Payload<'a> {
     }
 
     /// The bytes as text.
-    pub fn text(self) -> Result<String, Malformed> {
+    pub(super) fn text(self) -> Result<String, Malformed> {
         std::str::from_utf8(self.bytes()?).map(str::to_owned).map_err(|_| Malformed::Text)
     }
 
     /// The number; negative ones are written as their two's complement.
-    pub fn integer(self) -> Result<i64, Malformed> {
+    pub(super) fn integer(self) -> Result<i64, Malformed> {
         match self {
             Self::Integer(number) => Ok(number.cast_signed()),
             _ => Err(Malformed::WireType),
@@ -79,7 +81,7 @@ impl<'a> Payload<'a> {
     }
 
     /// The floating-point number.
-    pub fn double(self) -> Result<f64, Malformed> {
+    pub(super) fn double(self) -> Result<f64, Malformed> {
         match self {
             Self::Fixed64(bits) => Ok(f64::from_bits(bits)),
             _ => Err(Malformed::WireType),
@@ -88,7 +90,7 @@ impl<'a> Payload<'a> {
 }
 
 /// The fields in bytes, in order; after an error nothing follows.
-pub fn fields(bytes: &[u8]) -> impl Iterator<Item = Result<Field<'_>, Malformed>> {
+pub(super) fn fields(bytes: &[u8]) -> impl Iterator<Item = Result<Field<'_>, Malformed>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         if rest.is_empty() {

@@ -1,0 +1,3 @@
+//! Comparison with facts recorded from kube-apiserver 1.35.4.
+
+mod objects;
