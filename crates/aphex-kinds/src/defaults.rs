@@ -3,7 +3,7 @@
 //! Plain defaults are rows of tables; functions hold those that depend on other fields. Defaults of RBAC objects,
 //! custom resource definitions and namespaces are the API server's own.
 
-mod fill;
+pub(crate) mod fill;
 mod network;
 mod pod;
 mod quantities;

@@ -6,6 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
+use crate::defaults::fill::Default::{Number, Object, Text};
+use crate::defaults::fill::{Table, fill};
 use crate::fields::{at, entries, has, map, map_at, text};
 use crate::qos;
 
@@ -19,13 +21,41 @@ pub fn prepare_create(group: &str, kind: &str, object: &mut Value) {
             status.insert("phase".to_owned(), json!("Pending"));
             status.insert("qosClass".to_owned(), json!(class));
         }
-        ("", "PersistentVolumeClaim" | "PersistentVolume") => {
-            map_at(object, "status").insert("phase".to_owned(), json!("Pending"));
-        }
-        ("", "Service") | ("networking.k8s.io", "Ingress") => {
-            map_at(object, "status").entry("loadBalancer").or_insert_with(|| json!({}));
-        }
+        // Kept for clients of times before revisions of templates.
+        ("apps", "DaemonSet") => set_template_generation(object, 1),
         _ => {}
+    }
+    fill(object, first_status(group, kind));
+}
+
+/// The status of a new object: what Go's encoder writes of an empty one.
+fn first_status(group: &str, kind: &str) -> Table {
+    match (group, kind) {
+        ("", "PersistentVolumeClaim" | "PersistentVolume") => &[("status.phase", Text("Pending"))],
+        ("", "Service") | ("networking.k8s.io", "Ingress") => &[("status.loadBalancer", Object)],
+        ("", "ReplicationController") | ("apps", "ReplicaSet") => &[("status.replicas", Number(0))],
+        ("apps", "StatefulSet") => &[("status.replicas", Number(0)), ("status.availableReplicas", Number(0))],
+        ("apps", "DaemonSet") => &[
+            ("status.currentNumberScheduled", Number(0)),
+            ("status.desiredNumberScheduled", Number(0)),
+            ("status.numberMisscheduled", Number(0)),
+            ("status.numberReady", Number(0)),
+        ],
+        ("policy", "PodDisruptionBudget") => &[
+            ("status.currentHealthy", Number(0)),
+            ("status.desiredHealthy", Number(0)),
+            ("status.disruptionsAllowed", Number(0)),
+            ("status.expectedPods", Number(0)),
+        ],
+        ("autoscaling", "HorizontalPodAutoscaler") => &[("status.desiredReplicas", Number(0))],
+        ("", "ResourceQuota")
+        | ("apps", "Deployment")
+        | ("batch", "Job" | "CronJob")
+        | ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy")
+        | ("flowcontrol.apiserver.k8s.io", "FlowSchema" | "PriorityLevelConfiguration") => {
+            &[("status", Object)]
+        }
+        _ => &[],
     }
 }
 
@@ -34,9 +64,23 @@ pub fn prepare_update(group: &str, kind: &str, new: &mut Value, old: &Value) {
     match (group, kind) {
         ("", "Secret" | "ConfigMap") => settle_data(kind, new),
         ("", "Service") => keep_addresses(new, old),
-        ("batch", "Job") => keep(new, old, &["spec.selector"]),
+        ("apps", "DaemonSet") => {
+            let changed = at(new, "spec.template") != at(old, "spec.template");
+            set_template_generation(new, template_generation(old) + i64::from(changed));
+        }
         _ => {}
     }
+}
+
+const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
+fn template_generation(set: &Value) -> i64 {
+    let annotation = at(set, "metadata.annotations").get(TEMPLATE_GENERATION).and_then(Value::as_str);
+    annotation.and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+fn set_template_generation(set: &mut Value, generation: i64) {
+    map_at(set, "metadata.annotations").insert(TEMPLATE_GENERATION.to_owned(), json!(generation.to_string()));
 }
 
 /// Data as it is kept: texts of a secret encoded, no empty maps.
