@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-static FACTS: &str = include_str!("facts/objects.yaml");
+static FACTS: &str = include_str!("../facts/objects.yaml");
 
 /// Every object of the fixture with its group, version and kind.
 fn facts() -> Vec<(String, String, String, Value)> {
