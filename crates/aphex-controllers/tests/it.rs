@@ -1,5 +1,7 @@
 //! The controllers against an API server, and their pure steps against golden files.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests: what cannot be had ends the test")]
+
 #[path = "it/deletion.rs"]
 mod deletion;
 #[path = "it/drift.rs"]

@@ -197,7 +197,7 @@ impl Engine {
         let last = std::sync::Mutex::new(None);
         let found = eventually(what, || async {
             let found = api.get_opt(name).await?;
-            *last.lock().unwrap() = found.clone();
+            last.lock().unwrap().clone_from(&found);
             Ok(found.filter(&holds))
         })
         .await;
