@@ -37,9 +37,9 @@ pub struct Call {
     pub warnings: Warnings,
 }
 
-/// Warnings collected while a request is worked on.
-#[derive(Debug, Default)]
-pub struct Warnings(Mutex<Vec<String>>);
+/// Warnings collected while a request is worked on; clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Warnings(Arc<Mutex<Vec<String>>>);
 
 impl Warnings {
     /// Adds a warning once.

@@ -41,6 +41,7 @@ pub struct Definitions {
 struct Compiled {
     uid: String,
     generation: i64,
+    terminating: bool,
     versions: Arc<Vec<Version>>,
 }
 
@@ -153,10 +154,15 @@ fn serve(server: &ApiServer, all: &[(Entry, Value)]) {
         }
         let name = object::name(definition).to_owned();
         let (uid, generation) = (object::uid(definition), object::generation(definition));
-        let current = compiled.get(&name).filter(|c| c.uid == uid && c.generation == generation).cloned();
+        let terminating = object::is_deleting(definition);
+        let current = compiled
+            .get(&name)
+            .filter(|c| c.uid == uid && c.generation == generation && c.terminating == terminating)
+            .cloned();
         let current = current.unwrap_or_else(|| Compiled {
             uid: uid.to_owned(),
             generation,
+            terminating,
             versions: Arc::new(compile::versions(definition, entry.modified)),
         });
         resources.extend(current.versions.iter().map(|version| compile::resource(definition, version)));

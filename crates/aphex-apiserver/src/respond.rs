@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::body::Body;
-use crate::call::Call;
+use crate::call::{Call, Warnings};
 use crate::codec;
 use crate::request::{Encoding, Output, Shape};
 use crate::status::Status;
@@ -160,8 +160,12 @@ pub fn encode(value: &Value, encoding: Encoding) -> Bytes {
 
 /// Wraps a body into the answer to a call.
 pub fn finish(call: &Call, code: u16, body: Body) -> Response<Body> {
-    let mut response = plain(code, call.output.content_type(), body);
-    for warning in call.warnings.all() {
+    warned(plain(code, call.output.content_type(), body), &call.warnings)
+}
+
+/// The same answer with warnings.
+pub fn warned(mut response: Response<Body>, warnings: &Warnings) -> Response<Body> {
+    for warning in warnings.all() {
         if let Ok(value) = HeaderValue::from_str(&warning_header(&warning)) {
             response.headers_mut().append(WARNING, value);
         }

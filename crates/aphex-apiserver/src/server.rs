@@ -210,9 +210,11 @@ impl ApiServer {
         if let Some(warning) = call.resource.custom().and_then(|custom| custom.deprecation.clone()) {
             call.warnings.add(warning);
         }
+        let warnings = call.warnings.clone();
         let response = verbs::dispatch(call).await;
         drop(permit);
-        response
+        // A refusal carries the warnings as well.
+        Ok(response.unwrap_or_else(|status| respond::warned(respond::status(&status, output), &warnings)))
     }
 
     /// Takes a place among the requests in flight; watches need none.
@@ -274,8 +276,14 @@ fn check_scope(resource: &crate::resource::Resource, path: &ResourcePath, verb: 
             return Err(Status::no_resource());
         }
     }
+    let absent = || match &path.name {
+        Some(name) if resource.custom().is_some() => {
+            Status::not_found(&resource.group, &resource.plural, name)
+        }
+        _ => Status::no_resource(),
+    };
     let verbs = match path.subresource.as_deref() {
-        Some(name) => &resource.subresources.get(name).ok_or_else(Status::no_resource)?.verbs,
+        Some(name) => &resource.subresources.get(name).ok_or_else(absent)?.verbs,
         None => &resource.verbs,
     };
     // Following one object is a watch of the collection with a field selector.

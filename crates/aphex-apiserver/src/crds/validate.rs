@@ -6,7 +6,7 @@ use aphex_schema::error::FieldError;
 use aphex_schema::path::Path;
 use aphex_schema::rules::Rules;
 use aphex_schema::structural;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::names;
 use crate::object;
@@ -109,15 +109,22 @@ fn version_names(definition: &Value) -> Vec<&str> {
 
 fn check_versions(definition: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     let all = versions(definition);
-    if all.is_empty() {
-        errors.push(FieldError::required(path, "must have exactly one version marked as storage version"));
-        return;
-    }
     let storages = all.iter().filter(|version| version["storage"] == true).count();
     if storages != 1 {
         let why = "must have exactly one version marked as storage version";
-        errors.push(FieldError::invalid(path, Value::Array(all.to_vec()), why));
+        errors.push(FieldError::invalid(path, as_go(all), why));
     }
+    if storages == 0 {
+        let path = Path::parse("status").child("storedVersions");
+        errors.push(FieldError::invalid(&path, Value::Null, "must have at least one stored version"));
+    }
+    let columns_at = |version: &Path| {
+        // Columns that all versions share are checked once, above the versions.
+        let same = all
+            .windows(2)
+            .all(|pair| pair[0]["additionalPrinterColumns"] == pair[1]["additionalPrinterColumns"]);
+        if same { Path::parse("spec") } else { version.clone() }.child("additionalPrinterColumns")
+    };
     let mut seen = BTreeSet::new();
     let mut unique = true;
     for (i, version) in all.iter().enumerate() {
@@ -126,7 +133,7 @@ fn check_versions(definition: &Value, path: &Path, errors: &mut Vec<FieldError>)
         let problems = names::label_1035(name);
         errors.extend(problems.into_iter().map(|why| FieldError::invalid(&at.child("name"), name, why)));
         unique &= seen.insert(name);
-        check_columns(version, &at.child("additionalPrinterColumns"), errors);
+        check_columns(version, &columns_at(&at), errors);
         check_scale(version, &at.child("subresources").child("scale"), errors);
         if version.get("deprecationWarning").is_some() && version["deprecated"] != true {
             let why = "can only be set for deprecated versions";
@@ -135,12 +142,21 @@ fn check_versions(definition: &Value, path: &Path, errors: &mut Vec<FieldError>)
         }
     }
     if !unique {
-        errors.push(FieldError::invalid(
-            path,
-            Value::Array(all.to_vec()),
-            "must contain unique version names",
-        ));
+        errors.push(FieldError::invalid(path, as_go(all), "must contain unique version names"));
     }
+}
+
+/// Versions as Go prints its internal type in messages; what differs between them is elsewhere then.
+fn as_go(versions: &[Value]) -> Value {
+    let flag = |version: &Value, field: &str| version[field] == true;
+    let all = versions.iter().map(|version| {
+        json!({
+            "Name": version["name"], "Served": flag(version, "served"), "Storage": flag(version, "storage"),
+            "Deprecated": flag(version, "deprecated"), "DeprecationWarning": version["deprecationWarning"],
+            "Schema": null, "Subresources": null, "AdditionalPrinterColumns": null, "SelectableFields": null,
+        })
+    });
+    Value::Array(all.collect())
 }
 
 fn check_columns(version: &Value, path: &Path, errors: &mut Vec<FieldError>) {
@@ -166,7 +182,7 @@ fn check_columns(version: &Value, path: &Path, errors: &mut Vec<FieldError>) {
             let why = format!("must be one of {}", COLUMN_FORMATS.join(","));
             errors.push(FieldError::invalid(&at.child("format"), format, why));
         }
-        check_json_path(text("jsonPath"), &at.child("jsonPath"), errors);
+        check_json_path(text("jsonPath"), &at.child("JSONPath"), errors);
     }
 }
 
@@ -200,7 +216,7 @@ fn check_names(definition: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     let text = |field: &str| {
         object::at(definition, &format!("spec.names.{field}")).and_then(Value::as_str).unwrap_or_default()
     };
-    for (field, required) in [("plural", true), ("singular", false), ("kind", true), ("listKind", true)] {
+    for (field, required) in [("plural", true), ("singular", true), ("kind", true), ("listKind", true)] {
         let value = text(field);
         let at = path.child(field);
         if value.is_empty() {
@@ -245,7 +261,7 @@ fn check_schemas(definition: &Value, spec: &Path, errors: &mut Vec<FieldError>) 
     for (i, version) in all.iter().enumerate() {
         let own = spec.child("versions").index(i).child("schema").child("openAPIV3Schema");
         let Some(written) = schema(version) else {
-            errors.push(FieldError::required(&own, "schemas are required"));
+            errors.push(FieldError::required(&own, ""));
             continue;
         };
         if same && i > 0 {

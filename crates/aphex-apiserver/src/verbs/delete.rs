@@ -134,9 +134,12 @@ async fn step(
         let span = call.server.timestamp().saturating_add(grace.seconds());
         let when = span.map(|when| when.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
         object::set_meta(&mut marked, "deletionTimestamp", when.ok().map(Value::String));
-        object::set_meta(&mut marked, "deletionGracePeriodSeconds", Some(Value::from(grace)));
+        let definition = crds::is_definition(resource);
+        if !definition {
+            object::set_meta(&mut marked, "deletionGracePeriodSeconds", Some(Value::from(grace)));
+        }
         let generation = object::generation(&live);
-        if first && generation > 0 {
+        if first && generation > 0 && !definition {
             object::set_meta(&mut marked, "generation", Some(Value::from(generation + 1)));
         }
     }

@@ -16,6 +16,10 @@ use crate::respond;
 use crate::status::Status;
 use crate::write::{self, Change, Creation, Modified};
 
+const CUSTOM_FORMATS: &str = "the body of the request was in an unknown format - accepted media types include: \
+                              application/json-patch+json, application/merge-patch+json, \
+                              application/apply-patch+yaml";
+
 /// The four formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
@@ -39,6 +43,9 @@ impl Format {
                 Ok(Self::Strategic)
             }
             "application/apply-patch+yaml" => Ok(Self::Apply),
+            _ if call.resource.custom().is_some() => {
+                Err(Status::new(415, "UnsupportedMediaType", CUSTOM_FORMATS))
+            }
             _ => Err(Status::unsupported_media_type("")),
         }
     }

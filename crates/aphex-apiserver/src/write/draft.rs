@@ -65,12 +65,17 @@ pub fn check_kind(call: &Call, value: &mut Value) -> Result<(), Status> {
         for (field, given) in [("kind", &given_kind), ("apiVersion", &given_version)] {
             if given.is_empty() {
                 let label = if field == "kind" { "Kind" } else { "apiVersion" };
-                return Err(Status::bad_request(format!("Object '{label}' is missing in '{value}'")));
+                let text = String::from_utf8_lossy(&call.body);
+                return Err(Status::bad_request(format!(
+                    "the object provided is unrecognized (must be of type {kind}): Object '{label}' is missing in \
+                     '{text}' ({})",
+                    input::excerpt(&call.body)
+                )));
             }
         }
     }
     if !given_version.is_empty() && given_version != wanted || !given_kind.is_empty() && given_kind != kind {
-        return Err(wrong_kind(call, &given_version, &given_kind, &wanted, &kind));
+        return Err(wrong_kind(call, object::name(value), (&given_version, &given_kind), (&wanted, &kind)));
     }
     let map = object::map(value);
     map.insert("apiVersion".to_owned(), Value::String(wanted));
@@ -78,17 +83,23 @@ pub fn check_kind(call: &Call, value: &mut Value) -> Result<(), Status> {
     Ok(())
 }
 
-fn wrong_kind(call: &Call, given_version: &str, given_kind: &str, wanted: &str, kind: &str) -> Status {
+fn wrong_kind(
+    call: &Call,
+    name: &str,
+    (given_version, given_kind): (&str, &str),
+    (wanted, kind): (&str, &str),
+) -> Status {
     let given_version = if given_version.is_empty() { wanted } else { given_version };
     let given_kind = if given_kind.is_empty() { kind } else { given_kind };
     if call.resource.custom().is_some() {
-        return Status::bad_request(if given_version == wanted {
-            format!("the kind in the data ({given_kind}) does not match the expected kind ({kind})")
-        } else {
-            format!(
-                "the API version in the data ({given_version}) does not match the expected API version ({wanted})"
-            )
-        });
+        if given_version == wanted {
+            let path = Path::root().child("kind");
+            let error = FieldError::invalid(&path, given_kind, format!("must be {kind}"));
+            return Status::invalid(&call.resource.group, given_kind, name, vec![error]);
+        }
+        return Status::bad_request(format!(
+            "the API version in the data ({given_version}) does not match the expected API version ({wanted})"
+        ));
     }
     let (group, version) = split_api_version(given_version);
     let why = if builtin::typed(group, version, given_kind).is_some() {
@@ -143,7 +154,8 @@ fn check_json_types(call: &Call, value: &Value) -> Result<(), String> {
         return call.resource.typed().map_or(Ok(()), |typed| decode::check(value, typed));
     }
     match (value.get("metadata"), builtin::object_meta()) {
-        (Some(metadata), Some(typed)) => decode::check(metadata, typed),
+        (Some(metadata), Some(typed)) => decode::check(metadata, typed)
+            .map_err(|why| why.replace("struct field .", "struct field ObjectMeta.")),
         _ => Ok(()),
     }
 }

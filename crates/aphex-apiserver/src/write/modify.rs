@@ -1,5 +1,7 @@
 //! Changing an object that exists, over and over until nobody else changed it meanwhile.
 
+use aphex_schema::error::FieldError;
+use aphex_schema::path::Path;
 use aphex_store::{Change as StoreChange, CommitError, Entry, Expect};
 use serde_json::Value;
 
@@ -81,7 +83,6 @@ fn prepare(
     super::apply_defaults(call, &mut new);
     let write = Write { call, operation: Operation::Update, old: Some(live), dry_run: options.dry_run };
     admission::mutate(&write, &mut new)?;
-    let given_version = object::resource_version(&new).to_owned();
     reset(call, &mut new, live);
     metadata::prepare_update(&mut new, live);
     bump_generation(call, &mut new, live);
@@ -89,11 +90,7 @@ fn prepare(
         new = ownership::managed_update(call, options, Some(live), new);
     }
     aphex_merge::keep_times(live, &mut new);
-    if given_version.is_empty() {
-        object::set_meta(&mut new, "resourceVersion", None);
-    }
     schema::check_update(call, &new, live)?;
-    object::set_meta(&mut new, "resourceVersion", object::meta(live, "resourceVersion").cloned());
     admission::validate(&write, &new)?;
     if crds::is_definition(resource) {
         crds::settle(&call.server, &mut new);
@@ -116,6 +113,11 @@ fn check_identity(call: &Call, live: &Value, new: &Value) -> Result<(), Status> 
         return Err(Status::conflict(&resource.group, &resource.plural, name, &why));
     }
     let version = object::resource_version(new);
+    if version.is_empty() && !resource.strategy.unconditional_update {
+        let path = Path::root().child("metadata").child("resourceVersion");
+        let error = FieldError::invalid(&path, 0, "must be specified for an update");
+        return Err(Status::invalid(&resource.group, &resource.plural, name, vec![error]));
+    }
     if version.is_empty() || version == "0" || version == object::resource_version(live) {
         return Ok(());
     }
