@@ -1,6 +1,7 @@
 //! What Kubernetes knows of its own kinds: defaults, validation, printer columns; pure functions over JSON values.
 //!
 //! - [`apply_defaults`], [`prepare_create`], [`prepare_update`]: what the server fills in.
+//! - [`validate_create`], [`validate_update`]: what is wrong with an object.
 //! - [`columns`] and [`cells`]: what `kubectl get` shows of an object; [`age`] is how it shows times.
 //!
 //! RBAC objects, custom resource definitions and namespaces are the API server's own business.
@@ -14,9 +15,11 @@ mod prepare;
 mod qos;
 mod quantity;
 mod selector;
+mod validate;
 
 pub use age::{age, human};
 pub use cells::cells;
 pub use columns::{Column, columns};
 pub use defaults::apply_defaults;
 pub use prepare::{prepare_create, prepare_update};
+pub use validate::{validate_create, validate_update};

@@ -75,6 +75,11 @@ impl Quantity {
         Self { nanos: up * MILLI * self.nanos.signum(), ..self }
     }
 
+    /// Whether it is a whole number.
+    pub(crate) fn is_whole(self) -> bool {
+        self.nanos % NANO == 0
+    }
+
     /// The value in billionths.
     pub(crate) fn nanos(self) -> i128 {
         self.nanos

@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "recorded facts are readable, or the test fails")]
 
 mod it {
+    mod errors;
     mod objects;
 }

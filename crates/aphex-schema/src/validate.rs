@@ -8,7 +8,7 @@ mod embedded;
 mod formats;
 mod limits;
 mod lists;
-mod names;
+pub mod names;
 
 use std::collections::HashSet;
 

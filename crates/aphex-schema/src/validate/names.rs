@@ -16,7 +16,7 @@ fn too_long(limit: usize) -> String {
 }
 
 /// What is wrong with the key of a label or annotation: `[prefix/]name`.
-pub(super) fn qualified_name_faults(text: &str) -> Vec<String> {
+pub fn qualified_name_faults(text: &str) -> Vec<String> {
     const RULE: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
                         alphanumeric character";
     let examples =
@@ -53,7 +53,7 @@ pub(super) fn qualified_name_faults(text: &str) -> Vec<String> {
 }
 
 /// What is wrong with the value of a label.
-pub(super) fn label_value_faults(text: &str) -> Vec<String> {
+pub fn label_value_faults(text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if text.len() > 63 {
         faults.push(too_long(63));
@@ -69,7 +69,7 @@ pub(super) fn label_value_faults(text: &str) -> Vec<String> {
 }
 
 /// What is wrong with a DNS label, such as the name of a namespace.
-pub(super) fn label_faults(text: &str) -> Vec<String> {
+pub fn label_faults(text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if text.len() > 63 {
         faults.push(too_long(63));
@@ -84,7 +84,8 @@ pub(super) fn label_faults(text: &str) -> Vec<String> {
     faults
 }
 
-fn subdomain_faults(text: &str) -> Vec<String> {
+/// What is wrong with a DNS subdomain, the name of most objects.
+pub fn subdomain_faults(text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if text.len() > 253 {
         faults.push(too_long(253));

@@ -1,0 +1,200 @@
+//! Quotas, limit ranges and volume claims: everything that counts resources.
+
+use std::collections::HashSet;
+
+use aphex_schema::{FieldError, Path};
+use serde_json::Value;
+
+use crate::fields::{at, entries, has, items, text, texts};
+use crate::quantity::Quantity;
+
+/// What a quota may limit under a plain name.
+const QUOTA: &[&str] = &[
+    "cpu",
+    "memory",
+    "ephemeral-storage",
+    "requests.cpu",
+    "requests.memory",
+    "requests.storage",
+    "requests.ephemeral-storage",
+    "limits.cpu",
+    "limits.memory",
+    "limits.ephemeral-storage",
+    "pods",
+    "resourcequotas",
+    "services",
+    "replicationcontrollers",
+    "secrets",
+    "persistentvolumeclaims",
+    "configmaps",
+    "services.nodeports",
+    "services.loadbalancers",
+];
+/// What is counted in whole objects.
+const WHOLE: &[&str] = &[
+    "pods",
+    "resourcequotas",
+    "services",
+    "replicationcontrollers",
+    "secrets",
+    "persistentvolumeclaims",
+    "configmaps",
+    "services.nodeports",
+    "services.loadbalancers",
+];
+const SCOPES: &[&str] = &[
+    "Terminating",
+    "NotTerminating",
+    "BestEffort",
+    "NotBestEffort",
+    "PriorityClass",
+    "CrossNamespacePodAffinity",
+    "VolumeAttributesClass",
+];
+/// What a quota that only sees some pods may limit.
+const POD_COMPUTE: &[&str] =
+    &["pods", "cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"];
+
+pub(super) fn quota(spec: &Value, errors: &mut Vec<FieldError>) {
+    let path = Path::root().child("spec");
+    for (name, amount) in entries(spec, "hard") {
+        let path = path.child("hard").key(name);
+        if !name.contains('/') && !QUOTA.contains(&name) && !name.starts_with("requests.hugepages-") {
+            errors.push(FieldError::invalid(
+                &path,
+                name,
+                "must be a standard resource type or fully qualified",
+            ));
+            errors.push(FieldError::invalid(&path, name, "must be a standard resource for quota"));
+        }
+        let Some(quantity) = Quantity::of(amount) else { continue };
+        if quantity.nanos() < 0 {
+            errors.push(FieldError::invalid(&path, amount.clone(), "must be greater than or equal to 0"));
+        }
+        if (WHOLE.contains(&name) || name.contains('/')) && !quantity.is_whole() {
+            errors.push(FieldError::invalid(&path, amount.clone(), "must be an integer"));
+        }
+    }
+    let scopes = texts(spec, "scopes");
+    let mut wrong = |why: &str| {
+        errors.push(FieldError::invalid(&path.child("scopes"), at(spec, "scopes").clone(), why));
+    };
+    for scope in &scopes {
+        let limited = matches!(*scope, "BestEffort" | "NotBestEffort" | "Terminating" | "NotTerminating");
+        let allowed = if *scope == "BestEffort" { &POD_COMPUTE[..1] } else { POD_COMPUTE };
+        if !SCOPES.contains(scope) {
+            wrong("unsupported scope");
+        } else if limited && entries(spec, "hard").iter().any(|(name, _)| !allowed.contains(name)) {
+            wrong("unsupported scope applied to resource");
+        }
+    }
+    for (one, other) in [("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating")] {
+        if scopes.contains(&one) && scopes.contains(&other) {
+            wrong("conflicting scopes");
+        }
+    }
+}
+
+/// Pairs of amounts of which the first may not be greater, and what each is called.
+const ORDER: &[(&str, &str, &str, &str, &str)] = &[
+    ("min", "max", "min", "min", "max"),
+    ("min", "defaultRequest", "defaultRequest", "min", "default request"),
+    ("min", "default", "default", "min", "default"),
+    ("defaultRequest", "max", "defaultRequest", "default request", "max"),
+    ("defaultRequest", "default", "defaultRequest", "default request", "default limit"),
+    ("default", "max", "default", "default", "max"),
+];
+
+pub(super) fn range(spec: &Value, errors: &mut Vec<FieldError>) {
+    let mut seen = HashSet::new();
+    for (index, limit) in items(spec, "limits").iter().enumerate() {
+        let path = Path::root().child("spec").child("limits").index(index);
+        let kind = text(limit, "type");
+        if !seen.insert(kind) {
+            errors.push(FieldError::duplicate(&path.child("type"), kind));
+        }
+        if kind == "Pod" {
+            for field in ["default", "defaultRequest"].iter().filter(|field| has(limit, field)) {
+                let why = "may not be specified when `type` is 'Pod'";
+                errors.push(FieldError::forbidden(&path.child(field), why));
+            }
+        }
+        let storage = |field: &str| at(limit, field).get("storage").is_some();
+        if kind == "PersistentVolumeClaim" && !storage("min") && !storage("max") {
+            let why = "either minimum or maximum storage value is required, but neither was provided";
+            errors.push(FieldError::required(&path.child("limits"), why));
+        }
+        for (low, high, blamed, low_name, high_name) in ORDER {
+            for (name, least) in entries(limit, low) {
+                let most = at(limit, high).get(name);
+                let (Some(least), Some(most)) = (Quantity::of(least), most.and_then(Quantity::of)) else {
+                    continue;
+                };
+                if least.nanos() > most.nanos() {
+                    let why = format!("{low_name} value {least} is greater than {high_name} value {most}");
+                    // Kubernetes shows the other side of some pairs.
+                    let value = if matches!((*low, *high), ("min", "defaultRequest") | ("default", "max")) {
+                        most
+                    } else {
+                        least
+                    };
+                    let path = path.child(blamed).key(name);
+                    errors.push(FieldError::invalid(&path, value.to_string(), why));
+                }
+            }
+        }
+    }
+}
+
+const MODES: &[&str] = &["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
+
+pub(super) fn claim(spec: &Value, errors: &mut Vec<FieldError>) {
+    let path = Path::root().child("spec");
+    let modes = texts(spec, "accessModes");
+    let modes_path = path.child("accessModes");
+    if modes.is_empty() {
+        errors.push(FieldError::required(&modes_path, "at least 1 access mode is required"));
+    }
+    for mode in modes.iter().filter(|mode| !MODES.contains(mode)) {
+        errors.push(FieldError::not_supported(&modes_path, *mode, MODES));
+    }
+    if modes.len() > 1 && modes.contains(&"ReadWriteOncePod") {
+        let why = "may not use ReadWriteOncePod with other access modes";
+        errors.push(FieldError::forbidden(&modes_path, why));
+    }
+    let path = path.child("resources").key("storage");
+    match at(spec, "resources.requests.storage") {
+        Value::Null => errors.push(FieldError::required(&path, "")),
+        size if Quantity::of(size).is_some_and(|size| size.nanos() <= 0) => {
+            errors.push(FieldError::invalid(&path, size.clone(), "must be greater than zero"));
+        }
+        _ => {}
+    }
+}
+
+/// A claim may only grow, and only be bound once.
+pub(super) fn claim_update(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
+    let path = Path::root().child("spec");
+    let rest = |object: &Value| {
+        let mut spec = at(object, "spec").clone();
+        if let Some(spec) = spec.as_object_mut() {
+            spec.remove("resources");
+            spec.remove("volumeAttributesClassName");
+            if text(old, "spec.volumeName").is_empty() {
+                spec.remove("volumeName");
+            }
+        }
+        spec
+    };
+    if rest(new) != rest(old) {
+        let why = "spec is immutable after creation except resources.requests and volumeAttributesClassName for \
+                   bound claims";
+        errors.push(FieldError::forbidden(&path, why));
+    }
+    let size =
+        |object: &Value| Quantity::of(at(object, "spec.resources.requests.storage")).map(Quantity::nanos);
+    if size(new) < size(old) {
+        let why = "field can not be less than status.capacity";
+        errors.push(FieldError::forbidden(&path.child("resources").child("requests").child("storage"), why));
+    }
+}
