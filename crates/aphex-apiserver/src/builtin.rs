@@ -52,18 +52,23 @@ pub fn validate(resource: &Resource, object: &Value) -> Vec<FieldError> {
     if is_rbac(resource) {
         return rbac_objects::validate(&resource.kind, object);
     }
-    Vec::new()
+    aphex_kinds::validate_create(&resource.group, &resource.kind, object)
 }
 
 /// Everything wrong with a change of an object, metadata aside.
-pub fn validate_update(resource: &Resource, object: &Value, old: &Value) -> Vec<FieldError> {
+pub fn validate_update(
+    resource: &Resource,
+    subresource: &str,
+    object: &Value,
+    old: &Value,
+) -> Vec<FieldError> {
     if is(resource, "apiextensions.k8s.io", "CustomResourceDefinition") {
         return crds::validate_update(object, old);
     }
     if is_rbac(resource) {
         return rbac_objects::validate_update(&resource.kind, object, old);
     }
-    Vec::new()
+    aphex_kinds::validate_update(&resource.group, &resource.kind, subresource, object, old)
 }
 
 fn is_rbac(resource: &Resource) -> bool {

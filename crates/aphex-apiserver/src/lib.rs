@@ -3,7 +3,7 @@
 //! - [`server`]: [`ApiServer`], what it is made of and the way of a request through it.
 //! - [`resource`], [`registry`]: every kind is a descriptor; custom ones ([`crds`]) come and go at run time.
 //! - [`request`], [`selectors`], [`input`]: reading requests. [`respond`], [`status`], [`body`]: answering them.
-//! - [`verbs`]: one file per verb; [`write`]: the way every write takes; [`codec`]: objects as stored bytes.
+//! - [`verbs`]: one file per verb; [`mod@write`]: the way every write takes; [`codec`]: objects as stored bytes.
 //! - [`access`]: who and whether. [`admission`], [`builtin`]: rules beyond the object's own shape.
 //! - [`serve`]: TLS. [`service`]: the same server for clients in this process, without a socket.
 //!
@@ -28,6 +28,7 @@ pub mod names;
 pub mod namespaces;
 pub mod object;
 pub mod openapi;
+pub mod own_service;
 pub mod registry;
 pub mod request;
 pub mod resource;

@@ -27,7 +27,7 @@ use crate::call::{Call, Warnings};
 use crate::registry::{Registry, Snapshot};
 use crate::request::{Output, Query, ResourcePath, Target, Verb, negotiate, parse_path};
 use crate::status::Status;
-use crate::{access, crds, discovery, expiry, health, namespaces, openapi, respond, verbs};
+use crate::{access, crds, discovery, expiry, health, namespaces, openapi, own_service, respond, verbs};
 
 /// The largest request body (`--max-request-body-bytes` of kube-apiserver).
 pub const BODY_LIMIT: usize = 3 * 1024 * 1024;
@@ -119,6 +119,7 @@ impl ApiServer {
             config,
         });
         namespaces::bootstrap(&server).await.map_err(StartError::Bootstrap)?;
+        own_service::bootstrap(&server).await.map_err(StartError::Bootstrap)?;
         crds::refresh(&server).await.map_err(StartError::Bootstrap)?;
         access::bootstrap(&server).await.map_err(StartError::Bootstrap)?;
         tokio::spawn(expiry::run(Arc::clone(&server)));

@@ -1,5 +1,11 @@
 //! The server as clients meet it: HTTP requests in process, answers compared with Kubernetes' own.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests: what cannot be had ends the test"
+)]
+
 #[path = "it/support.rs"]
 mod support;
 

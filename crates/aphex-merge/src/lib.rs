@@ -2,7 +2,7 @@
 //!
 //! - [`apply()`] and [`update()`]: what a write does to an object and to `metadata.managedFields`.
 //! - [`FieldSet`]: sets of field paths, `FieldsV1` in and out.
-//! - [`strategic_merge`], [`json_patch`], [`merge_patch`]: the patch formats.
+//! - [`strategic_merge`], [`json_patch()`], [`merge_patch()`]: the patch formats.
 //!
 //! Semantics follow structured-merge-diff v6 and apimachinery 0.35. Pure: no IO, no defaulting, no pruning,
 //! no validation beyond what merging needs. Built-in and custom kinds differ only by their schema.

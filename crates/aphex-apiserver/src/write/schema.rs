@@ -29,7 +29,7 @@ pub(super) fn check_update(call: &Call, object: &Value, old: &Value) -> Result<(
     errors.extend(metadata::validate_update(object, old));
     match resource.custom() {
         Some(kind) => errors.extend(custom::check(object, Some(old), &kind.schema, &kind.rules)),
-        None => errors.extend(builtin::validate_update(resource, object, old)),
+        None => errors.extend(builtin::validate_update(resource, call.subresource(), object, old)),
     }
     finish(call, object, errors)
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use k8s_openapi::api::core::v1::{Namespace, Service};
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -60,23 +60,7 @@ pub(crate) async fn install(client: &Client) -> anyhow::Result<()> {
         let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": name } }))?;
         create_missing(&namespaces, &namespace).await?;
     }
-    let services: Api<Service> = Api::namespaced(client.clone(), "default");
-    create_missing(&services, &serde_json::from_value(kubernetes_service())?).await?;
     interceptors(client).await
-}
-
-/// The Service under which every cluster has its own API (kube-apiserver's `kubernetesservice` controller).
-fn kubernetes_service() -> serde_json::Value {
-    json!({
-        "metadata": { "name": "kubernetes", "labels": { "component": "apiserver", "provider": "kubernetes" } },
-        "spec": {
-            "clusterIP": "10.96.0.1",
-            "clusterIPs": ["10.96.0.1"],
-            "ipFamilies": ["IPv4"],
-            "ipFamilyPolicy": "SingleStack",
-            "ports": [{ "name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443 }],
-        },
-    })
 }
 
 async fn interceptors(client: &Client) -> anyhow::Result<()> {
