@@ -84,8 +84,16 @@ pub fn validate_update(
             errors.push(immutable(&Path::parse(path), Some(at(new, path))));
         }
     }
-    if (group, kind) == ("apps", "StatefulSet") {
-        workload::set_update(new, old, &mut errors);
+    match (group, kind) {
+        ("apps", "StatefulSet") => workload::set_update(new, old, &mut errors),
+        ("storage.k8s.io", "StorageClass") => plain::class_update(new, old, &mut errors),
+        ("scheduling.k8s.io", "PriorityClass") if new.get("value") != old.get("value") => {
+            errors.push(FieldError::forbidden(
+                &Path::root().child("value"),
+                "may not be changed in an update.",
+            ));
+        }
+        _ => {}
     }
     errors
 }
@@ -94,13 +102,11 @@ pub fn validate_update(
 fn constants(group: &str, kind: &str) -> &'static [&'static str] {
     match (group, kind) {
         ("apps", "Deployment" | "ReplicaSet" | "DaemonSet") => &["spec.selector"],
-        ("batch", "Job") => &["spec.selector", "spec.template", "spec.completionMode"],
+        ("batch", "Job") => &["spec.completions", "spec.selector", "spec.template", "spec.completionMode"],
         ("", "PersistentVolume") => &["spec.volumeMode"],
         ("", "ResourceQuota") => &["spec.scopes"],
-        ("storage.k8s.io", "StorageClass") => {
-            &["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"]
-        }
-        ("scheduling.k8s.io", "PriorityClass") => &["value", "preemptionPolicy"],
+        ("storage.k8s.io", "StorageClass") => &["volumeBindingMode"],
+        ("scheduling.k8s.io", "PriorityClass") => &["preemptionPolicy"],
         ("discovery.k8s.io", "EndpointSlice") => &["addressType"],
         ("networking.k8s.io", "IngressClass") => &["spec.controller"],
         _ => &[],

@@ -172,14 +172,19 @@ pub(super) fn claim(spec: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// A claim may only grow, and only be bound once.
+/// A claim is bound once; a bound one may grow.
+///
+/// Kubernetes adds a diff of its internal types to the message; we name the rule alone.
 pub(super) fn claim_update(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
     let path = Path::root().child("spec");
+    let bound = text(old, "status.phase") == "Bound";
     let rest = |object: &Value| {
         let mut spec = at(object, "spec").clone();
         if let Some(spec) = spec.as_object_mut() {
-            spec.remove("resources");
-            spec.remove("volumeAttributesClassName");
+            if bound {
+                spec.remove("resources");
+                spec.remove("volumeAttributesClassName");
+            }
             if text(old, "spec.volumeName").is_empty() {
                 spec.remove("volumeName");
             }
@@ -193,7 +198,8 @@ pub(super) fn claim_update(new: &Value, old: &Value, errors: &mut Vec<FieldError
     }
     let size =
         |object: &Value| Quantity::of(at(object, "spec.resources.requests.storage")).map(Quantity::nanos);
-    if size(new) < size(old) {
+    let held = Quantity::of(at(old, "status.capacity.storage")).map(Quantity::nanos);
+    if bound && size(new) < size(old) && size(new) < held {
         let why = "field can not be less than status.capacity";
         errors.push(FieldError::forbidden(&path.child("resources").child("requests").child("storage"), why));
     }

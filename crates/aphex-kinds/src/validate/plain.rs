@@ -199,3 +199,13 @@ pub(super) fn volume(spec: &Value, errors: &mut Vec<FieldError>) {
         errors.push(FieldError::required(&path, "must specify a volume type"));
     }
 }
+
+/// What a storage class makes volumes with stays.
+pub(super) fn class_update(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
+    for field in ["parameters", "provisioner", "reclaimPolicy"] {
+        if new.get(field) != old.get(field) {
+            let why = format!("updates to {field} are forbidden.");
+            errors.push(FieldError::forbidden(&Path::root().child(field), why));
+        }
+    }
+}
