@@ -21,6 +21,7 @@ pub fn prepare_create(group: &str, kind: &str, object: &mut Value) {
             status.insert("phase".to_owned(), json!("Pending"));
             status.insert("qosClass".to_owned(), json!(class));
         }
+        ("batch", "Job") => select_own_pods(object),
         // Kept for clients of times before revisions of templates.
         ("apps", "DaemonSet") => set_template_generation(object, 1),
         _ => {}
@@ -70,6 +71,21 @@ pub fn prepare_update(group: &str, kind: &str, new: &mut Value, old: &Value) {
         }
         _ => {}
     }
+}
+
+/// A job that does not bring its own selector gets one for the pods made from its template.
+fn select_own_pods(job: &mut Value) {
+    if at(job, "spec.manualSelector") == true {
+        return;
+    }
+    let (uid, name) = (text(job, "metadata.uid").to_owned(), text(job, "metadata.name").to_owned());
+    let labels = map_at(job, "spec.template.metadata.labels");
+    for prefix in ["", "batch.kubernetes.io/"] {
+        labels.insert(format!("{prefix}controller-uid"), json!(uid));
+        labels.insert(format!("{prefix}job-name"), json!(name));
+    }
+    let selected = map_at(job, "spec.selector.matchLabels");
+    selected.insert("batch.kubernetes.io/controller-uid".to_owned(), json!(uid));
 }
 
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
@@ -135,6 +151,19 @@ mod tests {
         let mut role = json!({"stringData": {"a": "b"}});
         prepare_create("rbac.authorization.k8s.io", "Role", &mut role);
         assert_eq!(role, json!({"stringData": {"a": "b"}}));
+    }
+
+    #[test]
+    fn a_job_selects_the_pods_of_its_template() {
+        let mut job = json!({"metadata": {"name": "j", "uid": "u"}, "spec": {}});
+        prepare_create("batch", "Job", &mut job);
+        let labels = &job["spec"]["template"]["metadata"]["labels"];
+        assert_eq!(labels["job-name"], "j");
+        assert_eq!(labels["batch.kubernetes.io/controller-uid"], "u");
+        assert_eq!(
+            job["spec"]["selector"],
+            json!({"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}})
+        );
     }
 
     #[test]

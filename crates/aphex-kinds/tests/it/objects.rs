@@ -49,3 +49,15 @@ fn table_rows_are_those_of_kubernetes() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn nothing_is_wrong_with_what_kubernetes_stored() {
+    let mut wrong = Vec::new();
+    for (group, _, kind, fact) in facts() {
+        let stored = &fact["stored"];
+        let errors = aphex_kinds::validate_create(&group, &kind, stored);
+        let changed = aphex_kinds::validate_update(&group, &kind, "", stored, stored);
+        wrong.extend(errors.iter().chain(&changed).map(|error| format!("{kind}: {error}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
