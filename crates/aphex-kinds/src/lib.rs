@@ -2,10 +2,12 @@
 //!
 //! - [`apply_defaults`], [`prepare_create`], [`prepare_update`]: what the server fills in.
 //! - [`validate_create`], [`validate_update`]: what is wrong with an object.
+//! - [`assign_address`]: the address of a service.
 //! - [`columns`] and [`cells`]: what `kubectl get` shows of an object; [`age`] is how it shows times.
 //!
 //! RBAC objects, custom resource definitions and namespaces are the API server's own business.
 
+mod addresses;
 mod age;
 mod cells;
 mod columns;
@@ -17,6 +19,7 @@ mod quantity;
 mod selector;
 mod validate;
 
+pub use addresses::assign_address;
 pub use age::{age, human};
 pub use cells::cells;
 pub use columns::{Column, columns};
