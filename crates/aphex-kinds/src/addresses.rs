@@ -2,7 +2,7 @@
 //!
 //! Pure: who holds which address is the caller's to know.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ const RESERVED: u32 = 256;
 /// Gives a new service the address it asks for or a free one; false means that none is free.
 ///
 /// Headless services get no address but the same fields, external names get neither.
-pub fn assign_address(service: &mut Value, taken: &HashSet<Ipv4Addr>) -> bool {
+pub fn assign_address(service: &mut Value, taken: &BTreeSet<Ipv4Addr>) -> bool {
     if text(service, "spec.type") == "ExternalName" {
         return true;
     }
@@ -41,7 +41,7 @@ pub fn assign_address(service: &mut Value, taken: &HashSet<Ipv4Addr>) -> bool {
 }
 
 /// The lowest free address, those before which the range keeps back last.
-fn free(taken: &HashSet<Ipv4Addr>) -> Option<Ipv4Addr> {
+fn free(taken: &BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr> {
     // The first address is that of the API server's own service, the last one a broadcast address.
     let candidates = (RESERVED..SIZE - 1).chain(2..RESERVED);
     candidates.map(|offset| Ipv4Addr::from(FIRST + offset)).find(|address| !taken.contains(address))
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn a_service_gets_a_free_address() {
         let mut service = json!({"spec": {"type": "ClusterIP"}});
-        assert!(assign_address(&mut service, &HashSet::from([Ipv4Addr::new(10, 96, 1, 0)])));
+        assert!(assign_address(&mut service, &BTreeSet::from([Ipv4Addr::new(10, 96, 1, 0)])));
         assert_eq!(service["spec"]["clusterIPs"], json!(["10.96.1.1"]));
         assert_eq!(service["spec"]["ipFamilyPolicy"], "SingleStack");
     }
@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn a_headless_service_gets_none_and_a_full_range_refuses() {
         let mut headless = json!({"spec": {"type": "ClusterIP", "clusterIP": "None"}});
-        let all: HashSet<_> = (0..SIZE).map(|offset| Ipv4Addr::from(FIRST + offset)).collect();
+        let all: BTreeSet<_> = (0..SIZE).map(|offset| Ipv4Addr::from(FIRST + offset)).collect();
         assert!(assign_address(&mut headless, &all));
         assert_eq!(headless["spec"]["clusterIPs"], json!(["None"]));
         assert!(!assign_address(&mut json!({"spec": {}}), &all));
