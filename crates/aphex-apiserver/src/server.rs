@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::body::Body;
 use crate::call::{Call, Warnings};
 use crate::registry::{Registry, Snapshot};
-use crate::request::{Output, Query, ResourcePath, Target, Verb, negotiate, parse_path};
+use crate::request::{Output, Query, ResourcePath, Shape, Target, Verb, negotiate, parse_path};
 use crate::status::Status;
 use crate::{access, crds, discovery, expiry, health, namespaces, openapi, own_service, respond, verbs};
 
@@ -194,7 +194,11 @@ impl ApiServer {
             return missing(&snapshot, &path);
         };
         check_scope(&resource, &path, verb)?;
-        let output = negotiate::output(&parts.headers, query.get("pretty"))?;
+        let mut output = negotiate::output(&parts.headers, query.get("pretty"))?;
+        if !resource.is_stored() && output.shape != Shape::Object {
+            // Reviews have no metadata to make a table of.
+            output = negotiate::plain(&parts.headers)?;
+        }
         let permit = self.admit(verb, &query)?;
         let call = Call {
             server: Arc::clone(self),

@@ -22,7 +22,7 @@ use crate::request::Verb;
 use crate::status::Status;
 
 /// Subresources that are the object itself under other rules.
-const SAME_OBJECT: &[&str] = &["status", "finalize"];
+const SAME_OBJECT: &[&str] = &["status", "finalize", "approval", "ephemeralcontainers", "resize"];
 
 /// Answers a call.
 pub async fn dispatch(call: Call) -> Result<Response<Body>, Status> {

@@ -113,6 +113,17 @@ pub fn output(headers: &HeaderMap, pretty: Option<&str>) -> Result<Output, Statu
     Err(Status::not_acceptable(OFFERED))
 }
 
+/// The object as it is, for what has no other shape; refused where the client takes nothing else.
+pub fn plain(headers: &HeaderMap) -> Result<Output, Status> {
+    let accepted = headers.get_all(http::header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let takes = |range: &str| !range.contains("as=") && (range.contains("json") || range.contains("*/*"));
+    if accepted.flat_map(|value| value.split(',')).any(takes) {
+        Ok(Output::JSON)
+    } else {
+        Err(Status::not_acceptable(OFFERED))
+    }
+}
+
 fn shape(range: &MediaRange<'_>) -> Option<Shape> {
     let Some(wanted) = range.parameter("as") else { return Some(Shape::Object) };
     if range.parameter("g") != Some("meta.k8s.io") {

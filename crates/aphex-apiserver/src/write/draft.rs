@@ -126,11 +126,13 @@ fn check_fields(
     let fail = |why: &str| cannot_be_handled(&kind, &version, &kind, why);
     check_json_types(call, value).map_err(|why| fail(&why))?;
     let unknown = prune_unknown(call, value);
-    let findings: Vec<String> = duplicates
-        .iter()
-        .map(|path| format!("duplicate field \"{path}\""))
-        .chain(unknown.iter().map(|path| format!("unknown field \"{path}\"")))
-        .collect();
+    let unknown = unknown.iter().map(|path| format!("unknown field \"{path}\""));
+    let duplicates = duplicates.iter().map(|path| format!("duplicate field \"{path}\""));
+    // Custom kinds are pruned after decoding; built-in ones are decoded strictly in one go.
+    let findings: Vec<String> = match call.resource.custom() {
+        Some(_) => duplicates.chain(unknown).collect(),
+        None => unknown.chain(duplicates).collect(),
+    };
     match validation {
         FieldValidation::Strict if !findings.is_empty() => {
             Err(fail(&format!("strict decoding error: {}", findings.join(", "))))

@@ -135,7 +135,8 @@ fn check_identity(call: &Call, live: &Value, new: &Value) -> Result<(), Status> 
 fn reset(call: &Call, new: &mut Value, live: &Value) {
     let resource = &call.resource;
     match call.subresource() {
-        "status" => {
+        // The approval of a certificate request is part of its status.
+        "status" | "approval" => {
             let managed = object::meta(new, "managedFields").cloned();
             let status = new.get("status").cloned();
             let metadata = new.get("metadata").cloned();

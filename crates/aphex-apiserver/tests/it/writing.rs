@@ -36,17 +36,17 @@ async fn names_are_taken_once_and_must_be_sound() {
 #[tokio::test]
 async fn unknown_and_duplicate_fields_are_treated_as_asked() {
     let server = Server::start().await;
-    let body = r#"{"metadata":{"name":"a"},"data":{"x":"1","x":"2"},"bar":{}}"#;
+    let body = r#"{"bar":{},"metadata":{"name":"a"},"data":{"x":"1","x":"2"}}"#;
     let strict =
         server.send(Method::POST, &format!("{CONFIG_MAPS}?fieldValidation=Strict"), JSON, body).await;
     assert_eq!(
         strict.message(),
-        "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: duplicate field \
-         \"data.x\", unknown field \"bar\""
+        "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: unknown field \
+         \"bar\", duplicate field \"data.x\""
     );
     let warned = server.send(Method::POST, CONFIG_MAPS, JSON, body).await;
     let warnings: Vec<_> = warned.headers.get_all("warning").iter().collect();
-    assert_eq!(warnings, ["299 - \"duplicate field \\\"data.x\\\"\"", "299 - \"unknown field \\\"bar\\\"\""]);
+    assert_eq!(warnings, ["299 - \"unknown field \\\"bar\\\"\"", "299 - \"duplicate field \\\"data.x\\\"\""]);
     assert!(warned.expect(201).get("bar").is_none());
 }
 
