@@ -56,8 +56,10 @@ async fn pass(server: &Arc<ApiServer>) -> Result<bool, Status> {
     for (entry, definition) in read_all(server)? {
         let held = object::finalizers(&definition).iter().any(|finalizer| finalizer == FINALIZER);
         if object::is_deleting(&definition) && held {
-            waiting |= !empty(server, &definition).await?;
-            if !waiting {
+            // Each on its own: a definition that has to wait must not hold up the others.
+            let emptied = empty(server, &definition).await?;
+            waiting |= !emptied;
+            if emptied {
                 release(server, &entry, definition).await?;
                 refresh(server).await?;
             }
