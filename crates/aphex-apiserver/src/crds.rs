@@ -12,7 +12,7 @@ mod validate;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aphex_store::{Change, CommitError, Entry, Expect, List};
+use aphex_store::{Change, CommitError, Entry, Expect, List, Revision};
 use serde_json::{Value, json};
 
 pub use compile::Version;
@@ -32,9 +32,15 @@ const PREFIX: &str = "/registry/apiextensions.k8s.io/customresourcedefinitions/"
 /// What is kept of definitions between changes.
 #[derive(Debug, Default)]
 pub struct Definitions {
-    refreshing: tokio::sync::Mutex<()>,
+    /// The revision whose definitions are served; held while they are read again.
+    served: tokio::sync::Mutex<Revision>,
+    /// What was read last, by key, with its revision: only what changed is parsed again.
+    read: Mutex<Known>,
     compiled: Mutex<HashMap<String, Compiled>>,
 }
+
+/// Parsed definitions and their revisions by key.
+type Known = HashMap<Arc<str>, (Revision, Arc<Value>)>;
 
 /// One definition, compiled.
 #[derive(Clone, Debug)]
@@ -73,14 +79,11 @@ pub fn default(definition: &mut Value) {
 
 /// Brings the status of a definition that is about to be stored up to date.
 pub fn settle(server: &ApiServer, definition: &mut Value) {
-    let others = match read_all(server) {
-        Ok(all) => all.into_iter().map(|(_, other)| other).collect(),
-        Err(_) => Vec::new(),
-    };
-    settle_among(definition, &others, &server.now());
+    let others = read_all(server).unwrap_or_default();
+    settle_among(definition, others.iter().map(|(_, other)| &**other), &server.now());
 }
 
-fn settle_among(definition: &mut Value, others: &[Value], now: &str) {
+fn settle_among<'a>(definition: &mut Value, others: impl IntoIterator<Item = &'a Value>, now: &str) {
     let stored = storage_version(definition).to_owned();
     let mut versions = object::strings(object::at(definition, "status.storedVersions"));
     if !versions.contains(&stored) {
@@ -97,39 +100,60 @@ fn storage_version(definition: &Value) -> &str {
     storage.and_then(|version| version["name"].as_str()).unwrap_or_default()
 }
 
-fn read_all(server: &ApiServer) -> Result<Vec<(Entry, Value)>, Status> {
+fn read_all(server: &ApiServer) -> Result<Vec<(Entry, Arc<Value>)>, Status> {
     let request = List { prefix: PREFIX.to_owned(), ..List::default() };
     let page = server.store.list(&request).map_err(Status::internal)?;
-    page.entries.into_iter().map(|entry| Ok((entry.clone(), codec::parse(&entry.value)?))).collect()
+    let mut read = server.crds.read.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = HashMap::with_capacity(page.entries.len());
+    let mut all = Vec::with_capacity(page.entries.len());
+    for entry in page.entries {
+        let definition = match read.get(&entry.key) {
+            Some((revision, definition)) if *revision == entry.modified => Arc::clone(definition),
+            _ => Arc::new(codec::parse(&entry.value)?),
+        };
+        known.insert(Arc::clone(&entry.key), (entry.modified, Arc::clone(&definition)));
+        all.push((entry, definition));
+    }
+    *read = known;
+    Ok(all)
 }
 
-/// Reads all definitions again and serves what they say.
+/// Serves what the definitions say, at least those that were stored before the call.
+///
+/// Callers that waited for each other share one reading.
 pub async fn refresh(server: &Arc<ApiServer>) -> Result<(), Status> {
-    let _one_at_a_time = server.crds.refreshing.lock().await;
+    let wanted = server.store.revision();
+    let mut served = server.crds.served.lock().await;
+    if *served >= wanted {
+        return Ok(());
+    }
     loop {
+        let revision = server.store.revision();
         let mut all = read_all(server)?;
         // Whoever was accepted first keeps the name.
         all.sort_by_key(|(entry, _)| entry.created);
         if publish_statuses(server, &all).await? {
             serve(server, &all);
+            *served = revision;
             return Ok(());
         }
     }
 }
 
 /// Writes statuses that changed because another definition came or went. False: something moved, read again.
-async fn publish_statuses(server: &Arc<ApiServer>, all: &[(Entry, Value)]) -> Result<bool, Status> {
+async fn publish_statuses(server: &Arc<ApiServer>, all: &[(Entry, Arc<Value>)]) -> Result<bool, Status> {
     let mut changes = Vec::new();
     let snapshot = server.registry.snapshot();
     let resource =
         snapshot.resource(GROUP, "v1", "customresourcedefinitions").ok_or_else(Status::no_resource)?;
-    for (entry, definition) in all {
-        let others: Vec<Value> =
-            all.iter().filter(|(other, _)| other.key != entry.key).map(|(_, other)| other.clone()).collect();
-        let mut settled = definition.clone();
-        settle_among(&mut settled, &others, &server.now());
-        if settled != *definition {
-            let payload = codec::encode(&settled, resource);
+    let heads: Vec<Value> = all.iter().map(|(_, definition)| head(definition)).collect();
+    for ((entry, definition), head) in all.iter().zip(&heads) {
+        let mut settled = head.clone();
+        settle_among(&mut settled, &heads, &server.now());
+        if settled["status"] != definition["status"] {
+            let mut definition = Value::clone(definition);
+            definition["status"] = settled["status"].take();
+            let payload = codec::encode(&definition, resource);
             let expect = Expect::Revision(entry.modified);
             changes.push(Change::Put { key: entry.key.to_string(), payload, expect });
         }
@@ -143,8 +167,23 @@ async fn publish_statuses(server: &Arc<ApiServer>, all: &[(Entry, Value)]) -> Re
     }
 }
 
+/// A definition without its schemas: all that names are settled by.
+fn head(definition: &Value) -> Value {
+    let versions = object::at(definition, "spec.versions").and_then(Value::as_array);
+    let version = |version: &Value| json!({ "name": version["name"], "storage": version["storage"] });
+    json!({
+        "metadata": { "name": object::name(definition) },
+        "spec": {
+            "group": definition["spec"]["group"],
+            "names": definition["spec"]["names"],
+            "versions": versions.into_iter().flatten().map(version).collect::<Vec<_>>(),
+        },
+        "status": definition["status"],
+    })
+}
+
 /// Hands the established definitions to the registry.
-fn serve(server: &ApiServer, all: &[(Entry, Value)]) {
+fn serve(server: &ApiServer, all: &[(Entry, Arc<Value>)]) {
     let mut compiled = server.crds.compiled.lock().unwrap_or_else(PoisonError::into_inner);
     let mut known = HashMap::new();
     let mut resources = Vec::new();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::object;
 
 /// Settles `status.acceptedNames` and the conditions NamesAccepted and Established.
-pub(super) fn settle(definition: &mut Value, others: &[Value], now: &str) {
+pub(super) fn settle<'a>(definition: &mut Value, others: impl IntoIterator<Item = &'a Value>, now: &str) {
     let taken = taken(definition, others);
     let requested = object::at(definition, "spec.names").cloned().unwrap_or_else(|| json!({}));
     let mut accepted = object::at(definition, "status.acceptedNames").cloned().unwrap_or_else(|| json!({}));
@@ -44,11 +44,15 @@ pub(super) fn is_established(definition: &Value) -> bool {
 }
 
 /// Names that other definitions of the group hold: resource names and kinds.
-fn taken(definition: &Value, others: &[Value]) -> (BTreeSet<String>, BTreeSet<String>) {
+fn taken<'a>(
+    definition: &Value,
+    others: impl IntoIterator<Item = &'a Value>,
+) -> (BTreeSet<String>, BTreeSet<String>) {
     let group = object::at(definition, "spec.group");
     let own = object::name(definition);
     let (mut resources, mut kinds) = (BTreeSet::new(), BTreeSet::new());
-    for other in others.iter().filter(|o| object::at(o, "spec.group") == group && object::name(o) != own) {
+    let same_group = |o: &&Value| object::at(o, "spec.group") == group && object::name(o) != own;
+    for other in others.into_iter().filter(same_group) {
         let Some(names) = object::at(other, "status.acceptedNames") else { continue };
         let text = |field: &str| names[field].as_str().filter(|t| !t.is_empty()).map(str::to_owned);
         resources.extend(["plural", "singular"].into_iter().filter_map(text));

@@ -60,7 +60,7 @@ async fn pass(server: &Arc<ApiServer>) -> Result<bool, Status> {
             let emptied = empty(server, &definition).await?;
             waiting |= !emptied;
             if emptied {
-                release(server, &entry, definition).await?;
+                release(server, &entry, Value::clone(&definition)).await?;
                 refresh(server).await?;
             }
         }

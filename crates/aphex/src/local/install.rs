@@ -6,12 +6,13 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures::future::{try_join, try_join_all};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::conditions::is_crd_established;
-use kube::runtime::wait::await_condition;
+use kube::runtime::wait::{Condition as _, await_condition};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 
@@ -32,35 +33,67 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Puts everything in place; does nothing that is done already.
 pub(crate) async fn install(client: &Client) -> anyhow::Result<()> {
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let mut names = Vec::new();
-    for crd in aphex_api::crds::all() {
-        names.push(crd.name_any());
-        let apply = PatchParams::apply(MANAGER).force();
-        definitions
-            .patch(&crd.name_any(), &apply, &Patch::Apply(&crd))
-            .await
-            .with_context(|| format!("cannot install the kind {}", crd.name_any()))?;
-    }
+    let own = aphex_api::crds::all();
+    let mut foreign: Vec<CustomResourceDefinition> = Vec::new();
     for text in FOREIGN {
-        let foreign: Vec<CustomResourceDefinition> =
-            serde_saphyr::from_multiple(text).context("a built-in definition is not readable")?;
-        for crd in foreign {
-            names.push(crd.name_any());
-            create_missing(&definitions, &crd).await?;
-        }
+        foreign.extend(
+            serde_saphyr::from_multiple::<CustomResourceDefinition>(text)
+                .context("a built-in definition is not readable")?,
+        );
     }
-    for name in &names {
-        tokio::time::timeout(PATIENCE, await_condition(definitions.clone(), name, is_crd_established()))
-            .await
-            .with_context(|| format!("the kind {name} was not established in time"))?
-            .with_context(|| format!("cannot watch the kind {name}"))?;
-    }
+    // All at once: the engine serves those that arrive together in one step.
+    let own = try_join_all(own.iter().map(|crd| define(&definitions, crd)));
+    let foreign = try_join_all(foreign.iter().map(|crd| define_missing(&definitions, crd)));
+    try_join(own, foreign).await?;
     let namespaces: Api<Namespace> = Api::all(client.clone());
     for name in NAMESPACES {
         let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": name } }))?;
         create_missing(&namespaces, &namespace).await?;
     }
     interceptors(client).await
+}
+
+/// Brings a definition of ours to what this program knows; returns when its kind is served.
+async fn define(
+    definitions: &Api<CustomResourceDefinition>,
+    crd: &CustomResourceDefinition,
+) -> anyhow::Result<()> {
+    let parameters = PatchParams::apply(MANAGER).force();
+    let applied = definitions.patch(&crd.name_any(), &parameters, &Patch::Apply(crd)).await;
+    let applied = applied.with_context(|| format!("cannot install the kind {}", crd.name_any()))?;
+    established(definitions, &applied).await
+}
+
+/// Creates a definition unless somebody else's is there; returns when its kind is served.
+async fn define_missing(
+    definitions: &Api<CustomResourceDefinition>,
+    crd: &CustomResourceDefinition,
+) -> anyhow::Result<()> {
+    let name = crd.name_any();
+    let found = definitions.get_opt(&name).await.with_context(|| format!("cannot look for {name}"))?;
+    let there = match found {
+        Some(found) => found,
+        None => match definitions.create(&PostParams::default(), crd).await {
+            Err(kube::Error::Api(status)) if status.code == 409 => crd.clone(),
+            created => created.with_context(|| format!("cannot install the kind {name}"))?,
+        },
+    };
+    established(definitions, &there).await
+}
+
+async fn established(
+    definitions: &Api<CustomResourceDefinition>,
+    crd: &CustomResourceDefinition,
+) -> anyhow::Result<()> {
+    if is_crd_established().matches_object(Some(crd)) {
+        return Ok(());
+    }
+    let name = crd.name_any();
+    tokio::time::timeout(PATIENCE, await_condition(definitions.clone(), &name, is_crd_established()))
+        .await
+        .with_context(|| format!("the kind {name} was not established in time"))?
+        .with_context(|| format!("cannot watch the kind {name}"))
+        .map(drop)
 }
 
 async fn interceptors(client: &Client) -> anyhow::Result<()> {
