@@ -1,10 +1,13 @@
 //! The project's own chores. Each is a thin call: the work is done by the shipped program or by cargo.
 
+mod digest;
 mod edges;
 mod engines;
+mod folders;
 mod generated;
 mod openapi;
 mod orphans;
+mod progress;
 mod run;
 mod sizes;
 mod sources;
@@ -13,36 +16,60 @@ mod suite;
 use std::process::ExitCode;
 
 use anyhow::bail;
+use clap::{Parser, Subcommand};
 
-const USAGE: &str = "\
-usage: cargo xtask <chore>
+/// The project's own chores
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
 
-  demo [--keep]     build, then show the main job from start to end on this machine
-  test [FILTER]     every test, after building what the tests need
-  engines           build the real engines that tests compare with (needs Go)
-  crds              write platform/crds from the Rust types
-  openapi           write the published schemas we ship from the Kubernetes module (needs Go)
-  check             edges, sizes, orphans, generated files
-  edges | sizes | orphans | check-gen   one of them";
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Build, then show the main job from start to end on this machine
+    Demo {
+        /// What `aphex demo` takes, such as --keep
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+    /// Every test, after building what the tests need
+    Test {
+        /// What `cargo test` takes, such as a filter
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+    /// Build the real engines that tests and clusters use (needs Go)
+    Engines(engines::Arguments),
+    /// Write platform/crds from the Rust types
+    Crds,
+    /// Write the published schemas we ship from the Kubernetes module (needs Go)
+    Openapi,
+    /// All of edges, sizes, orphans, check-gen
+    Check,
+    /// Check the dependency direction between crates
+    Edges,
+    /// Check the size budget
+    Sizes,
+    /// Check that every source file is compiled
+    Orphans,
+    /// Check that generated files are what they would be made into
+    CheckGen,
+}
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let rest = arguments.get(1..).unwrap_or_default();
-    let result = match arguments.first().map(String::as_str) {
-        Some("demo") => run::demo(rest),
-        Some("test") => suite::run(rest),
-        Some("engines") => engines::build_all(),
-        Some("crds") => generated::write_crds(),
-        Some("openapi") => generated::write_openapi(),
-        Some("check") => check_all(),
-        Some("edges") => edges::check(),
-        Some("sizes") => sizes::check(),
-        Some("orphans") => orphans::check(),
-        Some("check-gen") => generated::check(),
-        _ => {
-            run::note(USAGE);
-            return ExitCode::from(2);
-        }
+    let result = match Arguments::parse().chore {
+        Chore::Demo { rest } => run::demo(&rest),
+        Chore::Test { rest } => suite::run(&rest),
+        Chore::Engines(arguments) => engines::run(&arguments),
+        Chore::Crds => generated::write_crds(),
+        Chore::Openapi => generated::write_openapi(),
+        Chore::Check => check_all(),
+        Chore::Edges => edges::check(),
+        Chore::Sizes => sizes::check(),
+        Chore::Orphans => orphans::check(),
+        Chore::CheckGen => generated::check(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,7 +16,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
             command.env("APHEX_ENGINES", folder).env("APHEX_REQUIRE_ENGINES", "1");
         }
         None => note(
-            "Go is not installed: tests that need kubectl or a real API server are left out (listed below)",
+            "so tests that need kubectl or a real API server are left out (listed below)",
         ),
     }
     let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run cargo test")?;
