@@ -38,7 +38,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "aphex-store",
         ],
     ),
-    ("xtask", &["aphex-api"]),
+    ("xtask", &["aphex-api", "aphex-auth"]),
 ];
 
 pub(crate) fn check() -> anyhow::Result<()> {

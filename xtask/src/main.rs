@@ -1,10 +1,12 @@
 //! The project's own chores. Each is a thin call: the work is done by the shipped program or by cargo.
 
+mod cluster;
 mod digest;
 mod edges;
 mod engines;
 mod folders;
 mod generated;
+mod image;
 mod openapi;
 mod orphans;
 mod progress;
@@ -42,6 +44,10 @@ enum Chore {
     },
     /// Build the real engines that tests and clusters use (needs Go)
     Engines(engines::Arguments),
+    /// Raise real Kubernetes on this machine, from the engines
+    Cluster(cluster::Arguments),
+    /// Write the image of the program, without Docker
+    Image(image::Arguments),
     /// Write platform/crds from the Rust types
     Crds,
     /// Write the published schemas we ship from the Kubernetes module (needs Go)
@@ -63,6 +69,8 @@ fn main() -> ExitCode {
         Chore::Demo { rest } => run::demo(&rest),
         Chore::Test { rest } => suite::run(&rest),
         Chore::Engines(arguments) => engines::run(&arguments),
+        Chore::Cluster(arguments) => cluster::run(arguments),
+        Chore::Image(arguments) => image::run(&arguments),
         Chore::Crds => generated::write_crds(),
         Chore::Openapi => generated::write_openapi(),
         Chore::Check => check_all(),

@@ -15,9 +15,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         Some(folder) => {
             command.env("APHEX_ENGINES", folder).env("APHEX_REQUIRE_ENGINES", "1");
         }
-        None => note(
-            "so tests that need kubectl or a real API server are left out (listed below)",
-        ),
+        None => note("so tests that need kubectl or a real API server are left out (listed below)"),
     }
     let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run cargo test")?;
     let mut totals = Totals::default();

@@ -42,7 +42,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if now != arguments.version {
         bail!("a dependency asks for {module} {now}: engines/{} now has that", engine.name);
     }
-    say(&format!("engines/{}: {module} {before} -> {now}; next: cargo xtask engines {}", engine.name, engine.name));
+    say(&format!(
+        "engines/{}: {module} {before} -> {now}; next: cargo xtask engines {}",
+        engine.name, engine.name
+    ));
     Ok(())
 }
 
@@ -62,7 +65,8 @@ fn module(engine: &Engine, part: Option<&str>) -> anyhow::Result<&'static str> {
 fn edits(pins: &Pins, module: &str, version: &str) -> anyhow::Result<Vec<String>> {
     let mut edits = vec![format!("-require={module}@{version}")];
     if module == KUBERNETES {
-        let libraries = counterpart(version).with_context(|| format!("{version:?} is no version of Kubernetes"))?;
+        let libraries =
+            counterpart(version).with_context(|| format!("{version:?} is no version of Kubernetes"))?;
         edits.extend(pins::replaced(&pins.manifest).iter().map(|(old, _)| format!("-dropreplace={old}")));
         for library in staged(pins, version)? {
             edits.push(format!("-replace={library}={library}@{libraries}"));
@@ -80,7 +84,8 @@ fn edits(pins: &Pins, module: &str, version: &str) -> anyhow::Result<Vec<String>
 /// count there, so we replace them by their releases.
 fn staged(pins: &Pins, version: &str) -> anyhow::Result<Vec<String>> {
     let output = go(pins, &["mod", "download", "-json", &format!("{KUBERNETES}@{version}")])?;
-    let download: serde_json::Value = serde_json::from_slice(&output.stdout).context("cannot read go's answer")?;
+    let download: serde_json::Value =
+        serde_json::from_slice(&output.stdout).context("cannot read go's answer")?;
     let path = download["GoMod"].as_str().context("go did not say where the go.mod is")?;
     let manifest = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
     Ok(folders(&manifest))
@@ -101,7 +106,9 @@ fn as_slices(arguments: &[String]) -> Vec<&str> {
 
 fn go(pins: &Pins, arguments: &[&str]) -> anyhow::Result<Output> {
     let output = match Command::new("go").args(arguments).current_dir(&pins.folder).output() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(super::toolchain::NoGo.into()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(super::toolchain::NoGo.into());
+        }
         output => output.context("cannot run go")?,
     };
     if !output.status.success() {

@@ -35,7 +35,11 @@ pub(super) fn place(pins: &Pins, program: &Program, toolchain: &str) -> anyhow::
 }
 
 /// The built program; without a toolchain any build of the same pins will do.
-pub(super) fn find(pins: &Pins, program: &Program, toolchain: Option<&str>) -> anyhow::Result<Option<PathBuf>> {
+pub(super) fn find(
+    pins: &Pins,
+    program: &Program,
+    toolchain: Option<&str>,
+) -> anyhow::Result<Option<PathBuf>> {
     if let Some(toolchain) = toolchain {
         let place = place(pins, program, toolchain)?;
         return Ok(place.exists().then_some(place));

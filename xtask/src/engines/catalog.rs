@@ -90,7 +90,11 @@ pub(super) const ENGINES: &[Engine] = &[
                 "github.com/tektoncd/pipeline/cmd/sidecarlogresults",
                 PIPELINE,
             ),
-            image("tekton-pipeline-workingdirinit", "github.com/tektoncd/pipeline/cmd/workingdirinit", PIPELINE),
+            image(
+                "tekton-pipeline-workingdirinit",
+                "github.com/tektoncd/pipeline/cmd/workingdirinit",
+                PIPELINE,
+            ),
             image("tekton-triggers-controller", "github.com/tektoncd/triggers/cmd/controller", TRIGGERS),
             image("tekton-triggers-webhook", "github.com/tektoncd/triggers/cmd/webhook", TRIGGERS),
             image("tekton-triggers-interceptors", "github.com/tektoncd/triggers/cmd/interceptors", TRIGGERS),

@@ -25,12 +25,12 @@ impl std::error::Error for NoGo {}
 /// Asked in the engine's folder, because a module may ask for a newer toolchain than the installed one.
 pub(super) fn version(engine: &Engine) -> anyhow::Result<String> {
     let folder = root().join("engines").join(engine.name);
-    let output = match Command::new("go").args(["env", "GOVERSION", "GOOS", "GOARCH"]).current_dir(&folder).output()
-    {
-        Ok(output) => output,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(NoGo.into()),
-        Err(error) => return Err(error).context("cannot run go"),
-    };
+    let output =
+        match Command::new("go").args(["env", "GOVERSION", "GOOS", "GOARCH"]).current_dir(&folder).output() {
+            Ok(output) => output,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(NoGo.into()),
+            Err(error) => return Err(error).context("cannot run go"),
+        };
     anyhow::ensure!(
         output.status.success(),
         "go cannot work with engines/{}: {}",
