@@ -78,7 +78,8 @@ fn mounts(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn mount(arguments: &[&str], target: &Path) -> anyhow::Result<()> {
-    network::run(system("mount").args(arguments).arg(target))
+    // Without a note in /run/mount, which is this machine's or, once moved over, not there.
+    network::run(system("mount").arg("--no-mtab").args(arguments).arg(target))
 }
 
 /// Answers requests, one at a time.

@@ -54,7 +54,7 @@ fn bridge() -> serde_json::Value {
                 "ipam": {
                     "type": "host-local",
                     "dataDir": format!("{INSIDE}/cni-addresses"),
-                    "ranges": [[{ "subnet": PODS, "rangeStart": "10.88.1.0" }]],
+                    "ranges": [[{ "subnet": PODS, "rangeStart": "10.88.1.1" }]],
                     "routes": [{ "dst": "0.0.0.0/0" }],
                 },
             },

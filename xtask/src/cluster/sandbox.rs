@@ -117,7 +117,7 @@ pub(super) fn snapshotter(folder: &Path) -> &'static str {
         format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
     // In a mount namespace of its own, so that nothing can be left mounted.
     let tried = system("unshare")
-        .args(["--mount", "--", "mount", "-t", "overlay", "overlay", "-o"])
+        .args(["--mount", "--", "mount", "--no-mtab", "-t", "overlay", "overlay", "-o"])
         .arg(options)
         .arg(&merged)
         .output();

@@ -61,8 +61,14 @@ fn services(state: &State, record: &Record) -> Vec<(String, Option<String>)> {
         .into_iter()
         .map(|name| {
             let place = if name == sandbox::INIT { Place::Here } else { place };
-            let problem = launch::still_runs(state, place, &name).err().map(|error| error.to_string());
+            let problem = launch::still_runs(state, place, &name).err().map(|error| first_line(&error));
             (name, problem)
         })
         .collect()
+}
+
+/// An error without the last lines of a log.
+fn first_line(error: &anyhow::Error) -> String {
+    let text = error.to_string();
+    text.lines().next().unwrap_or_default().trim_end_matches(", last lines:").to_owned()
 }

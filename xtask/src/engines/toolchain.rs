@@ -1,7 +1,9 @@
 //! The Go toolchain that builds engines.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::process::Command;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use anyhow::Context as _;
 
@@ -20,10 +22,22 @@ impl fmt::Display for NoGo {
 
 impl std::error::Error for NoGo {}
 
+/// What Go said before: a cluster asks for its programs often, and Go takes its time.
+static KNOWN: LazyLock<Mutex<HashMap<&'static str, String>>> = LazyLock::new(Mutex::default);
+
 /// What builds an engine, such as `go1.26.8-linux-amd64`.
-///
-/// Asked in the engine's folder, because a module may ask for a newer toolchain than the installed one.
 pub(super) fn version(engine: &Engine) -> anyhow::Result<String> {
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(version) = known.get(engine.name) {
+        return Ok(version.clone());
+    }
+    let version = ask(engine)?;
+    known.insert(engine.name, version.clone());
+    Ok(version)
+}
+
+/// Asks in the engine's folder, because a module may ask for a newer toolchain than the installed one.
+fn ask(engine: &Engine) -> anyhow::Result<String> {
     let folder = root().join("engines").join(engine.name);
     let output =
         match Command::new("go").args(["env", "GOVERSION", "GOOS", "GOARCH"]).current_dir(&folder).output() {
