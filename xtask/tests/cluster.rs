@@ -1,0 +1,203 @@
+//! Clusters as the command raises and ends them, with real engines.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Clusters of one test, in a folder of their own, ended with the test whatever its outcome.
+struct Clusters {
+    state: tempfile::TempDir,
+}
+
+impl Clusters {
+    fn new() -> Self {
+        Self { state: tempfile::tempdir().unwrap() }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.arg("cluster").args(arguments).env("XDG_STATE_HOME", self.state.path());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn succeed(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        self.state.path().join("aphex/clusters").join(name)
+    }
+
+    /// Processes that were started for the cluster.
+    fn processes(&self, name: &str) -> usize {
+        let mark = format!("APHEX_CLUSTER_STARTED_FROM={}", self.folder(name).display());
+        fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| fs::read(entry.ok()?.path().join("environ")).ok())
+            .filter(|environment| environment.split(|byte| *byte == 0).any(|one| one == mark.as_bytes()))
+            .count()
+    }
+}
+
+impl Drop for Clusters {
+    fn drop(&mut self) {
+        for name in ["one", "two", "cut", "node"] {
+            let _ = self.command(&["down", "--name", name]).output();
+        }
+    }
+}
+
+/// The engines that `cargo xtask test` built, when all of these are there.
+fn engines(test: &str, names: &[&str]) -> Option<PathBuf> {
+    let folder = std::env::var_os("APHEX_ENGINES").map(PathBuf::from);
+    match folder.filter(|folder| names.iter().all(|name| folder.join(name).exists())) {
+        Some(folder) => Some(folder),
+        None => left_out(test, &format!("needs the engines {}", names.join(", "))),
+    }
+}
+
+/// Says that a test did not run; past the harness, which swallows what is printed.
+fn left_out<T>(test: &str, why: &str) -> Option<T> {
+    writeln!(std::io::stdout().lock(), "left out: {test}: {why}").unwrap();
+    None
+}
+
+fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn kill(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn apis_of_two_clusters_run_at_once_and_end_without_a_trace() {
+    let Some(engines) = engines("two API clusters", &["etcd", "kube-apiserver", "kubectl"]) else { return };
+    let clusters = Clusters::new();
+    for name in ["one", "two"] {
+        clusters.succeed(&["up", "--api-only", "--name", name]);
+    }
+    let get = |name: &str, what: &str| {
+        let config = clusters.succeed(&["kubeconfig", "--name", name]);
+        let mut kubectl = Command::new(engines.join("kubectl"));
+        kubectl.args(["get", what, "-o", "name", "--kubeconfig", config.trim()]).output().unwrap()
+    };
+    let config = clusters.succeed(&["kubeconfig", "--name", "one"]);
+    let made = Command::new(engines.join("kubectl"))
+        .args(["create", "namespace", "mine", "--kubeconfig", config.trim()])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(get("one", "namespace/mine").status.success());
+    assert!(!get("two", "namespace/mine").status.success(), "clusters share their objects");
+    assert!(clusters.succeed(&["status", "--name", "one"]).contains("kube-apiserver"));
+    clusters.succeed(&["down", "--name", "one"]);
+    assert_eq!(clusters.processes("one"), 0);
+    assert!(!clusters.folder("one").exists());
+    assert!(get("two", "namespaces").status.success(), "ending one cluster ended the other");
+}
+
+#[test]
+fn a_cluster_that_was_left_half_way_is_cleaned_by_the_next_up() {
+    if engines("a killed run", &["etcd", "kube-apiserver", "kubectl"]).is_none() {
+        return;
+    }
+    let clusters = Clusters::new();
+    let up = ["up", "--api-only", "--name", "cut"];
+    let child = clusters.command(&up).stderr(Stdio::null()).spawn().unwrap();
+    let record = clusters.folder("cut").join("processes/kube-apiserver.json");
+    wait_for("the API server to be started", || record.exists());
+    kill(child);
+    assert!(clusters.processes("cut") > 0, "nothing was left to clean");
+    let before = fs::read(&record).unwrap();
+    clusters.succeed(&up);
+    assert_ne!(fs::read(&record).unwrap(), before);
+    assert_eq!(clusters.processes("cut"), 2, "etcd and kube-apiserver, and nothing of the killed run");
+    clusters.succeed(&["down", "--name", "cut"]);
+    assert_eq!(clusters.processes("cut"), 0);
+}
+
+#[test]
+fn a_log_is_named_when_a_cluster_does_not_come_up() {
+    if engines("a cluster that fails", &["etcd", "kube-apiserver", "kubectl"]).is_none() {
+        return;
+    }
+    let clusters = Clusters::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = clusters.run(&["up", "--api-only", "--name", "one", "--port", &port]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains(&format!("port {port} is taken")), "{said}");
+    assert_eq!(clusters.processes("one"), 0);
+    let output = clusters.run(&["kubeconfig", "--name", "one"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("cluster up --name one"), "{said}");
+}
+
+#[test]
+fn a_node_runs_pods_and_leaves_nothing_behind() {
+    let test = "a node";
+    let needed = ["etcd", "kube-apiserver", "kubectl", "kubelet", "kube-proxy", "kube-scheduler", "coredns"];
+    let Some(engines) = engines(test, &needed) else { return };
+    if !Path::new("/usr/bin/containerd").exists() || !rustix::process::geteuid().is_root() {
+        left_out::<()>(test, "needs root and containerd");
+        return;
+    }
+    let clusters = Clusters::new();
+    let before = machine();
+    clusters.succeed(&["up", "--name", "node"]);
+    assert_ne!(machine(), before, "a node that is not seen at all cannot be missed either");
+    let config = clusters.succeed(&["kubeconfig", "--name", "node"]);
+    let kubectl = |arguments: &[&str]| {
+        let mut command = Command::new(engines.join("kubectl"));
+        let output = command.args(arguments).args(["--kubeconfig", config.trim()]).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let lookup = ["--", "nslookup", "kubernetes.default.svc.cluster.local"];
+    let image = ["run", "asker", "--image=localhost/busybox:1", "--restart=Never", "--command"];
+    kubectl(&[image.as_slice(), lookup.as_slice()].concat());
+    kubectl(&["wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/asker", "--timeout=60s"]);
+    assert!(kubectl(&["logs", "asker"]).contains("10.96.0.1"));
+    clusters.succeed(&["down", "--name", "node"]);
+    assert_eq!(machine(), before);
+    assert_eq!(clusters.processes("node"), 0);
+    assert!(!clusters.folder("node").exists());
+}
+
+/// What a node could leave on this machine: mounts, interfaces, packet filter chains, control groups, folders.
+fn machine() -> Vec<String> {
+    let mut found = Vec::new();
+    for (program, arguments) in [("ip", ["-o", "link"].as_slice()), ("iptables-save", &[])] {
+        let output = Command::new(program).args(arguments).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        found.extend(
+            text.lines().filter(|line| line.contains("aphex") || line.contains("KUBE")).map(str::to_owned),
+        );
+    }
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    found.extend(
+        mounts.lines().filter(|line| line.contains("aphex") || line.contains("cni")).map(str::to_owned),
+    );
+    for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap() {
+        let group = hierarchy.unwrap().path().join("aphex-node");
+        found.extend(group.exists().then(|| group.display().to_string()));
+    }
+    for folder in ["/var/lib/kubelet", "/var/lib/cni", "/var/log/pods", "/var/log/containers", "/run/netns"] {
+        found.extend(Path::new(folder).exists().then(|| folder.to_owned()));
+    }
+    found
+}
