@@ -67,15 +67,16 @@ fn edits(pins: &Pins, module: &str, version: &str) -> anyhow::Result<Vec<String>
     if module == KUBERNETES {
         let libraries =
             counterpart(version).with_context(|| format!("{version:?} is no version of Kubernetes"))?;
-        edits.extend(pins::replaced(&pins.manifest).iter().map(|(old, _)| format!("-dropreplace={old}")));
-        for library in staged(pins, version)? {
-            edits.push(format!("-replace={library}={library}@{libraries}"));
-        }
+        let staged = staged(pins, version)?;
+        let dropped = pins::replaced(&pins.manifest)
+            .into_iter()
+            .filter(|(old, _)| !staged.iter().any(|new| new == old));
+        edits.extend(dropped.map(|(old, _)| format!("-dropreplace={old}")));
+        edits.extend(staged.iter().map(|library| format!("-replace={library}={library}@{libraries}")));
     } else if module == "k8s.io/kubectl" {
-        // Kubernetes' libraries are released together, and main.go names these beside kubectl.
-        for other in ["k8s.io/client-go", "k8s.io/component-base"] {
-            edits.push(format!("-require={other}@{version}"));
-        }
+        // Kubernetes' libraries are released together; one that stays behind would pull, or hold, the others.
+        let now = pins.version(module)?;
+        edits.extend(pins::at(&pins.manifest, now).map(|library| format!("-require={library}@{version}")));
     }
     Ok(edits)
 }

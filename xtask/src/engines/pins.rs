@@ -56,6 +56,15 @@ pub(super) fn required<'a>(manifest: &'a str, module: &str) -> Option<&'a str> {
         .and_then(|rest| rest.split_whitespace().next())
 }
 
+/// The modules of Kubernetes that are required at a version.
+pub(super) fn at<'a>(manifest: &'a str, version: &str) -> impl Iterator<Item = &'a str> {
+    manifest.lines().filter_map(move |line| {
+        let mut words = line.trim().trim_start_matches("require ").split_whitespace();
+        let module = words.next()?;
+        (module.starts_with("k8s.io/") && words.next() == Some(version)).then_some(module)
+    })
+}
+
 /// The modules that `replace` lines put at a version: module and version.
 pub(super) fn replaced(manifest: &str) -> Vec<(&str, &str)> {
     manifest
@@ -89,6 +98,12 @@ mod tests {
         );
         assert_eq!(required("require k8s.io/kubernetes-other v1\n", "k8s.io/kubernetes"), None);
         assert_eq!(required("replace k8s.io/api => k8s.io/api v0.1.0\n", "k8s.io/api"), None);
+    }
+
+    #[test]
+    fn modules_that_are_released_together_are_found_by_their_version() {
+        let manifest = "require (\n\tk8s.io/api v0.36.6 // indirect\n\tk8s.io/utils v0.0.0-1\n\tsigs.k8s.io/yaml v0.36.6\n)\n";
+        assert_eq!(at(manifest, "v0.36.6").collect::<Vec<_>>(), ["k8s.io/api"]);
     }
 
     #[test]
