@@ -42,6 +42,11 @@ pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 /// Kubernetes' recommended label for an application's name.
 pub const APP_NAME: &str = "app.kubernetes.io/name";
 
+/// Kubernetes' recommended label for the part an object plays in its application.
+pub const APP_COMPONENT: &str = "app.kubernetes.io/component";
+/// Kubernetes' label for the Pod Security Standard that a namespace enforces.
+pub const POD_SECURITY: &str = "pod-security.kubernetes.io/enforce";
+
 /// Finalizer of Organizations.
 pub const ORGANIZATION_FINALIZER: &str = "platform.aphex/organization-finalizer";
 /// Finalizer of RepoBindings.

@@ -26,6 +26,25 @@ use kube::Client;
 pub use catalog::{Catalog, CatalogError};
 pub use context::{Context, Settings};
 
+/// Every kind that the controllers work with and that somebody has to define on the engine.
+#[must_use]
+pub fn defined_kinds() -> Vec<kube::api::ApiResource> {
+    use apply::{DesiredSet as _, Kind};
+    let own = [
+        Kind::of::<aphex_api::organization::Organization>(),
+        Kind::of::<aphex_api::repo_binding::RepoBinding>(),
+    ];
+    let read = [Kind::of::<aphex_api::foreign::argocd::Application>()];
+    let mut kinds: Vec<Kind> = organization::Desired::kinds();
+    kinds.extend(repo_binding::Desired::kinds());
+    kinds.extend(own.into_iter().chain(read));
+    // Groups of Kubernetes' own kinds have no dot, or end in k8s.io.
+    kinds.retain(|kind| kind.resource.group.contains('.') && !kind.resource.group.ends_with(".k8s.io"));
+    kinds.sort();
+    kinds.dedup();
+    kinds.into_iter().map(|kind| kind.resource).collect()
+}
+
 /// Runs both controllers until shutdown, with the local exposure: webhooks arrive at the gateway's own address.
 pub async fn run(client: Client, settings: Settings, metrics: &Metrics, shutdown: &Shutdown) {
     let tunnels = Arc::new(tunnels::Local::new(&settings.gateway_url));

@@ -14,5 +14,7 @@ mod golden;
 mod provisioning;
 #[path = "it/rejection.rs"]
 mod rejection;
+#[path = "it/rights.rs"]
+mod rights;
 #[path = "it/schema.rs"]
 mod schema;

@@ -49,8 +49,9 @@ use retention::Index;
 
 /// Under which name the gateway writes.
 pub const FIELD_MANAGER: &str = "aphex-gateway";
-/// How long a claim stands.
-const LEASE: Duration = Duration::from_secs(30);
+/// How long a claim stands, and how long an event is its receiver's: after that any replica takes it up. Far more than
+/// an attempt takes; should one take longer, the second does the same once more, which creates nothing.
+const LEASE: Duration = Duration::from_secs(10);
 /// After which an event of this very process that nobody submitted is looked at (its sender was never answered).
 const UNSUBMITTED: Duration = Duration::from_secs(5);
 /// Deliveries evaluated at once.

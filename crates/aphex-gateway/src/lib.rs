@@ -45,6 +45,24 @@ use snapshot::{NotSynced, Snapshot};
 /// The name of the gateway's condition in [`Settings::readiness`].
 pub const READINESS: &str = "gateway";
 
+/// Every kind that the gateway cannot work without and that somebody has to define on the engine.
+#[must_use]
+pub fn defined_kinds() -> Vec<kube::api::ApiResource> {
+    use aphex_api::delivery::Delivery;
+    use aphex_api::foreign::triggers::{
+        ClusterTriggerBinding, EventListener, Trigger, TriggerBinding, TriggerTemplate,
+    };
+    use kube::api::ApiResource;
+    vec![
+        ApiResource::erase::<Delivery>(&()),
+        ApiResource::erase::<EventListener>(&()),
+        ApiResource::erase::<Trigger>(&()),
+        ApiResource::erase::<TriggerBinding>(&()),
+        ApiResource::erase::<ClusterTriggerBinding>(&()),
+        ApiResource::erase::<TriggerTemplate>(&()),
+    ]
+}
+
 /// How a gateway runs.
 #[derive(Debug)]
 pub struct Settings {

@@ -4,6 +4,8 @@
 mod deliveries;
 #[path = "it/golden.rs"]
 mod golden;
+#[path = "it/replicas.rs"]
+mod replicas;
 #[path = "it/requests.rs"]
 mod requests;
 #[path = "it/world.rs"]

@@ -5,6 +5,7 @@
 //! - [`admin`]: `/livez`, `/readyz`, `/healthz`, `/metrics` for roles that run alone.
 //! - [`metrics`]: one registry, handed to whoever counts something.
 //! - [`clock`]: time as a value, so that tests can turn it.
+//! - [`lease`]: of all replicas of a role one works.
 //! - [`errors`]: an error with all its causes on one line.
 //!
 //! Knows nothing of the platform's own kinds and depends on no other crate of this workspace.
@@ -12,6 +13,7 @@
 pub mod admin;
 pub mod clock;
 pub mod errors;
+pub mod lease;
 pub mod log;
 pub mod metrics;
 pub mod shutdown;

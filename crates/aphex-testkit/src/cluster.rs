@@ -1,9 +1,9 @@
 //! An engine for one test.
 
+use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use anyhow::Context as _;
@@ -14,11 +14,17 @@ use aphex_auth::tokens::Signer;
 use aphex_store::{Options, Store};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{Method, Request};
-use kube::Client;
+use http::Request;
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::PostParams;
 use kube::client::Body;
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
+
+use crate::requests::Requests;
 
 /// The environment variable that puts the tests on a real cluster instead.
 const REAL: &str = "APHEX_TEST_KUBECONFIG";
@@ -45,11 +51,8 @@ impl Cluster {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let requests = Requests::default();
         if let Some(path) = std::env::var_os(REAL) {
-            let kubeconfig = kube::config::Kubeconfig::read_from(&path)?;
-            let config =
-                kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
-                    .await?;
-            return Ok(Self { client: Client::try_from(config)?, requests, embedded: None });
+            let client = Client::try_from(real_config(&path).await?)?;
+            return Ok(Self { client, requests, embedded: None });
         }
         let folder = tempfile::tempdir()?;
         let now = jiff::Timestamp::now();
@@ -75,6 +78,32 @@ impl Cluster {
     pub fn client_as(&self, name: &str, groups: &[&str]) -> Option<Client> {
         let embedded = self.embedded.as_ref()?;
         Some(as_user(&embedded.server, name, groups, Requests::default()))
+    }
+
+    /// A client of a ServiceAccount, which has to exist, with its requests recorded.
+    pub async fn account(&self, namespace: &str, name: &str) -> anyhow::Result<(Client, Requests)> {
+        let requests = Requests::default();
+        if let Some(embedded) = &self.embedded {
+            let user = format!("system:serviceaccount:{namespace}:{name}");
+            let own = format!("system:serviceaccounts:{namespace}");
+            let groups = ["system:serviceaccounts", &own, "system:authenticated"];
+            return Ok((as_user(&embedded.server, &user, &groups, requests.clone()), requests));
+        }
+        let path = std::env::var_os(REAL).context("no real cluster is named")?;
+        let mut config = real_config(&path).await?;
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
+        let asked =
+            accounts.create_token_request(name, &PostParams::default(), &TokenRequest::default()).await?;
+        let token = asked.status.context("no token was given")?.token;
+        config.auth_info = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
+        let inner = Client::try_from(config)?;
+        let through = requests.clone();
+        let send = move |request: Request<Body>| {
+            through.record(&request);
+            let inner = inner.clone();
+            async move { inner.send(request).await }
+        };
+        Ok((Client::new(tower::service_fn(send), "default"), requests))
     }
 
     /// Counts of the requests made through [`Cluster::client`]; zeros on a real cluster.
@@ -113,6 +142,11 @@ impl Drop for Cluster {
     }
 }
 
+async fn real_config(path: &OsStr) -> anyhow::Result<kube::Config> {
+    let kubeconfig = Kubeconfig::read_from(path)?;
+    Ok(kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
+}
+
 fn write_kubeconfig(
     path: &Path,
     address: SocketAddr,
@@ -131,27 +165,6 @@ fn write_kubeconfig(
     });
     std::fs::write(path, serde_json::to_vec(&config)?)
         .with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// How many requests of each kind were made; shared by clones.
-#[derive(Clone, Debug, Default)]
-pub struct Requests(Arc<[AtomicUsize; 2]>);
-
-impl Requests {
-    /// Requests that only read.
-    pub fn reads(&self) -> usize {
-        self.0[0].load(Ordering::Acquire)
-    }
-
-    /// Requests that could have changed something.
-    pub fn writes(&self) -> usize {
-        self.0[1].load(Ordering::Acquire)
-    }
-
-    fn count(&self, method: &Method) {
-        let at = usize::from(!matches!(*method, Method::GET | Method::HEAD));
-        self.0[at].fetch_add(1, Ordering::AcqRel);
-    }
 }
 
 fn as_user(server: &Arc<ApiServer>, name: &str, groups: &[&str], requests: Requests) -> Client {
@@ -177,7 +190,7 @@ impl<S: Service<Request<Body>>> Service<Request<Body>> for Counted<S> {
     }
 
     fn call(&mut self, request: Request<Body>) -> S::Future {
-        self.requests.count(request.method());
+        self.requests.record(&request);
         self.inner.call(request)
     }
 }

@@ -5,8 +5,11 @@
 
 mod cluster;
 mod engines;
+pub mod platform;
+mod requests;
 mod wait;
 
-pub use cluster::{Cluster, Requests};
+pub use cluster::Cluster;
 pub use engines::{engine, left_out};
+pub use requests::{Asked, Requests};
 pub use wait::{eventually, eventually_for};

@@ -196,6 +196,20 @@ pub(crate) struct Controller {
     /// Public base URL of the gateway; webhook URLs are below it
     #[arg(long, value_name = "URL", env = "APHEX_GATEWAY_URL")]
     pub(crate) gateway_url: String,
+    /// Namespace in which Argo CD looks for AppProjects
+    #[arg(long, value_name = "NAME", env = "APHEX_ARGOCD_NAMESPACE", default_value = "argocd")]
+    pub(crate) argocd_namespace: String,
+    /// Address of the Kubernetes API as Argo CD knows this cluster
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "APHEX_CLUSTER_URL",
+        default_value = "https://kubernetes.default.svc"
+    )]
+    pub(crate) cluster_url: String,
+    /// Work only while holding the Lease platform-system/aphex-controller, so that any number of replicas may run
+    #[arg(long, value_name = "BOOL", env = "APHEX_LEADER_ELECT", default_value_t = true, action = clap::ArgAction::Set)]
+    pub(crate) leader_elect: bool,
     /// Address of /livez, /readyz and /metrics
     #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:8081")]
     pub(crate) admin: SocketAddr,

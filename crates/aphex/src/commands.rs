@@ -2,6 +2,7 @@
 
 mod apply;
 mod controller;
+mod definitions;
 mod delivery;
 mod demo;
 mod gateway;

@@ -28,8 +28,10 @@ async fn config(global: &Global) -> anyhow::Result<Config> {
     if let Some(path) = home_kubeconfig().filter(|path| path.exists()) {
         return from_file(&path, &options).await;
     }
-    if let Ok(config) = Config::incluster() {
-        return Ok(config);
+    if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
+        return Config::incluster().context(
+            "this is a pod, and its service account cannot be used: is automountServiceAccountToken off?",
+        );
     }
     let own = local::default_data_dir()?.join(local::KUBECONFIG);
     if own.exists() {

@@ -30,6 +30,10 @@ pub(super) const SECRET_READER: &str = "eso-secrets-reader";
 pub(super) const ORGANIZATION_SECRETS: &str = "org-secrets";
 /// The TriggerBinding that every push trigger of the organization uses.
 pub(crate) const PUSH_BINDING: &str = "github-push-binding";
+/// The gateway's ServiceAccount, in the platform's namespace, and the RoleBinding that lets it work here.
+pub(super) const GATEWAY: &str = "aphex-gateway";
+/// The ClusterRole that the RoleBinding gives; part of the platform's manifests.
+pub(super) const GATEWAY_ROLE: &str = "aphex-gateway-listener";
 /// The Role of administrators.
 pub(super) const ADMIN_ROLE: &str = "organization-admin";
 
@@ -46,7 +50,7 @@ desired_set! {
         pub accounts: ServiceAccount,
         /// Who may do what in the namespace.
         pub roles: Role,
-        /// One for the secret reader, one for the listener, one for each administrator; pruned when one leaves.
+        /// For the secret reader, the listener, the gateway, and each administrator; pruned when one leaves.
         pub role_bindings: RoleBinding,
         /// Once its reader may read.
         pub secret_store: ClusterSecretStore,
@@ -68,7 +72,7 @@ pub(super) fn desired(valid: &Valid, settings: &Settings) -> Desired {
         webhook_secret: Owned::optional(namespace::webhook_secret(valid)),
         accounts: Owned(rbac::accounts(valid)),
         roles: Owned(rbac::roles(valid)),
-        role_bindings: Owned(rbac::role_bindings(valid)),
+        role_bindings: Owned(rbac::role_bindings(valid, settings)),
         secret_store: Owned::one(secret_store::secret_store(valid)),
         cluster_role: Owned::one(rbac::listener_cluster_role(valid)),
         cluster_role_binding: Owned::one(rbac::listener_cluster_role_binding(valid)),

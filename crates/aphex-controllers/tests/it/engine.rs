@@ -1,16 +1,14 @@
-//! An engine with our definitions and both controllers, and the requests of the controllers counted.
+//! An engine with our definitions and both controllers, which have the rights of the committed manifests and no more.
 
 use std::fmt::Debug;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context as _;
 use aphex_api::organization::Organization;
 use aphex_api::repo_binding::{RepoBinding, RepoBindingStatus};
 use aphex_controllers::Settings;
 use aphex_runtime::{Metrics, Shutdown};
-use aphex_testkit::{Cluster, eventually};
+use aphex_testkit::{Cluster, Requests, eventually, platform};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
@@ -34,6 +32,8 @@ pub(crate) struct Engine {
     pub(crate) client: Client,
     /// What the controllers asked for.
     pub(crate) requests: Requests,
+    /// Has the rights of the controllers.
+    pub(crate) account: Client,
     shutdown: Shutdown,
     _cluster: Cluster,
     _turn: Option<MutexGuard<'static, ()>>,
@@ -51,9 +51,11 @@ impl Engine {
     pub(crate) async fn without_controllers() -> anyhow::Result<Self> {
         let cluster = Cluster::start().await?;
         let turn = if cluster.is_embedded() { None } else { Some(TURN.lock().await) };
+        let (account, requests) = prepare(&cluster).await?;
         let engine = Self {
             client: cluster.client(),
-            requests: Requests::default(),
+            requests,
+            account,
             shutdown: Shutdown::new(),
             _cluster: cluster,
             _turn: turn,
@@ -64,7 +66,7 @@ impl Engine {
 
     /// Starts the controllers.
     pub(crate) fn run_controllers(&self) -> anyhow::Result<()> {
-        let client = counted(self.client.clone(), self.requests.clone());
+        let client = self.account.clone();
         let settings = Settings::new(GATEWAY)?;
         let shutdown = self.shutdown.clone();
         tokio::spawn(async move {
@@ -99,10 +101,7 @@ impl Engine {
             })
             .await?;
         }
-        for name in [PLATFORM, "argocd"] {
-            self.apply(&json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }))
-                .await?;
-        }
+        self.apply(&namespace("argocd")).await?;
         Ok(())
     }
 
@@ -262,6 +261,22 @@ impl Engine {
     }
 }
 
+/// Makes the account of the controllers, with the rights that the committed manifests give it.
+async fn prepare(cluster: &Cluster) -> anyhow::Result<(Client, Requests)> {
+    let client = cluster.client();
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let apply = PatchParams::apply("a-user").force();
+    namespaces.patch(PLATFORM, &apply, &Patch::Apply(namespace(PLATFORM))).await?;
+    for folder in ["controller", "gateway"] {
+        platform::apply_rights(&client, folder).await?;
+    }
+    cluster.account(PLATFORM, "aphex-controller").await
+}
+
+fn namespace(name: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } })
+}
+
 impl Drop for Engine {
     fn drop(&mut self) {
         self.shutdown.trigger();
@@ -308,33 +323,6 @@ const KINDS: [(&str, &str, &str); 18] = [
     ("triggers.tekton.dev", "v1beta1", "TriggerBinding"),
     ("triggers.tekton.dev", "v1beta1", "TriggerTemplate"),
 ];
-
-/// How many requests were made; shared by clones.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Requests(Arc<[AtomicUsize; 2]>);
-
-impl Requests {
-    /// Requests that only read.
-    pub(crate) fn reads(&self) -> usize {
-        self.0[0].load(Ordering::Acquire)
-    }
-
-    /// Requests that could change something.
-    pub(crate) fn writes(&self) -> usize {
-        self.0[1].load(Ordering::Acquire)
-    }
-}
-
-/// A client whose requests are counted.
-fn counted(inner: Client, requests: Requests) -> Client {
-    let send = move |request: http::Request<kube::client::Body>| {
-        let inner = inner.clone();
-        let writes = !matches!(*request.method(), http::Method::GET | http::Method::HEAD);
-        requests.0[usize::from(writes)].fetch_add(1, Ordering::AcqRel);
-        async move { inner.send(request).await }
-    };
-    Client::new(tower::service_fn(send), "default")
-}
 
 impl Engine {
     /// Creates an object of ours as it is written, or tells the API server's answer.

@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn an_event_belongs_to_its_receiver_for_one_lease() {
-        assert_eq!(due_for("two", 900, None), Some(1030));
+        assert_eq!(due_for("two", 900, None), Some(1010));
         assert_eq!(
             due_for("one", 900, None),
             Some(1005),
@@ -108,11 +108,11 @@ mod tests {
             phase: DeliveryPhase::Processing,
             holder: Some("one".into()),
             started_time: Some(micro(1001)),
-            lease_until: Some(micro(1031)),
+            lease_until: Some(micro(1011)),
             ..DeliveryStatus::default()
         };
-        assert_eq!(due_for("two", 900, Some(claimed.clone())), Some(1031));
-        assert_eq!(due_for("one", 900, Some(claimed.clone())), Some(1031));
+        assert_eq!(due_for("two", 900, Some(claimed.clone())), Some(1011));
+        assert_eq!(due_for("one", 900, Some(claimed.clone())), Some(1011));
         assert_eq!(due_for("one", 1005, Some(claimed)), Some(1010));
     }
 

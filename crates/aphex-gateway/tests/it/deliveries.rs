@@ -1,20 +1,13 @@
 //! What becomes of events.
 
-use aphex_api::delivery::{
-    Delivery, DeliverySpec, DeliveryVerdict, InterceptorVerdict, REPLAY_ANNOTATION, SecretKeyRef,
-    TriggerVerdict,
-};
+use aphex_api::delivery::{Delivery, DeliveryVerdict, InterceptorVerdict, REPLAY_ANNOTATION, TriggerVerdict};
 use aphex_testkit::eventually;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
-use std::io::Write as _;
 
 use super::world::{REVISION, SECRET, World, push};
 
@@ -126,22 +119,9 @@ async fn what_the_account_may_not_create_is_created_once_it_may() -> anyhow::Res
 #[tokio::test]
 async fn a_delivery_that_nobody_finished_is_taken_up_at_start() -> anyhow::Result<()> {
     let world = World::start("restart").await?;
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(push()?.to_string().as_bytes())?;
-    let signer =
-        SecretKeyRef { namespace: world.organization(), name: "webhook-web".into(), key: "secret".into() };
-    let spec = DeliverySpec {
-        listener: "github-listener".into(),
-        delivery_id: "left-behind".into(),
-        event: "push".into(),
-        payload: STANDARD.encode(encoder.finish()?),
-        verified_by: vec![signer],
-        received_by: world.name.clone(),
-        received_time: Some(MicroTime(jiff::Timestamp::now())),
-        ..DeliverySpec::default()
-    };
+    let left = world.left_behind(&world.name, jiff::Timestamp::now())?;
     let deliveries: Api<Delivery> = Api::namespaced(world.client.clone(), &world.organization());
-    deliveries.create(&PostParams::default(), &Delivery::new("left-behind", spec)).await?;
+    deliveries.create(&PostParams::default(), &left).await?;
     let world = world.gateway().await?;
     assert_eq!(world.verdict("left-behind").await?.0, DeliveryVerdict::Created);
     assert_eq!(world.runs().await?.len(), 1);

@@ -1,14 +1,18 @@
-//! An organization with one repository, and a gateway in front of it.
+//! An organization with one repository, and a gateway in front of it that has the rights of the committed manifests.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use aphex_api::delivery::{Delivery, DeliveryVerdict};
+use aphex_api::delivery::{Delivery, DeliverySpec, DeliveryVerdict, SecretKeyRef};
 use aphex_gateway::{Settings, sign};
 use aphex_runtime::Shutdown;
-use aphex_testkit::{Cluster, eventually};
+use aphex_testkit::{Cluster, Requests, eventually, platform};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::{Scope, pinned_kind};
@@ -17,6 +21,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 pub(crate) const SECRET: &str = "whsec_of_the_web_repository";
+/// Namespace of the platform.
+pub(crate) const PLATFORM: &str = "platform-system";
 pub(crate) const REVISION: &str = "6113728f27ae82c7b1a177c8d03f9e96e0adf246";
 const DEFINITIONS: [&str; 2] = [
     include_str!("../../../aphex/foreign/tekton.yaml"),
@@ -27,9 +33,12 @@ pub(crate) struct World {
     pub(crate) client: Client,
     /// Name of the organization; its namespace is `org-<name>`, the tenant's `<name>-web`.
     pub(crate) name: String,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     shutdown: Shutdown,
     _cluster: Cluster,
+    account: Client,
+    /// What the gateway asked for.
+    pub(crate) requests: Requests,
 }
 
 impl World {
@@ -39,12 +48,18 @@ impl World {
         let client = cluster.client();
         let name = format!("{name}-{:08x}", rand::random::<u32>());
         install(&client).await?;
+        let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": PLATFORM } });
+        apply(&client, namespace).await?;
+        platform::apply_rights(&client, "gateway").await?;
+        let (account, requests) = cluster.account(PLATFORM, "aphex-gateway").await?;
         let world = Self {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             shutdown: Shutdown::new(),
             client,
             name,
             _cluster: cluster,
+            account,
+            requests,
         };
         for object in world.objects() {
             world.apply(object).await?;
@@ -56,22 +71,30 @@ impl World {
     pub(crate) async fn gateway(mut self) -> anyhow::Result<Self> {
         self.shutdown.trigger();
         self.shutdown = Shutdown::new();
+        self.address = self.replica(&self.name, &self.shutdown).await?;
+        Ok(self)
+    }
+
+    /// Starts one more gateway; gives its address.
+    pub(crate) async fn replica(&self, identity: &str, shutdown: &Shutdown) -> anyhow::Result<SocketAddr> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        self.address = listener.local_addr()?;
+        let address = listener.local_addr()?;
         let settings = Settings {
             listener,
             domain: "hooks.example.com".into(),
-            identity: self.name.clone(),
+            identity: identity.to_owned(),
             clock: aphex_runtime::Clock::system(),
             metrics: aphex_runtime::Metrics::default(),
             readiness: aphex_runtime::admin::Readiness::default(),
         };
         let readiness = settings.readiness.clone();
-        let (client, shutdown) = (self.client.clone(), self.shutdown.clone());
-        tokio::spawn(aphex_gateway::run(client, settings, shutdown));
-        eventually("the gateway is ready", || async { Ok((readiness.unmet().is_empty()).then_some(())) })
-            .await?;
-        Ok(self)
+        tokio::spawn(aphex_gateway::run(self.account.clone(), settings, shutdown.clone()));
+        eventually("the gateway is ready", || async {
+            let ready = readiness.is_met(aphex_gateway::READINESS);
+            Ok(ready.then_some(()))
+        })
+        .await?;
+        Ok(address)
     }
 
     /// Namespace of the organization.
@@ -115,9 +138,20 @@ impl World {
                 },
             }),
         ];
+        objects.push(self.admitted());
         objects.extend(self.binding("web", SECRET));
         objects.push(self.permission("web"));
         objects
+    }
+
+    /// What lets the gateway work in the organization's namespace; on a cluster the controllers write it.
+    fn admitted(&self) -> Value {
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": { "name": "aphex-gateway", "namespace": self.organization() },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "aphex-gateway-listener" },
+            "subjects": [{ "kind": "ServiceAccount", "name": "aphex-gateway", "namespace": PLATFORM }],
+        })
     }
 
     /// Secret, account and trigger of a repository.
@@ -188,7 +222,7 @@ impl World {
 
     /// Posts to the gateway.
     pub(crate) fn post(&self, path: &str) -> reqwest::RequestBuilder {
-        reqwest::Client::new().post(format!("http://{}{path}", self.address))
+        post_to(self.address, path)
     }
 
     /// Posts a signed event of the organization.
@@ -199,9 +233,20 @@ impl World {
         body: &Value,
         secret: &str,
     ) -> anyhow::Result<Value> {
+        self.deliver_to(self.address, id, event, body, secret).await
+    }
+
+    /// The same to another replica.
+    pub(crate) async fn deliver_to(
+        &self,
+        address: SocketAddr,
+        id: &str,
+        event: &str,
+        body: &Value,
+        secret: &str,
+    ) -> anyhow::Result<Value> {
         let body = serde_json::to_vec(body)?;
-        let response = self
-            .post(&format!("/{}", self.name))
+        let response = post_to(address, &format!("/{}", self.name))
             .header("content-type", "application/json")
             .header("x-github-event", event)
             .header("x-github-delivery", id)
@@ -223,6 +268,25 @@ impl World {
         .await
     }
 
+    /// The stored push of a replica that died before it worked on it.
+    pub(crate) fn left_behind(&self, replica: &str, received: jiff::Timestamp) -> anyhow::Result<Delivery> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(push()?.to_string().as_bytes())?;
+        let signer =
+            SecretKeyRef { namespace: self.organization(), name: "webhook-web".into(), key: "secret".into() };
+        let spec = DeliverySpec {
+            listener: "github-listener".into(),
+            delivery_id: "left-behind".into(),
+            event: "push".into(),
+            payload: STANDARD.encode(encoder.finish()?),
+            verified_by: vec![signer],
+            received_by: replica.to_owned(),
+            received_time: Some(MicroTime(received)),
+            ..DeliverySpec::default()
+        };
+        Ok(Delivery::new("left-behind", spec))
+    }
+
     /// The runs in the tenant's namespace.
     pub(crate) async fn runs(&self) -> anyhow::Result<Vec<DynamicObject>> {
         let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("tekton.dev", "v1", "PipelineRun"));
@@ -235,6 +299,10 @@ impl Drop for World {
     fn drop(&mut self) {
         self.shutdown.trigger();
     }
+}
+
+fn post_to(address: SocketAddr, path: &str) -> reqwest::RequestBuilder {
+    reqwest::Client::new().post(format!("http://{address}{path}"))
 }
 
 /// GitHub's own example of a push to `refs/heads/master`.

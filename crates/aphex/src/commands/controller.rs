@@ -1,31 +1,91 @@
-//! `aphex controller`: the controllers against a cluster.
+//! `aphex controller`: the controllers against a cluster, as one of several replicas.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use anyhow::Context as _;
+use aphex_controllers::Settings;
 use aphex_runtime::admin::{self, Readiness};
-use aphex_runtime::{Metrics, Shutdown};
+use aphex_runtime::lease::{self, Elector};
+use aphex_runtime::{Clock, Metrics, Shutdown};
+use kube::Client;
 use tokio::net::TcpListener;
 
+use super::{definitions, gateway};
 use crate::cli::{Controller, Global};
 use crate::connect;
-use anyhow::Context as _;
 
 /// Reconciles under way get this long on shutdown.
 const DRAIN: Duration = Duration::from_secs(20);
+/// The Lease that the working replica holds.
+const LEASE: &str = "aphex-controller";
 
 pub(crate) async fn run(global: &Global, arguments: Controller) -> anyhow::Result<()> {
     let client = connect::client(global).await?;
     let version = client.apiserver_version().await.context("cannot reach the Kubernetes API")?;
     tracing::info!(kubernetes.version = %version.git_version, "connected");
-    let settings = aphex_controllers::Settings::new(&arguments.gateway_url)?;
+    let settings = Settings {
+        argocd_namespace: arguments.argocd_namespace,
+        cluster_url: arguments.cluster_url,
+        ..Settings::new(&arguments.gateway_url)?
+    };
     let listener = TcpListener::bind(arguments.admin)
         .await
         .with_context(|| format!("cannot listen on {}: choose another with --admin", arguments.admin))?;
     let (shutdown, metrics, readiness) = (Shutdown::on_signals()?, Metrics::default(), Readiness::default());
     readiness.condition("connected").store(true, Ordering::Release);
+    // Kinds of other programs may come later: objects that want them wait, and say so in their status.
+    shutdown.spawn(definitions::watch(
+        client.clone(),
+        aphex_controllers::defined_kinds(),
+        definitions::is_own,
+        readiness.condition("definitions"),
+        shutdown.clone(),
+    ));
     shutdown.spawn(admin::serve(listener, readiness, metrics.clone(), shutdown.clone()));
-    aphex_controllers::run(client, settings, &metrics, &shutdown).await;
+    let worked = if arguments.leader_elect {
+        lead(client, settings, &metrics, &shutdown).await
+    } else {
+        work(client, settings, &metrics, &shutdown).await;
+        Ok(())
+    };
     shutdown.drain(DRAIN).await;
-    Ok(())
+    worked
+}
+
+/// Waits for the lead and works while it lasts. A lead that is lost ends the process: what it knows may be out of date.
+async fn lead(
+    client: Client,
+    settings: Settings,
+    metrics: &Metrics,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    // Two lives of one pod are two candidates: what the first had under way the second knows nothing of.
+    let identity = format!("{}_{:016x}", gateway::identity(), rand::random::<u64>());
+    let lease = lease::Settings::new(&settings.platform_namespace, LEASE, identity);
+    let elector = Elector::new(client.clone(), lease, Clock::system(), metrics);
+    let Some(mut leadership) = elector.acquire(shutdown).await else { return Ok(()) };
+    let guarded = leadership.guard(client);
+    tokio::select! {
+        () = work(guarded, settings, metrics, shutdown) => {
+            leadership.release().await;
+            Ok(())
+        }
+        lost = leadership.renew() => {
+            tracing::error!(reason = %lost, "does not lead any more: stops, and writes nothing more");
+            Err(lost).context("stopped working")
+        }
+    }
+}
+
+/// Runs the controllers until shutdown; passes that take too long to end are cut off.
+async fn work(client: Client, settings: Settings, metrics: &Metrics, shutdown: &Shutdown) {
+    let late = async {
+        shutdown.triggered().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        () = aphex_controllers::run(client, settings, metrics, shutdown) => {}
+        () = late => tracing::warn!(seconds = DRAIN.as_secs(), "passes did not end in time and were cut off"),
+    }
 }

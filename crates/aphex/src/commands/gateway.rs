@@ -7,6 +7,7 @@ use aphex_runtime::admin::{self, Readiness};
 use aphex_runtime::{Clock, Metrics, Shutdown};
 use tokio::net::TcpListener;
 
+use super::definitions;
 use crate::cli::{Gateway, Global};
 use crate::connect;
 use crate::local::listen::listen;
@@ -23,6 +24,13 @@ pub(crate) async fn run(global: &Global, arguments: Gateway) -> anyhow::Result<(
         .await
         .with_context(|| format!("cannot listen on {}: choose another with --admin", arguments.admin))?;
     let (shutdown, metrics, readiness) = (Shutdown::on_signals()?, Metrics::default(), Readiness::default());
+    shutdown.spawn(definitions::watch(
+        client.clone(),
+        aphex_gateway::defined_kinds(),
+        |_| true,
+        readiness.condition("definitions"),
+        shutdown.clone(),
+    ));
     shutdown.spawn(admin::serve(probes, readiness.clone(), metrics.clone(), shutdown.clone()));
     let settings = aphex_gateway::Settings {
         listener: hooks,
@@ -38,7 +46,7 @@ pub(crate) async fn run(global: &Global, arguments: Gateway) -> anyhow::Result<(
 }
 
 /// The pod's name on a cluster; elsewhere the machine's.
-fn identity() -> String {
+pub(super) fn identity() -> String {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let machine =
         || std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());

@@ -15,26 +15,29 @@ use crate::webhook_secret::KEY;
 
 pub(super) fn namespace(valid: &Valid) -> Namespace {
     let mut metadata = cluster_metadata(&valid.name, valid.name.namespace());
-    metadata
-        .labels
-        .get_or_insert_default()
-        .insert(labels::SECRET_STORE_ORGANIZATION.to_owned(), valid.name.to_string());
+    metadata.labels.get_or_insert_default().extend([
+        (labels::SECRET_STORE_ORGANIZATION.to_owned(), valid.name.to_string()),
+        // What runs here is the platform's: tunnels, and Tekton's own listener where it is installed.
+        (labels::POD_SECURITY.to_owned(), "restricted".to_owned()),
+    ]);
     Namespace { metadata, ..Namespace::default() }
 }
 
 /// Nothing but the gateway and a tunnel may reach pods here.
 pub(super) fn network_policy(valid: &Valid, settings: &Settings) -> NetworkPolicy {
-    let labelled = |key: &str, value: &str| LabelSelector {
-        match_labels: Some([(key.to_owned(), value.to_owned())].into()),
+    let labelled = |pairs: &[(&str, &str)]| LabelSelector {
+        match_labels: Some(
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        ),
         ..LabelSelector::default()
     };
     let gateway = NetworkPolicyPeer {
-        namespace_selector: Some(labelled(labels::NAMESPACE_NAME, &settings.platform_namespace)),
-        pod_selector: Some(labelled(labels::APP_NAME, "aphex-gateway")),
+        namespace_selector: Some(labelled(&[(labels::NAMESPACE_NAME, &settings.platform_namespace)])),
+        pod_selector: Some(labelled(&[(labels::APP_NAME, "aphex"), (labels::APP_COMPONENT, "gateway")])),
         ..NetworkPolicyPeer::default()
     };
     let tunnel = NetworkPolicyPeer {
-        pod_selector: Some(labelled("app", "cloudflared")),
+        pod_selector: Some(labelled(&[("app", "cloudflared")])),
         ..NetworkPolicyPeer::default()
     };
     let ingress = NetworkPolicyIngressRule { from: Some(vec![gateway, tunnel]), ports: None };

@@ -6,7 +6,11 @@ use k8s_openapi::api::rbac::v1::{
     ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
 };
 
-use super::{ADMIN_ROLE, LISTENER_ACCOUNT, ORGANIZATION_SECRETS, SECRET_READER, cluster_metadata, metadata};
+use super::{
+    ADMIN_ROLE, GATEWAY, GATEWAY_ROLE, LISTENER_ACCOUNT, ORGANIZATION_SECRETS, SECRET_READER,
+    cluster_metadata, metadata,
+};
+use crate::context::Settings;
 use crate::organization::validate::Valid;
 
 const READ: [&str; 3] = ["get", "list", "watch"];
@@ -26,7 +30,7 @@ pub(super) fn roles(valid: &Valid) -> Vec<Role> {
     ]
 }
 
-pub(super) fn role_bindings(valid: &Valid) -> Vec<RoleBinding> {
+pub(super) fn role_bindings(valid: &Valid, settings: &Settings) -> Vec<RoleBinding> {
     let binding = |name: String, role: &str, subject: Subject| RoleBinding {
         metadata: metadata(&valid.name, name),
         role_ref: role_ref("Role", role),
@@ -35,6 +39,7 @@ pub(super) fn role_bindings(valid: &Valid) -> Vec<RoleBinding> {
     let mut bindings = vec![
         binding(SECRET_READER.to_owned(), SECRET_READER, account_subject(valid, SECRET_READER)),
         binding(LISTENER_ACCOUNT.to_owned(), LISTENER_ACCOUNT, account_subject(valid, LISTENER_ACCOUNT)),
+        gateway_binding(valid, settings),
     ];
     bindings.extend(valid.admins.iter().map(|admin| {
         let subject = Subject {
@@ -46,6 +51,22 @@ pub(super) fn role_bindings(valid: &Valid) -> Vec<RoleBinding> {
         binding(admin.role_binding(), ADMIN_ROLE, subject)
     }));
     bindings
+}
+
+/// Lets the gateway work here: read webhook secrets, keep Deliveries, act as the accounts of triggers. In no other
+/// namespace may it act as anybody.
+fn gateway_binding(valid: &Valid, settings: &Settings) -> RoleBinding {
+    let gateway = Subject {
+        kind: "ServiceAccount".to_owned(),
+        name: GATEWAY.to_owned(),
+        namespace: Some(settings.platform_namespace.clone()),
+        api_group: None,
+    };
+    RoleBinding {
+        metadata: metadata(&valid.name, GATEWAY),
+        role_ref: role_ref("ClusterRole", GATEWAY_ROLE),
+        subjects: Some(vec![gateway]),
+    }
 }
 
 /// What a listener reads at cluster scope; it creates nothing itself, each trigger has an account of its own.

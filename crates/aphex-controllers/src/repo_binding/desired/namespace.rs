@@ -14,6 +14,8 @@ pub(super) fn namespace(valid: &Valid) -> Namespace {
         (labels::ORGANIZATION.to_owned(), valid.organization.to_string()),
         (labels::SECRET_STORE_ORGANIZATION.to_owned(), valid.organization.to_string()),
         (labels::PERMISSION_PROFILE.to_owned(), valid.profile.as_str().to_owned()),
+        // Builders often run as root, which baseline allows; what reaches out of the container it does not.
+        (labels::POD_SECURITY.to_owned(), "baseline".to_owned()),
     ]);
     metadata.annotations = Some([(labels::REPO.to_owned(), valid.repository.full_name())].into());
     Namespace { metadata, ..Namespace::default() }

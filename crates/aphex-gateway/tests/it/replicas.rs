@@ -1,0 +1,136 @@
+//! Several gateways over one engine, and the rights that they have there.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use aphex_api::delivery::{Delivery, DeliveryPhase, DeliveryStatus, DeliveryVerdict};
+use aphex_runtime::Shutdown;
+use aphex_testkit::{eventually, platform};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::json;
+
+use super::world::{SECRET, World, push};
+
+/// Within this time after a replica is lost, what it had must be done.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Rules that are used seldom: retention deletes finished Deliveries with their payloads.
+const RETENTION: [&str; 2] = ["deliveries.aphex.io", "secrets"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_event_at_two_replicas_at_once_makes_one_run() -> anyhow::Result<()> {
+    let world = World::start("twice").await?;
+    let stop = Shutdown::new();
+    let other = world.replica("other", &stop).await?;
+    let body = push()?;
+    let ids: Vec<String> = (0..20).map(|n| format!("event-{n}")).collect();
+    let sent = ids.iter().flat_map(|id| [(id, world.address), (id, other)]);
+    let answers =
+        futures::future::join_all(sent.map(|(id, to)| world.deliver_to(to, id, "push", &body, SECRET))).await;
+    answers.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    for id in &ids {
+        assert_eq!(world.verdict(id).await?.0, DeliveryVerdict::Created);
+    }
+    assert_eq!(world.runs().await?.len(), ids.len());
+    stop.trigger();
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_lost_replica_received_another_takes_up() -> anyhow::Result<()> {
+    let world = World::start("lost").await?;
+    let deliveries: Api<Delivery> = Api::namespaced(world.client.clone(), &world.organization());
+    let lost = Instant::now();
+    let left = world.left_behind("lost-replica", jiff::Timestamp::now())?;
+    deliveries.create(&PostParams::default(), &left).await?;
+    assert_eq!(world.verdict("left-behind").await?.0, DeliveryVerdict::Created);
+    assert!(lost.elapsed() < PATIENCE, "it took {:?}", lost.elapsed());
+    assert_eq!(world.runs().await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_lost_replica_had_claimed_another_takes_up_when_the_claim_ends() -> anyhow::Result<()> {
+    let world = World::start("claimed").await?;
+    let deliveries: Api<Delivery> = Api::namespaced(world.client.clone(), &world.organization());
+    let now = jiff::Timestamp::now();
+    let left = world.left_behind("lost-replica", now)?;
+    deliveries.create(&PostParams::default(), &left).await?;
+    let claimed = DeliveryStatus {
+        phase: DeliveryPhase::Processing,
+        holder: Some("lost-replica".into()),
+        started_time: Some(MicroTime(now)),
+        lease_until: Some(MicroTime(now + Duration::from_secs(2))),
+        ..DeliveryStatus::default()
+    };
+    let claim = Patch::Merge(json!({ "status": claimed }));
+    deliveries.patch_status("left-behind", &PatchParams::default(), &claim).await?;
+    let (verdict, _) = world.verdict("left-behind").await?;
+    assert_eq!(verdict, DeliveryVerdict::Created);
+    assert!(jiff::Timestamp::now() >= now + Duration::from_secs(2), "the claim stood until its end");
+    assert_eq!(world.runs().await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_roles_give_what_is_asked_for_and_nothing_else() -> anyhow::Result<()> {
+    let world = World::start("roles").await?;
+    let mut large = push()?;
+    let noise: String = (0..1_500_000).map(|_| char::from(rand::random_range(b'a'..=b'z'))).collect();
+    large["noise"] = noise.into();
+    world.deliver("large", "push", &large, SECRET).await?;
+    world.verdict("large").await?;
+    world.deliver("large", "push", &large, SECRET).await?;
+    // A claim is only asked for on what others left behind, and a run only looked at when it is there already.
+    let deliveries: Api<Delivery> = Api::namespaced(world.client.clone(), &world.organization());
+    let long_ago = jiff::Timestamp::now() - Duration::from_secs(3600);
+    deliveries.create(&PostParams::default(), &world.left_behind("lost-replica", long_ago)?).await?;
+    world.verdict("left-behind").await?;
+    deliveries
+        .patch_status("left-behind", &PatchParams::default(), &Patch::Merge(json!({ "status": null })))
+        .await?;
+    eventually("it is worked on once more", || async {
+        let asked = world.requests.asked();
+        Ok(asked.iter().any(|asked| asked.verb == "get" && asked.resource == "pipelineruns").then_some(()))
+    })
+    .await?;
+
+    let manifests = platform::manifests("gateway")?;
+    let role = |name: &str| {
+        let role = manifests.iter().find(|o| o["kind"] == "ClusterRole" && o["metadata"]["name"] == name);
+        platform::rules(role.unwrap_or(&serde_json::Value::Null))
+    };
+    let (everywhere, at_listeners) = (role("aphex-gateway")?, role("aphex-gateway-listener")?);
+    let asked = world.requests.asked();
+    let refused: Vec<String> = asked
+        .iter()
+        .filter(|asked| {
+            let here = asked.namespace == world.organization() && platform::allow(&at_listeners, asked);
+            !here && !platform::allow(&everywhere, asked)
+        })
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(refused, Vec::<String>::new(), "asked for and not allowed");
+    let used: BTreeSet<(String, String)> =
+        asked.iter().map(|asked| (asked.kind(), asked.verb.clone())).collect();
+    let held = platform::single(&everywhere).into_iter().chain(platform::single(&at_listeners));
+    let idle: Vec<_> = held
+        .filter(|held| !used.contains(held))
+        .filter(|(kind, verb)| !(verb == "delete" && RETENTION.contains(&kind.as_str())))
+        .collect();
+    assert_eq!(idle, Vec::new(), "allowed and never asked for");
+    Ok(())
+}
+
+#[tokio::test]
+async fn in_a_namespace_that_no_controller_opened_to_it_the_gateway_acts_as_nobody() -> anyhow::Result<()> {
+    let world = World::start("closed").await?;
+    let bindings: Api<k8s_openapi::api::rbac::v1::RoleBinding> =
+        Api::namespaced(world.client.clone(), &world.organization());
+    bindings.delete("aphex-gateway", &kube::api::DeleteParams::default()).await?;
+    let refused = world.deliver("refused", "push", &push()?, SECRET).await.unwrap_err().to_string();
+    assert!(refused.starts_with("503") || refused.starts_with("500"), "{refused}");
+    assert_eq!(world.runs().await?.len(), 0);
+    Ok(())
+}

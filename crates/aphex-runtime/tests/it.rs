@@ -1,0 +1,4 @@
+//! Leader election against an engine.
+
+#[path = "it/lease.rs"]
+mod lease;
