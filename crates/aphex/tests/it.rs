@@ -4,6 +4,8 @@ mod it {
     pub(crate) mod commands;
     pub(crate) mod crash;
     pub(crate) mod failures;
+    pub(crate) mod leader;
+    pub(crate) mod manifests;
     pub(crate) mod program;
     pub(crate) mod stranger;
 }

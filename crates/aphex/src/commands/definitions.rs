@@ -9,10 +9,13 @@ use aphex_runtime::{Shutdown, errors};
 use kube::Client;
 use kube::api::ApiResource;
 
-/// Between two looks, while something is missing.
-const PAUSE: Duration = Duration::from_secs(5);
+/// Between two looks while something is missing.
+const SOON: Duration = Duration::from_secs(5);
+/// Between two looks when nothing is: definitions can be taken away.
+const LATER: Duration = Duration::from_mins(1);
 
-/// Looks until every kind is served, and says what is missing; `ready` is met once those that `needed` selects are.
+/// Looks which kinds are served until shutdown, and says what is missing; `ready` is met while those that `needed`
+/// selects are served.
 pub(crate) async fn watch(
     client: Client,
     kinds: Vec<ApiResource>,
@@ -23,6 +26,7 @@ pub(crate) async fn watch(
     let stop = shutdown.token();
     let mut said = BTreeSet::new();
     loop {
+        let mut pause = SOON;
         let Some(missing) = stop.run_until_cancelled(missing(&client, &kinds)).await else { return };
         match missing {
             Ok(missing) => {
@@ -39,7 +43,7 @@ pub(crate) async fn watch(
                 }
                 ready.store(!missing.iter().any(|kind| needed(kind)), Ordering::Release);
                 if missing.is_empty() {
-                    return;
+                    pause = LATER;
                 }
             }
             Err(error) => {
@@ -49,7 +53,7 @@ pub(crate) async fn watch(
                 );
             }
         }
-        if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
+        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
             return;
         }
     }
