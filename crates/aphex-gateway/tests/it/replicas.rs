@@ -84,7 +84,7 @@ async fn the_roles_give_what_is_asked_for_and_nothing_else() -> anyhow::Result<(
     world.deliver("large", "push", &large, SECRET).await?;
     // A claim is only asked for on what others left behind, and a run only looked at when it is there already.
     let deliveries: Api<Delivery> = Api::namespaced(world.client.clone(), &world.organization());
-    let long_ago = jiff::Timestamp::now() - Duration::from_secs(3600);
+    let long_ago = jiff::Timestamp::now() - Duration::from_hours(1);
     deliveries.create(&PostParams::default(), &world.left_behind("lost-replica", long_ago)?).await?;
     world.verdict("left-behind").await?;
     deliveries

@@ -53,7 +53,7 @@ async fn holder(leases: &Api<Lease>, name: &str) -> anyhow::Result<Option<String
 #[tokio::test]
 async fn a_lead_given_up_is_taken_without_waiting_for_the_lease_to_run_out() -> anyhow::Result<()> {
     let (_cluster, client, leases) = engine("given-up").await?;
-    let settings = Settings { duration: Duration::from_secs(3600), ..settings("given-up", "one") };
+    let settings = Settings { duration: Duration::from_hours(1), ..settings("given-up", "one") };
     let one = Elector::new(client.clone(), settings, Clock::system(), &Metrics::default());
     let one = one.acquire(&Shutdown::new()).await.unwrap();
     let two = tokio::spawn(leader(client, "given-up", "two"));
