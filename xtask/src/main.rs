@@ -1,6 +1,7 @@
 //! The project's own chores. Each is a thin call: the work is done by the shipped program or by cargo.
 
 mod cluster;
+mod conformance;
 mod digest;
 mod edges;
 mod engines;
@@ -48,6 +49,8 @@ enum Chore {
     Cluster(cluster::Arguments),
     /// Write the image of the program, without Docker
     Image(image::Arguments),
+    /// Kubernetes' own conformance specs that need no running pods, on the embedded engine
+    Conformance(conformance::Arguments),
     /// Write platform/crds from the Rust types
     Crds,
     /// Write the published schemas we ship from the Kubernetes module (needs Go)
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Chore::Engines(arguments) => engines::run(&arguments),
         Chore::Cluster(arguments) => cluster::run(arguments),
         Chore::Image(arguments) => image::run(&arguments),
+        Chore::Conformance(arguments) => conformance::run(&arguments),
         Chore::Crds => generated::write_crds(),
         Chore::Openapi => generated::write_openapi(),
         Chore::Check => check_all(),

@@ -31,3 +31,10 @@ impl Default for Options {
         }
     }
 }
+
+impl Options {
+    /// Limits under which history goes at that age and not later, as that of etcd does when it is compacted.
+    pub fn keeping(age: Duration) -> Self {
+        Self { keep_for: age, keep_revisions: 0, ..Self::default() }
+    }
+}

@@ -117,6 +117,10 @@ pub(crate) struct Up {
     /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
     pub(crate) bind: IpAddr,
+    /// Keep the history that watches and continued lists need for so long and no longer [default: 300, and
+    /// longer while there is little of it]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) history: Option<u64>,
 }
 
 #[derive(Args, Clone, Debug)]

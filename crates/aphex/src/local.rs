@@ -47,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) api_port: u16,
     pub(crate) gateway_port: u16,
     pub(crate) kubeconfig: Option<PathBuf>,
+    /// How long history is kept, when it is not the store's own choice.
+    pub(crate) history: Option<Duration>,
 }
 
 /// The running platform.
@@ -76,7 +78,8 @@ pub(crate) async fn start(settings: &Settings, shutdown: Shutdown) -> anyhow::Re
     let settings = &Settings { data_dir: std::fs::canonicalize(&settings.data_dir)?, ..settings.clone() };
     let folder = &settings.data_dir;
     let clock = Clock::system();
-    let store = Store::open(&folder.join("store.redb"), aphex_store::Options::default())?;
+    let options = settings.history.map_or_else(aphex_store::Options::default, aphex_store::Options::keeping);
+    let store = Store::open(&folder.join("store.redb"), options)?;
     let started = serve(settings, &store, &clock, &shutdown).await;
     if started.is_err() {
         shutdown.drain(DRAIN).await;

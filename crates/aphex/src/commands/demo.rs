@@ -33,6 +33,7 @@ pub(crate) async fn run(arguments: Demo) -> anyhow::Result<()> {
         api_port: 0,
         gateway_port: 0,
         kubeconfig: None,
+        history: None,
     };
     let shutdown = Shutdown::on_signals()?;
     let steps = Steps::new();

@@ -1,5 +1,7 @@
 //! `aphex up`: the whole platform on this machine.
 
+use std::time::Duration;
+
 use aphex_runtime::Shutdown;
 
 use crate::cli::{Global, Up};
@@ -17,6 +19,7 @@ pub(crate) async fn run(global: &Global, arguments: Up) -> anyhow::Result<()> {
         api_port: arguments.api_port,
         gateway_port: arguments.gateway_port,
         kubeconfig: global.kubeconfig.clone(),
+        history: arguments.history.map(Duration::from_secs),
     };
     let shutdown = Shutdown::on_signals()?;
     let platform = local::start(&settings, shutdown.clone()).await?;

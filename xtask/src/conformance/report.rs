@@ -1,0 +1,109 @@
+//! What came of the specs: ginkgo's JSON report.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use crate::run::root;
+
+const PAGE: &str = "docs/fidelity.md";
+const BEGIN: &str = "<!-- conformance: written by `cargo xtask conformance --write` -->";
+const END: &str = "<!-- conformance: end -->";
+
+/// One spec that ran.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// Its whole name, as focus expressions see it.
+    pub(super) name: String,
+    /// Whether all was well.
+    pub(super) passed: bool,
+    /// What was wrong.
+    pub(super) message: String,
+}
+
+/// Reads a report; specs that were not selected are left out, as are the suite's own set-up nodes.
+pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Outcome>> {
+    let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let suites: Value = serde_json::from_slice(&text).context("the report is not JSON")?;
+    let specs = suites
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(|suite| suite["SpecReports"].as_array().map(Vec::as_slice).unwrap_or_default());
+    Ok(specs.filter_map(outcome).collect())
+}
+
+fn outcome(spec: &Value) -> Option<Outcome> {
+    let state = spec["State"].as_str().unwrap_or_default();
+    let of_spec = spec["LeafNodeType"] == "It";
+    // A failure of the suite's own set-up stands for itself; its successes are no specs.
+    if matches!(state, "skipped" | "pending" | "") || (!of_spec && state == "passed") {
+        return None;
+    }
+    let texts = spec["ContainerHierarchyTexts"].as_array().into_iter().flatten();
+    let mut words: Vec<&str> = texts.filter_map(Value::as_str).collect();
+    let leaf = spec["LeafNodeText"].as_str().filter(|leaf| !leaf.is_empty());
+    words.push(leaf.or(spec["LeafNodeType"].as_str()).unwrap_or_default());
+    let message = spec["Failure"]["Message"].as_str().unwrap_or_default().to_owned();
+    Some(Outcome { name: words.join(" "), passed: state == "passed", message })
+}
+
+/// Puts the counts, and the names of those that failed, into the page.
+pub(super) fn write(outcomes: &[Outcome]) -> anyhow::Result<()> {
+    let path = root().join(PAGE);
+    let page = std::fs::read_to_string(&path).with_context(|| format!("cannot read {PAGE}"))?;
+    let page = replaced(&page, outcomes).with_context(|| format!("{PAGE} has no place for the result"))?;
+    std::fs::write(&path, page).with_context(|| format!("cannot write {PAGE}"))
+}
+
+fn replaced(page: &str, outcomes: &[Outcome]) -> Option<String> {
+    let (before, rest) = page.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    let passed = outcomes.iter().filter(|one| one.passed).count();
+    let mut result = format!("\n{} specs run, {passed} passed.\n", outcomes.len());
+    for one in outcomes.iter().filter(|one| !one.passed) {
+        result.push_str(&format!("\n- does not pass: {}\n", one.name));
+    }
+    Some(format!("{before}{BEGIN}{result}{END}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ran(name: &str, passed: bool) -> Outcome {
+        Outcome { name: name.to_owned(), passed, message: String::new() }
+    }
+
+    #[test]
+    fn only_specs_that_ran_count_and_a_broken_set_up_shows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        let spec = |kind: &str, leaf: &str, state: &str| {
+            serde_json::json!({ "LeafNodeType": kind, "LeafNodeText": leaf, "State": state,
+                "ContainerHierarchyTexts": ["[sig-a]"], "Failure": { "Message": "m" } })
+        };
+        let specs = [
+            spec("It", "one", "passed"),
+            spec("It", "two", "failed"),
+            spec("It", "three", "skipped"),
+            spec("SynchronizedBeforeSuite", "", "passed"),
+            spec("SynchronizedBeforeSuite", "", "failed"),
+        ];
+        std::fs::write(&path, serde_json::json!([{ "SpecReports": specs }]).to_string()).unwrap();
+        let read = read(&path).unwrap();
+        let names: Vec<(&str, bool)> = read.iter().map(|one| (one.name.as_str(), one.passed)).collect();
+        let wanted =
+            [("[sig-a] one", true), ("[sig-a] two", false), ("[sig-a] SynchronizedBeforeSuite", false)];
+        assert_eq!(names, wanted);
+    }
+
+    #[test]
+    fn the_page_keeps_what_is_around_the_result() {
+        let page = format!("a\n{BEGIN}\nold\n{END}\nb\n");
+        let page = replaced(&page, &[ran("x", true), ran("y", false)]).unwrap();
+        assert_eq!(page, format!("a\n{BEGIN}\n2 specs run, 1 passed.\n\n- does not pass: y\n{END}\nb\n"));
+        assert_eq!(replaced("no place", &[]), None);
+    }
+}
