@@ -70,9 +70,7 @@ impl Quantity {
 
     /// Rounds away from zero to thousandths, the finest that objects keep.
     pub(crate) fn rounded_to_milli(self) -> Self {
-        const MILLI: i128 = NANO / 1000;
-        let up = self.nanos.abs().div_euclid(MILLI) + i128::from(self.nanos.abs() % MILLI != 0);
-        Self { nanos: up * MILLI * self.nanos.signum(), ..self }
+        Self { nanos: self.milli() * (NANO / 1000), ..self }
     }
 
     /// Whether it is a whole number.
@@ -84,6 +82,51 @@ impl Quantity {
     pub(crate) fn nanos(self) -> i128 {
         self.nanos
     }
+
+    /// A number of things.
+    pub(crate) fn count(number: usize) -> Self {
+        let number = i128::try_from(number).unwrap_or(LIMIT);
+        Self { nanos: number.saturating_mul(NANO).min(LIMIT), form: Form::Decimal }
+    }
+
+    /// Whether it is nothing.
+    pub(crate) fn is_zero(self) -> bool {
+        self.nanos == 0
+    }
+
+    /// The sum, written as the first part is, or as the second where the first is nothing.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self { nanos: (self.nanos + other.nanos).clamp(-LIMIT, LIMIT), form: self.form_with(other) }
+    }
+
+    /// The difference, written likewise.
+    pub(crate) fn minus(self, other: Self) -> Self {
+        Self { nanos: (self.nanos - other.nanos).clamp(-LIMIT, LIMIT), form: self.form_with(other) }
+    }
+
+    fn form_with(self, other: Self) -> Form {
+        if self.is_zero() { other.form } else { self.form }
+    }
+
+    /// The next whole number away from zero, `Quantity.Value` of Go.
+    pub(crate) fn whole(self) -> i128 {
+        up(self.nanos, NANO)
+    }
+
+    /// The next whole number of thousandths away from zero, `Quantity.MilliValue` of Go.
+    pub(crate) fn milli(self) -> i128 {
+        up(self.nanos, NANO / 1000)
+    }
+
+    /// The same rounded up to whole units.
+    pub(crate) fn rounded_up(self) -> Self {
+        Self { nanos: self.whole() * NANO, ..self }
+    }
+}
+
+fn up(nanos: i128, unit: i128) -> i128 {
+    let size = nanos.abs();
+    (size.div_euclid(unit) + i128::from(size % unit != 0)) * nanos.signum()
 }
 
 /// The form that a suffix stands for, and the factor in billionths as a power of ten or two.

@@ -36,7 +36,10 @@ pub fn validate_create(group: &str, kind: &str, object: &Value) -> Vec<FieldErro
         }
         ("", "Service") => errors.extend(service::create(spec)),
         ("", "PersistentVolumeClaim") => limits::claim(spec, &mut errors),
-        ("", "ResourceQuota") => limits::quota(spec, &mut errors),
+        ("", "ResourceQuota") => {
+            limits::quota(spec, &mut errors);
+            limits::scope_selector(spec, &mut errors);
+        }
         ("", "LimitRange") => limits::range(spec, &mut errors),
         ("", "PersistentVolume") => plain::volume(spec, &mut errors),
         ("discovery.k8s.io", "EndpointSlice") => plain::endpoint_slice(object, &mut errors),

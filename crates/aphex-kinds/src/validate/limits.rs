@@ -95,6 +95,54 @@ pub(super) fn quota(spec: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
+const SELECTOR_VALUE: &str =
+    "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector";
+const SELECTOR_NO_VALUE: &str =
+    "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector";
+const SELECTOR_EXISTS: &str = "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, \
+     ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity";
+
+/// The expressions with which a quota selects what it sees.
+pub(super) fn scope_selector(spec: &Value, errors: &mut Vec<FieldError>) {
+    let path = Path::root().child("spec").child("scopeSelector").child("matchExpressions");
+    let mut seen = HashSet::new();
+    for expression in items(spec, "scopeSelector.matchExpressions") {
+        let (scope, operator) = (text(expression, "scopeName"), text(expression, "operator"));
+        if !SCOPES.contains(&scope) {
+            errors.push(FieldError::invalid(&path.child("scopeName"), scope, "unsupported scope"));
+        }
+        if !matches!(scope, "PriorityClass" | "VolumeAttributesClass")
+            && SCOPES.contains(&scope)
+            && operator != "Exists"
+        {
+            errors.push(FieldError::invalid(&path.child("operator"), operator, SELECTOR_EXISTS));
+        }
+        let values = texts(expression, "values");
+        match operator {
+            "In" | "NotIn" if values.is_empty() => {
+                errors.push(FieldError::required(&path.child("values"), SELECTOR_VALUE));
+            }
+            "Exists" | "DoesNotExist" if !values.is_empty() => {
+                let given = at(expression, "values").clone();
+                errors.push(FieldError::invalid(&path.child("values"), given, SELECTOR_NO_VALUE));
+            }
+            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+            _ => errors.push(FieldError::invalid(
+                &path.child("operator"),
+                operator,
+                "not a valid selector operator",
+            )),
+        }
+        seen.insert(scope);
+    }
+    for (one, other) in [("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating")] {
+        if seen.contains(one) && seen.contains(other) {
+            // Kubernetes shows the plain scopes here, whatever the selector says.
+            errors.push(FieldError::invalid(&path, at(spec, "scopes").clone(), "conflicting scopes"));
+        }
+    }
+}
+
 /// Pairs of amounts of which the first may not be greater, and what each is called.
 const ORDER: &[(&str, &str, &str, &str, &str)] = &[
     ("min", "max", "min", "min", "max"),
