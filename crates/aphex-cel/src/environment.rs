@@ -34,12 +34,24 @@ type Run = dyn Fn(&[Value]) -> Result<Value, String> + Send + Sync;
 pub struct Extension {
     name: Arc<str>,
     run: Arc<Run>,
+    cost: u64,
 }
 
 impl Extension {
     /// A function of that name for any arguments, a receiver being the first of them.
     pub fn new(name: &str, run: impl Fn(&[Value]) -> Result<Value, String> + Send + Sync + 'static) -> Self {
-        Self { name: name.into(), run: Arc::new(run) }
+        Self { name: name.into(), run: Arc::new(run), cost: 1 }
+    }
+
+    /// The same function at another cost than one unit.
+    #[must_use]
+    pub fn at_cost(mut self, cost: u64) -> Self {
+        self.cost = cost;
+        self
+    }
+
+    pub(crate) fn cost(&self) -> u64 {
+        self.cost
     }
 
     pub(crate) fn name(&self) -> &str {

@@ -12,7 +12,7 @@ use crate::ast::{Call, Node};
 use crate::environment::{Callee, Extension};
 use crate::error::{EvaluateError, Fault};
 use crate::functions;
-use crate::program::{Evaluation, Inner, Observation};
+use crate::program::{Evaluation, Inner, Observation, Resolver};
 use crate::value::{Key, Map, Value, whole};
 
 pub(crate) use scope::Scope;
@@ -23,12 +23,25 @@ const MAP_COST: u64 = 30;
 const MAX_OBSERVATIONS: usize = 64;
 const MAX_SHOWN: usize = 256;
 
+/// What the caller adds to a program.
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'a> {
+    /// Code of functions, in place of what was declared under their names.
+    pub(crate) extensions: &'a [Extension],
+    /// Gives variables that are not bound, when they are needed.
+    pub(crate) resolver: Option<&'a Resolver>,
+}
+
+impl Given<'_> {
+    pub(crate) const NOTHING: Self = Self { extensions: &[], resolver: None };
+}
+
 /// Evaluates on the calling thread, whose stack must suit the program's depth.
 pub(crate) fn evaluate(
     inner: &Inner,
     variables: Vec<Option<Value>>,
     limit: u64,
-    extensions: &[Extension],
+    given: Given<'_>,
     trace: bool,
 ) -> Evaluation {
     let mut eval = Eval {
@@ -36,7 +49,8 @@ pub(crate) fn evaluate(
         variables,
         locals: Vec::new(),
         scope: Scope::new(limit),
-        extensions,
+        extensions: given.extensions,
+        resolver: given.resolver,
         observations: trace.then(Vec::new),
     };
     let outcome = eval.node(&inner.root);
@@ -57,6 +71,7 @@ pub(crate) struct Eval<'a> {
     locals: Vec<Value>,
     scope: Scope,
     extensions: &'a [Extension],
+    resolver: Option<&'a Resolver>,
     observations: Option<Vec<Observation>>,
 }
 
@@ -129,8 +144,15 @@ impl Eval<'_> {
 
     fn variable(&mut self, at: usize) -> Outcome {
         self.scope.charge(1)?;
-        match &self.variables[at] {
-            Some(value) => Ok(value.clone()),
+        if let Some(value) = &self.variables[at] {
+            return Ok(value.clone());
+        }
+        match self.resolver.and_then(|resolve| resolve(&self.inner.variables[at])) {
+            Some(Ok(value)) => {
+                self.variables[at] = Some(value.clone());
+                Ok(value)
+            }
+            Some(Err(why)) => Err(Fault::Message(why)),
             None => Err(Fault::new(format!("no such attribute(s): {}", self.inner.variables[at]))),
         }
     }
@@ -255,14 +277,14 @@ impl Eval<'_> {
             arguments.push(self.node(argument)?);
         }
         if let Some(extension) = self.extensions.iter().find(|extension| extension.name() == &*call.name) {
-            self.scope.charge(1)?;
+            self.scope.charge(extension.cost())?;
             return extension.call(&arguments).map_err(Fault::Message);
         }
         for callee in &call.callees {
             let outcome = match callee {
                 Callee::Builtin(function) => self.builtin(function, &arguments, constant_set(call)),
                 Callee::Extension(extension) => {
-                    self.scope.charge(1)?;
+                    self.scope.charge(extension.cost())?;
                     extension.call(&arguments).map_err(Fault::Message)
                 }
             };

@@ -24,5 +24,5 @@ mod value;
 
 pub use environment::{Environment, Extension, reserved_words};
 pub use error::{CompileError, EvaluateError, Issue};
-pub use program::{Evaluation, Limits, Observation, Program};
-pub use value::{Format, Key, Map, Network, Quantity, Semver, Url, Value};
+pub use program::{Evaluation, Limits, Observation, Program, Resolver};
+pub use value::{Format, Key, Map, Network, Opaque, Quantity, Semver, Url, Value};

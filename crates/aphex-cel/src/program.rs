@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::ast::Node;
 use crate::environment::Extension;
 use crate::error::EvaluateError;
-use crate::eval;
+use crate::eval::{self, Given};
 use crate::pool;
 use crate::value::Value;
 
@@ -14,6 +14,9 @@ use crate::value::Value;
 const PER_CALL_LIMIT: u64 = 1_000_000;
 /// Programs no deeper than this are evaluated on the caller's own stack.
 const SHALLOW: usize = 40;
+
+/// Gives the value of a variable that is not bound, or why it has none; nothing if there is no such variable.
+pub type Resolver = Arc<dyn Fn(&str) -> Option<Result<Value, String>> + Send + Sync>;
 
 /// A compiled expression; copies share it.
 #[derive(Clone)]
@@ -78,12 +81,12 @@ impl Program {
 
     /// The value of the expression under these bindings; blocks until it is there or the limit is hit.
     pub fn evaluate(&self, bindings: &[(&str, Value)], limits: &Limits) -> Result<Value, EvaluateError> {
-        self.run(bindings, limits, &[], false).result
+        self.run(bindings, limits, Given::NOTHING, false).result
     }
 
     /// The same, with the cost.
     pub fn evaluate_measured(&self, bindings: &[(&str, Value)], limits: &Limits) -> Evaluation {
-        self.run(bindings, limits, &[], false)
+        self.run(bindings, limits, Given::NOTHING, false)
     }
 
     /// The same, with cost and the values seen; `extensions` replace functions declared under their names.
@@ -93,16 +96,20 @@ impl Program {
         limits: &Limits,
         extensions: &[Extension],
     ) -> Evaluation {
-        self.run(bindings, limits, extensions, true)
+        self.run(bindings, limits, Given { extensions, resolver: None }, true)
     }
 
-    fn run(
+    /// The value and its cost; variables without a binding are asked for when the expression comes to them.
+    pub fn evaluate_resolving(
         &self,
         bindings: &[(&str, Value)],
         limits: &Limits,
-        extensions: &[Extension],
-        trace: bool,
+        resolver: &Resolver,
     ) -> Evaluation {
+        self.run(bindings, limits, Given { extensions: &[], resolver: Some(resolver) }, false)
+    }
+
+    fn run(&self, bindings: &[(&str, Value)], limits: &Limits, given: Given<'_>, trace: bool) -> Evaluation {
         let mut variables: Vec<Option<Value>> = vec![None; self.inner.variables.len()];
         for (name, value) in bindings {
             if let Some(at) = self.inner.variables.iter().position(|known| **known == **name) {
@@ -111,16 +118,18 @@ impl Program {
         }
         let limit = limits.cost;
         if self.inner.depth <= SHALLOW {
-            return eval::evaluate(&self.inner, variables, limit, extensions, trace);
+            return eval::evaluate(&self.inner, variables, limit, given, trace);
         }
         let inner = Arc::clone(&self.inner);
-        let extensions = extensions.to_vec();
-        pool::run(move || eval::evaluate(&inner, variables, limit, &extensions, trace)).unwrap_or_else(|| {
-            Evaluation {
-                result: Err(EvaluateError::Internal("the expression worker failed".into())),
-                cost: limit,
-                observations: Vec::new(),
-            }
+        let (extensions, resolver) = (given.extensions.to_vec(), given.resolver.cloned());
+        let job = move || {
+            let given = Given { extensions: &extensions, resolver: resolver.as_ref() };
+            eval::evaluate(&inner, variables, limit, given, trace)
+        };
+        pool::run(job).unwrap_or_else(|| Evaluation {
+            result: Err(EvaluateError::Internal("the expression worker failed".into())),
+            cost: limit,
+            observations: Vec::new(),
         })
     }
 

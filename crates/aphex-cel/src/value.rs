@@ -7,6 +7,7 @@ mod semver;
 mod text;
 mod url;
 
+use std::any::Any;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -65,6 +66,33 @@ pub enum Value {
     Semver(Arc<Semver>),
     /// A named format of the Kubernetes format library.
     Format(Format),
+    /// A value of the program that uses this crate, for functions of its own.
+    Opaque(Opaque),
+}
+
+/// A value that expressions can only pass on: to functions given as extensions.
+#[derive(Clone)]
+pub struct Opaque {
+    type_name: &'static str,
+    value: Arc<dyn Any + Send + Sync>,
+}
+
+impl Opaque {
+    /// A value under the name of its type.
+    pub fn new<T: Any + Send + Sync>(type_name: &'static str, value: T) -> Self {
+        Self { type_name, value: Arc::new(value) }
+    }
+
+    /// The value, if it is of this type.
+    pub fn get<T: Any>(&self) -> Option<&T> {
+        self.value.downcast_ref()
+    }
+}
+
+impl fmt::Debug for Opaque {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.type_name)
+    }
 }
 
 /// An address and the length of its network prefix, the host bits kept as written.
@@ -265,6 +293,7 @@ impl Value {
             Self::Cidr(_) => "net.CIDR",
             Self::Semver(_) => "kubernetes.Semver",
             Self::Format(_) => "kubernetes.NamedFormat",
+            Self::Opaque(opaque) => opaque.type_name,
         }
     }
 

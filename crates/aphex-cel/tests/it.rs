@@ -2,6 +2,7 @@
 
 mod it {
     pub(crate) mod bounds;
+    pub(crate) mod caller;
     pub(crate) mod kubernetes;
     pub(crate) mod language;
     pub(crate) mod triggers;

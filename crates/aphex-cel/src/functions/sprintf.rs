@@ -121,7 +121,8 @@ fn string(value: &Value) -> Result<String, String> {
         | Value::Ip(_)
         | Value::Cidr(_)
         | Value::Semver(_)
-        | Value::Format(_) => refuse(rule, value),
+        | Value::Format(_)
+        | Value::Opaque(_) => refuse(rule, value),
         value => {
             let mut text = String::new();
             value.write(&mut text)?;

@@ -87,7 +87,7 @@ impl Value {
                 Json::String(self.to_string())
             }
             Self::Quantity(quantity) => Json::String(quantity.to_string()),
-            Self::Url(_) | Self::Semver(_) | Self::Format(_) | Self::Type(_) => {
+            Self::Url(_) | Self::Semver(_) | Self::Format(_) | Self::Type(_) | Self::Opaque(_) => {
                 return Err(format!("type conversion error from '{}' to JSON", self.type_name()));
             }
         })

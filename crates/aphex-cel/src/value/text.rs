@@ -60,6 +60,7 @@ impl Value {
             Self::Cidr(network) => write!(out, "{}/{}", network.address, network.bits),
             Self::Semver(version) => write!(out, "{version}"),
             Self::Format(format) => out.write_str(format.name),
+            Self::Opaque(_) => out.write_str(self.type_name()),
             Self::Null | Self::List(_) | Self::Map(_) | Self::Optional(_) => out.write_str("null"),
         };
     }

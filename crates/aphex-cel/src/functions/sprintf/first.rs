@@ -91,7 +91,8 @@ fn string(value: &Value) -> Result<String, String> {
         | Value::Ip(_)
         | Value::Cidr(_)
         | Value::Semver(_)
-        | Value::Format(_) => refuse(rule, value),
+        | Value::Format(_)
+        | Value::Opaque(_) => refuse(rule, value),
         other => Ok(other.to_string()),
     }
 }
