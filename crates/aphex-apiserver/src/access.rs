@@ -28,6 +28,7 @@ use http::{HeaderMap, Method, Response};
 
 pub use bootstrap::bootstrap;
 
+use crate::admission::{self, Operation, Write};
 use crate::body::Body;
 use crate::call::Call;
 use crate::names;
@@ -176,6 +177,10 @@ pub fn create(call: &Call) -> Result<Response<Body>, Status> {
         return Err(Status::bad_request(
             "the namespace of the provided object does not match the namespace sent on the request",
         ));
+    }
+    if token {
+        let write = Write { call, operation: Operation::Create, old: None, dry_run: options.dry_run };
+        admission::validate(&write, &object)?;
     }
     let answer = if token {
         token_request::create(&call.server, call.namespace(), call.name(), object)

@@ -6,6 +6,7 @@ use aphex_schema::error::FieldError;
 use serde_json::Value;
 
 use crate::access::rbac_objects;
+use crate::admission::policy;
 use crate::crds;
 use crate::namespaces;
 use crate::resource::Resource;
@@ -46,6 +47,9 @@ pub fn prepare_update(resource: &Resource, object: &mut Value, old: &Value) {
 
 /// Everything wrong with an object of the kind, metadata aside.
 pub fn validate(resource: &Resource, object: &Value) -> Vec<FieldError> {
+    if let Some(errors) = policy::validate_object(resource, "", object, None) {
+        return errors;
+    }
     if is(resource, "apiextensions.k8s.io", "CustomResourceDefinition") {
         return crds::validate(object);
     }
@@ -62,6 +66,9 @@ pub fn validate_update(
     object: &Value,
     old: &Value,
 ) -> Vec<FieldError> {
+    if let Some(errors) = policy::validate_object(resource, subresource, object, Some(old)) {
+        return errors;
+    }
     if is(resource, "apiextensions.k8s.io", "CustomResourceDefinition") {
         return crds::validate_update(object, old);
     }

@@ -35,6 +35,8 @@ pub struct Call {
     pub body: Bytes,
     /// Warnings for the caller.
     pub warnings: Warnings,
+    /// The server makes the call itself; policies of the cluster's administrators do not apply.
+    pub internal: bool,
 }
 
 /// Warnings collected while a request is worked on; clones share them.

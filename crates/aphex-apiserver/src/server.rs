@@ -22,6 +22,7 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::{policy, priorities, quota};
 use crate::body::Body;
 use crate::call::{Call, Warnings};
 use crate::registry::{Registry, Snapshot};
@@ -93,6 +94,8 @@ pub struct ApiServer {
     pub(crate) crds: crds::Definitions,
     pub(crate) discovery: discovery::Cache,
     pub(crate) openapi: openapi::Cache,
+    pub(crate) policies: policy::index::Policies,
+    pub(crate) quotas: quota::Quotas,
     reads: Semaphore,
     writes: Semaphore,
 }
@@ -114,6 +117,8 @@ impl ApiServer {
             crds: crds::Definitions::default(),
             discovery: discovery::Cache::default(),
             openapi: openapi::Cache::default(),
+            policies: policy::index::Policies::default(),
+            quotas: quota::Quotas::default(),
             reads: Semaphore::new(config.max_reads),
             writes: Semaphore::new(config.max_writes),
             config,
@@ -122,6 +127,9 @@ impl ApiServer {
         own_service::bootstrap(&server).await.map_err(StartError::Bootstrap)?;
         crds::refresh(&server).await.map_err(StartError::Bootstrap)?;
         access::bootstrap(&server).await.map_err(StartError::Bootstrap)?;
+        priorities::bootstrap(&server).await.map_err(StartError::Bootstrap)?;
+        policy::index::refresh(&server).await.map_err(StartError::Bootstrap)?;
+        tokio::spawn(quota::run(Arc::clone(&server)));
         tokio::spawn(expiry::run(Arc::clone(&server)));
         tokio::spawn(crds::finish_deletions(Arc::clone(&server)));
         Ok(server)
@@ -211,6 +219,7 @@ impl ApiServer {
             headers: parts.headers.clone(),
             body,
             warnings: Warnings::default(),
+            internal: false,
         };
         if let Some(warning) = call.resource.custom().and_then(|custom| custom.deprecation.clone()) {
             call.warnings.add(warning);

@@ -12,6 +12,7 @@ mod watch;
 
 pub use delete_collection::delete_all;
 pub use list::{Continue, selected};
+pub(crate) use scale::view as scale_view;
 
 use http::Response;
 

@@ -22,6 +22,7 @@ pub use draft::{check_kind, read_object, settle_patched};
 pub use modify::{Change, Modified, modify, wrong_name};
 pub use ownership::{managed_apply, owns_nothing};
 
+use crate::admission::policy;
 use crate::call::{Call, Warnings};
 use crate::object;
 use crate::request::{FieldValidation, Output, Query, ResourcePath, Verb, WriteOptions};
@@ -58,6 +59,7 @@ pub fn internal_call(
         headers: HeaderMap::new(),
         body: Bytes::new(),
         warnings: Warnings::default(),
+        internal: true,
     })
 }
 
@@ -106,9 +108,11 @@ fn apply_defaults(call: &Call, object: &mut Value) {
 }
 
 /// What must have happened before a write is answered.
-async fn after_commit(call: &Call) -> Result<(), Status> {
+pub(crate) async fn after_commit(call: &Call) -> Result<(), Status> {
     if crate::crds::is_definition(&call.resource) {
         crate::crds::refresh(&call.server).await?;
+    } else if policy::is_policy(&call.resource) {
+        policy::index::refresh(&call.server).await?;
     }
     Ok(())
 }

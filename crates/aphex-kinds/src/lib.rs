@@ -3,6 +3,7 @@
 //! - [`apply_defaults`], [`prepare_create`], [`prepare_update`]: what the server fills in.
 //! - [`validate_create`], [`validate_update`]: what is wrong with an object.
 //! - [`quota`], [`default_limits`], [`limit_refusal`]: what admission counts, fills in and refuses.
+//! - [`selects`], [`check_selector`]: label selectors.
 //! - [`assign_address`]: the address of a service.
 //! - [`columns`] and [`cells`]: what `kubectl get` shows of an object; [`age`] is how it shows times.
 //!
@@ -32,4 +33,4 @@ pub use columns::{Column, columns};
 pub use defaults::apply_defaults;
 pub use limit_ranges::{default_limits, limit_refusal};
 pub use prepare::{prepare_create, prepare_update};
-pub use validate::{validate_create, validate_update};
+pub use validate::{check_selector, selects, validate_create, validate_update};

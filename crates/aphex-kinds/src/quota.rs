@@ -133,6 +133,14 @@ fn spend(quota: &Value, delta: &Resources, subresource: &str) -> Result<Option<R
     Ok(Some(total))
 }
 
+/// Whether an object counts for less than it did.
+pub fn gives_back(request: &Request<'_>, old: &Value) -> bool {
+    let now = usage(request.group, request.plural, request.object, request.now);
+    let before = usage(request.group, request.plural, old, request.now);
+    let moved = request.plural == "pods" && scope::is_limited(request.object) != scope::is_limited(old);
+    moved || before.iter().any(|(name, amount)| now.get(name).is_none_or(|now| now.nanos() < amount.nanos()))
+}
+
 /// What objects of one resource use of a quota's hard limits, by limit.
 pub fn recount<'a>(
     quota: &Value,

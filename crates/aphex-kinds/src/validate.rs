@@ -18,6 +18,8 @@ mod workload;
 use aphex_schema::{FieldError, FieldErrorKind, Path};
 use serde_json::Value;
 
+pub use selector::check as check_selector;
+
 use crate::fields::{at, has, text};
 
 /// Everything wrong with an object of a built-in kind, metadata aside.
@@ -148,8 +150,8 @@ fn amount(value: &Value, path: &Path, at_most_all: bool, errors: &mut Vec<FieldE
     }
 }
 
-/// Whether a kind of selector selects labels; an operator that does not exist selects nothing.
-fn selects(selector: &Value, labels: &Value) -> bool {
+/// Whether a LabelSelector selects labels; an operator that does not exist selects nothing.
+pub fn selects(selector: &Value, labels: &Value) -> bool {
     let label = |key: &str| labels.get(key).and_then(Value::as_str);
     let pairs = crate::fields::entries(selector, "matchLabels");
     let equal = pairs.into_iter().all(|(key, value)| label(key) == value.as_str());

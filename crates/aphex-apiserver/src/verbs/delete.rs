@@ -150,9 +150,7 @@ async fn step(
     let change =
         Change::Put { key: entry.key.to_string(), payload, expect: Expect::Revision(entry.modified) };
     let committed = call.server.store.commit(vec![change]).await?;
-    if crds::is_definition(resource) && crds::refresh(&call.server).await.is_err() {
-        tracing::error!("definitions could not be read again after a deletion");
-    }
+    settle(call).await;
     Ok(Deleted::Going(codec::with_revision(marked, committed.revision)))
 }
 
@@ -165,8 +163,16 @@ async fn remove(
     if !options.dry_run {
         let change = Change::Delete { key: entry.key.to_string(), expect: Expect::Revision(entry.modified) };
         call.server.store.commit(vec![change]).await?;
+        settle(call).await;
     }
     Ok(Deleted::Gone(live))
+}
+
+/// The object is gone for good: whatever depended on it must learn so, but cannot undo it.
+async fn settle(call: &Call) {
+    if let Err(error) = write::after_commit(call).await {
+        tracing::error!(%error, resource = %call.resource.plural, "a deletion does not take effect yet");
+    }
 }
 
 /// Propagation is kept as a finalizer, which the garbage collector takes away when it is done.

@@ -74,7 +74,7 @@ async fn change(
 }
 
 /// An object as a Scale.
-fn view(scale: &Scale, object: &Value) -> Value {
+pub(crate) fn view(scale: &Scale, object: &Value) -> Value {
     let number = |path: &str| object::at(object, path).and_then(Value::as_i64).unwrap_or_default();
     let mut metadata = json!({});
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {

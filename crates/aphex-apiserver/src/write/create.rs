@@ -4,6 +4,8 @@ use aphex_store::{Change, CommitError, Expect};
 use serde_json::Value;
 
 use super::{commit_failed, draft, ownership, schema};
+use crate::admission::policy;
+use crate::admission::quota::{self, Refused};
 use crate::admission::{self, Operation, Write};
 use crate::builtin;
 use crate::call::Call;
@@ -71,6 +73,7 @@ async fn attempt_create(
     let server = &call.server;
     super::apply_defaults(call, &mut object);
     let write = Write { call, operation: Operation::Create, old: None, dry_run: options.dry_run };
+    admission::await_account(&write, &object).await;
     admission::mutate(&write, &mut object)?;
     if resource.has_status() && resource.strategy.resets_status {
         object::map(&mut object).remove("status");
@@ -86,17 +89,20 @@ async fn attempt_create(
     if crds::is_definition(resource) {
         crds::settle(server, &mut object);
     }
+    policy::settle(resource, &mut object);
     let key = resource.key(object::namespace(&object), object::name(&object));
     let taken = || Status::already_exists(&resource.group, &resource.plural, object::name(&object));
     if options.dry_run {
+        quota::check(&write, &object)?;
         return if server.store.get(&key).is_some() { Err(taken()) } else { Ok(Served::Value(object)) };
     }
     let payload = codec::encode(&object, resource);
     let change = Change::Put { key, payload, expect: Expect::Absent };
-    let committed = match server.store.commit(vec![change]).await {
+    let committed = match quota::commit(&write, &object, change).await {
         Ok(committed) => committed,
-        Err(CommitError::Conflict { .. }) => return Err(taken()),
-        Err(error) => return Err(commit_failed(&error)),
+        Err(Refused::Quota(status)) => return Err(status),
+        Err(Refused::Store(CommitError::Conflict { .. })) => return Err(taken()),
+        Err(Refused::Store(error)) => return Err(commit_failed(&error)),
     };
     super::after_commit(call).await?;
     match committed.entries.into_iter().next().flatten() {

@@ -6,6 +6,8 @@ use aphex_store::{Change as StoreChange, CommitError, Entry, Expect};
 use serde_json::Value;
 
 use super::{commit_failed, draft, ownership, schema};
+use crate::admission::policy;
+use crate::admission::quota::{self, Refused};
 use crate::admission::{self, Operation, Write};
 use crate::builtin;
 use crate::call::Call;
@@ -54,18 +56,21 @@ pub async fn modify(
         let live = codec::read(&call.resource, &current)?;
         let new = prepare(call, options, change, &live, edit(&live)?)?;
         if options.dry_run {
+            let write = Write { call, operation: Operation::Update, old: Some(&live), dry_run: true };
+            quota::check(&write, &new)?;
             return Ok(Modified::Object(Served::Value(new)));
         }
         if new == live {
             return Ok(Modified::Object(Served::Bytes(codec::serve(&call.resource, &current)?)));
         }
-        match store(call, &current, &new).await {
+        match store(call, &current, &live, &new).await {
             Ok(served) => {
                 super::after_commit(call).await?;
                 return Ok(Modified::Object(served));
             }
-            Err(CommitError::Conflict { current, .. }) => entry = current,
-            Err(error) => return Err(commit_failed(&error)),
+            Err(Refused::Quota(status)) => return Err(status),
+            Err(Refused::Store(CommitError::Conflict { current, .. })) => entry = current,
+            Err(Refused::Store(error)) => return Err(commit_failed(&error)),
         }
     }
 }
@@ -95,6 +100,7 @@ fn prepare(
     if crds::is_definition(resource) {
         crds::settle(&call.server, &mut new);
     }
+    policy::settle(resource, &mut new);
     Ok(new)
 }
 
@@ -187,7 +193,7 @@ fn bump_generation(call: &Call, new: &mut Value, live: &Value) {
     }
 }
 
-async fn store(call: &Call, current: &Entry, new: &Value) -> Result<Served, CommitError> {
+async fn store(call: &Call, current: &Entry, live: &Value, new: &Value) -> Result<Served, Refused> {
     let resource = &call.resource;
     let (key, expect) = (current.key.to_string(), Expect::Revision(current.modified));
     if is_finished(call, new) {
@@ -195,7 +201,8 @@ async fn store(call: &Call, current: &Entry, new: &Value) -> Result<Served, Comm
         return Ok(Served::Value(codec::with_revision(new.clone(), committed.revision)));
     }
     let payload = codec::encode(new, resource);
-    let committed = call.server.store.commit(vec![StoreChange::Put { key, payload, expect }]).await?;
+    let write = Write { call, operation: Operation::Update, old: Some(live), dry_run: false };
+    let committed = quota::commit(&write, new, StoreChange::Put { key, payload, expect }).await?;
     let served =
         committed.entries.into_iter().next().flatten().and_then(|entry| codec::serve(resource, &entry).ok());
     Ok(served

@@ -89,6 +89,7 @@ async fn a_terminating_namespace_takes_nothing_new_and_ends_when_finalized() {
 #[tokio::test]
 async fn a_running_pod_gets_its_grace() {
     let server = Server::start().await;
+    server.account("default").await;
     let path = "/api/v1/namespaces/default/pods";
     let pod = json!({"metadata": {"name": "p"}, "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "i"}]}});
     server.post(path, &pod).await.expect(201);

@@ -96,6 +96,12 @@ impl Server {
         revision(&self.post(CONFIG_MAPS, &object).await.expect(201))
     }
 
+    /// Gives a namespace the account that a controller would, so that it can have pods.
+    pub(crate) async fn account(&self, namespace: &str) {
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
+        self.post(&path, &json!({"metadata": {"name": "default"}})).await.expect(201);
+    }
+
     /// Asks until the answer has this code.
     pub(crate) async fn until(&self, path: &str, code: u16) {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(5);

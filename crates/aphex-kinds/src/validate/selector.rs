@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::pod;
 use crate::fields::{at, items, text, texts};
 
-pub(super) fn check(selector: &Value, path: &Path, errors: &mut Vec<FieldError>) {
+/// Everything wrong with a LabelSelector.
+pub fn check(selector: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     pod::labels(at(selector, "matchLabels"), &path.child("matchLabels"), errors);
     for (index, expression) in items(selector, "matchExpressions").iter().enumerate() {
         let path = path.child("matchExpressions").index(index);
