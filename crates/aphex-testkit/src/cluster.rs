@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -12,8 +12,6 @@ use aphex_auth::User;
 use aphex_auth::pki::Authority;
 use aphex_auth::tokens::Signer;
 use aphex_store::{Options, Store};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::Request;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -24,6 +22,7 @@ use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
+use crate::access::Access;
 use crate::requests::Requests;
 
 /// The environment variable that puts the tests on a real cluster instead.
@@ -128,7 +127,14 @@ impl Cluster {
         tokio::spawn(async move { server.serve(listener, tls, stop).await });
         let admin = embedded.authority.client_certificate("test-admin", &["system:masters"], now)?;
         let path = embedded.folder.path().join("kubeconfig");
-        write_kubeconfig(&path, address, embedded.authority.ca_pem(), &admin.certificate, &admin.key)?;
+        let access = Access {
+            server: format!("https://{address}"),
+            ca: embedded.authority.ca_pem().to_owned(),
+            certificate: admin.certificate,
+            key: admin.key,
+        };
+        std::fs::write(&path, access.kubeconfig("default"))
+            .with_context(|| format!("cannot write {}", path.display()))?;
         Ok(path)
     }
 }
@@ -145,26 +151,6 @@ impl Drop for Cluster {
 async fn real_config(path: &OsStr) -> anyhow::Result<kube::Config> {
     let kubeconfig = Kubeconfig::read_from(path)?;
     Ok(kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
-}
-
-fn write_kubeconfig(
-    path: &Path,
-    address: SocketAddr,
-    ca: &str,
-    certificate: &str,
-    key: &str,
-) -> anyhow::Result<()> {
-    let encode = |text: &str| STANDARD.encode(text);
-    let config = serde_json::json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{ "name": "test", "cluster": { "server": format!("https://{address}"), "certificate-authority-data": encode(ca) } }],
-        "users": [{ "name": "test", "user": { "client-certificate-data": encode(certificate), "client-key-data": encode(key) } }],
-        "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test" } }],
-        "current-context": "test",
-    });
-    std::fs::write(path, serde_json::to_vec(&config)?)
-        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn as_user(server: &Arc<ApiServer>, name: &str, groups: &[&str], requests: Requests) -> Client {

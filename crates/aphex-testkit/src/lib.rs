@@ -3,12 +3,15 @@
 //! [`Cluster`] is the embedded API server with its housekeeping, in memory, for one test. With
 //! `APHEX_TEST_KUBECONFIG` set, the same tests run on the cluster that it names instead.
 
+mod access;
 mod cluster;
 mod engines;
 pub mod platform;
+pub mod real;
 mod requests;
 mod wait;
 
+pub use access::Access;
 pub use cluster::Cluster;
 pub use engines::{engine, left_out};
 pub use requests::{Asked, Requests};
