@@ -42,11 +42,10 @@ const SERVED: &[(&str, &[&str])] = &[
 /// Documents beside those of groups and versions.
 const GENERAL: &[&str] = &["api", "apis", "version", ".well-known/openid-configuration", "openid/v1/jwks"];
 
-/// Resources that need a kubelet or a component we do not have: neither discovered nor described.
+/// Subresources that need a kubelet, which we do not have, are neither discovered nor described.
 fn is_served(resource: &str) -> bool {
     const NEEDS_NODE: &[&str] = &["attach", "exec", "log", "portforward", "proxy"];
-    resource != "componentstatuses"
-        && !resource.split_once('/').is_some_and(|(_, sub)| NEEDS_NODE.contains(&sub))
+    !resource.split_once('/').is_some_and(|(_, sub)| NEEDS_NODE.contains(&sub))
 }
 
 /// Writes the data files into `out`.

@@ -1,12 +1,16 @@
 //! Objects as bytes: how they are stored, and how stored bytes become what a version serves.
 //!
-//! Stored bytes start with `{"apiVersion":"…"` and have a hole where the store writes the revision, so that a
-//! read copies bytes instead of parsing them. Parsing happens only where another version differs in more than its
-//! name, or where a custom object was written before its schema got new defaults.
+//! Stored bytes start with kind and version and have a hole where the store writes the revision, so that a read
+//! copies bytes instead of parsing them. Parsing happens only where another version differs in more than its name, or
+//! where a custom object was written before its schema got new defaults.
+//!
+//! Fields come in the order of Kubernetes' answers as far as clients can tell: built-in objects begin with `kind`, as
+//! their Go types do, and custom ones with `apiVersion`, as sorted maps do.
 
 use aphex_schema::default;
 use aphex_store::{Entry, Payload};
 use bytes::{BufMut, Bytes, BytesMut};
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::convert;
@@ -14,20 +18,26 @@ use crate::object;
 use crate::resource::Resource;
 use crate::status::Status;
 
-const HEAD: &[u8] = b"{\"apiVersion\":\"";
+const CUSTOM_HEAD: &[u8] = b"{\"apiVersion\":\"";
+const BUILTIN_HEAD: &[u8] = b"{\"kind\":\"";
+const VERSION_AFTER_KIND: &[u8] = b"\",\"apiVersion\":\"";
 
 /// Serialises an object for the store, in the version it is stored in.
 pub fn encode(object: &Value, resource: &Resource) -> Payload {
     let converted = convert::to_storage(object, resource);
     let (mut bytes, mut stamp) = (Vec::with_capacity(1024), None);
-    bytes.extend_from_slice(HEAD);
-    bytes.extend_from_slice(resource.storage.api_version.as_bytes());
-    bytes.push(b'"');
     let empty = Map::new();
-    for (field, value) in converted.as_object().unwrap_or(&empty) {
-        if field == "apiVersion" {
-            continue;
-        }
+    let fields = converted.as_object().unwrap_or(&empty);
+    let kind = fields.get("kind").and_then(Value::as_str).unwrap_or(&resource.kind);
+    if resource.custom().is_some() {
+        let parts = [CUSTOM_HEAD, resource.storage.api_version.as_bytes(), b"\",\"kind\":\"", kind.as_bytes()];
+        bytes.extend(parts.concat());
+    } else {
+        let version = resource.storage.api_version.as_bytes();
+        bytes.extend([BUILTIN_HEAD, kind.as_bytes(), VERSION_AFTER_KIND, version].concat());
+    }
+    bytes.push(b'"');
+    for (field, value) in fields.iter().filter(|(field, _)| !is_type_field(field)) {
         bytes.push(b',');
         write(&mut bytes, field);
         bytes.push(b':');
@@ -40,6 +50,10 @@ pub fn encode(object: &Value, resource: &Resource) -> Payload {
     }
     bytes.push(b'}');
     Payload { bytes: bytes.into(), stamp }
+}
+
+fn is_type_field(field: &str) -> bool {
+    field == "kind" || field == "apiVersion"
 }
 
 /// Writes metadata with an empty revision; gives the offset where the revision goes.
@@ -57,7 +71,7 @@ fn write_metadata(bytes: &mut Vec<u8>, metadata: &Map<String, Value>) -> usize {
     stamp
 }
 
-fn write<T: serde::Serialize + ?Sized>(bytes: &mut Vec<u8>, value: &T) {
+fn write<T: Serialize + ?Sized>(bytes: &mut Vec<u8>, value: &T) {
     // JSON values under string keys always serialise, and a Vec takes every write.
     let _ = serde_json::to_writer(bytes, value);
 }
@@ -100,10 +114,9 @@ pub fn serve_bytes(resource: &Resource, entry: &Entry, bytes: &Bytes) -> Result<
 
 /// The same bytes under the resource's `apiVersion`.
 fn with_api_version(bytes: &Bytes, resource: &Resource) -> Bytes {
-    let Some(rest) = bytes.strip_prefix(HEAD) else { return bytes.clone() };
-    let Some(end) = rest.iter().position(|byte| *byte == b'"') else { return bytes.clone() };
+    let Some((start, end)) = version_in(bytes) else { return bytes.clone() };
     let (group, version) = (resource.group.as_bytes(), resource.version.as_bytes());
-    let stored = &rest[..end];
+    let stored = &bytes[start..end];
     let same = match stored.iter().position(|byte| *byte == b'/') {
         Some(slash) => &stored[..slash] == group && &stored[slash + 1..] == version,
         None => group.is_empty() && stored == version,
@@ -112,10 +125,28 @@ fn with_api_version(bytes: &Bytes, resource: &Resource) -> Bytes {
         return bytes.clone();
     }
     let mut out = BytesMut::with_capacity(bytes.len() + version.len());
-    out.put_slice(HEAD);
+    out.put_slice(&bytes[..start]);
     out.put_slice(resource.api_version().as_bytes());
-    out.put_slice(&rest[end..]);
+    out.put_slice(&bytes[end..]);
     out.freeze()
+}
+
+/// Where the `apiVersion` at the beginning of stored bytes starts and ends.
+fn version_in(bytes: &[u8]) -> Option<(usize, usize)> {
+    let quote = |from: usize| bytes[from..].iter().position(|byte| *byte == b'"').map(|at| from + at);
+    let start = if bytes.starts_with(CUSTOM_HEAD) {
+        CUSTOM_HEAD.len()
+    } else {
+        let after_kind = quote(bytes.strip_prefix(BUILTIN_HEAD).map(|_| BUILTIN_HEAD.len())?)?;
+        bytes[after_kind..].starts_with(VERSION_AFTER_KIND).then_some(after_kind + VERSION_AFTER_KIND.len())?
+    };
+    Some((start, quote(start)?))
+}
+
+/// The fields of a built-in object within a list, where Go leaves kind and version to the list: `"metadata":…}`.
+pub fn without_type(bytes: &Bytes) -> Option<Bytes> {
+    let (_, end) = bytes.starts_with(BUILTIN_HEAD).then(|| version_in(bytes))??;
+    bytes[end..].starts_with(b"\",").then(|| bytes.slice(end + 2..))
 }
 
 /// Whether the object was written under an older schema of its definition.
@@ -131,11 +162,24 @@ fn refresh(resource: &Resource, object: &mut Value) {
     }
 }
 
-/// An object as JSON bytes, `apiVersion` and `kind` first.
+/// An object as JSON bytes, `kind` and `apiVersion` first.
 pub fn to_bytes(object: &Value) -> Bytes {
     let mut bytes = Vec::with_capacity(1024);
-    write(&mut bytes, object);
+    write(&mut bytes, &Ordered(object));
     bytes.into()
+}
+
+/// A value whose kind, version and metadata are written first, as Go's types have them.
+#[derive(Debug)]
+pub struct Ordered<'a>(pub &'a Value);
+
+impl Serialize for Ordered<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const FIRST: [&str; 3] = ["kind", "apiVersion", "metadata"];
+        let Some(object) = self.0.as_object() else { return self.0.serialize(serializer) };
+        let first = FIRST.iter().filter_map(|field| object.get_key_value(*field));
+        serializer.collect_map(first.chain(object.iter().filter(|(field, _)| !FIRST.contains(&field.as_str()))))
+    }
 }
 
 /// The object with its revision filled in, as a write that stores nothing answers it.
@@ -162,19 +206,33 @@ mod tests {
         text.insert_str(stamp, "42");
         let read: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(read["metadata"], json!({"name": "a", "resourceVersion": "42"}));
-        assert!(text.starts_with("{\"apiVersion\":\"v1\""));
+        assert!(text.starts_with("{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{"), "{text}");
     }
 
     #[test]
     fn another_version_of_the_same_shape_is_spliced_in() {
         let snapshot = Registry::new().snapshot();
         let resource = snapshot.resource("apps", "v1", "deployments").unwrap();
-        let old = Bytes::from_static(b"{\"apiVersion\":\"apps/v1beta1\",\"kind\":\"Deployment\"}");
+        let deployment = |version: &str| {
+            Bytes::from(format!("{{\"kind\":\"Deployment\",\"apiVersion\":\"{version}\",\"spec\":{{}}}}"))
+        };
+        assert_eq!(with_api_version(&deployment("apps/v1beta1"), resource), deployment("apps/v1"));
+        assert_eq!(with_api_version(&deployment("apps/v1"), resource), deployment("apps/v1"));
+        let custom = Bytes::from_static(b"{\"apiVersion\":\"apps/v2\",\"kind\":\"Deployment\"}");
         assert_eq!(
-            &with_api_version(&old, resource)[..],
+            &with_api_version(&custom, resource)[..],
             b"{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\"}"
         );
-        let same = Bytes::from_static(b"{\"apiVersion\":\"apps/v1\"}");
-        assert_eq!(with_api_version(&same, resource), same);
+        assert_eq!(&without_type(&deployment("apps/v1")).unwrap()[..], b"\"spec\":{}}");
+        assert_eq!(without_type(&custom), None);
+    }
+
+    #[test]
+    fn kind_and_version_are_written_first() {
+        let object = json!({"data": {}, "apiVersion": "v1", "metadata": {}, "kind": "ConfigMap", "binaryData": {}});
+        assert_eq!(
+            to_bytes(&object),
+            r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{},"binaryData":{},"data":{}}"#
+        );
     }
 }

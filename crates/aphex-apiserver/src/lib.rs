@@ -16,6 +16,7 @@ pub mod body;
 pub mod builtin;
 pub mod call;
 pub mod codec;
+pub mod components;
 pub mod convert;
 pub mod crds;
 pub mod discovery;

@@ -96,7 +96,7 @@ pub fn list(call: &Call, items: Vec<Bytes>, meta: &ListMeta) -> Result<Response<
             "kind": call.resource.list_kind,
             "apiVersion": call.resource.api_version(),
             "metadata": meta.to_json(),
-            "items": items,
+            "items": items.into_iter().map(|item| in_list(call, item)).collect::<Vec<_>>(),
         }),
         Shape::Table(version) => table::of_list(call, version, &items, meta),
         Shape::Metadata(version) => json!({
@@ -107,6 +107,14 @@ pub fn list(call: &Call, items: Vec<Bytes>, meta: &ListMeta) -> Result<Response<
         }),
     };
     Ok(finish(call, 200, Body::full(encode(&whole, call.output.encoding))))
+}
+
+/// An object within a list: built-in ones leave kind and version to the list.
+fn in_list(call: &Call, mut item: Value) -> Value {
+    if let Some(object) = item.as_object_mut().filter(|_| call.resource.custom().is_none()) {
+        object.retain(|field, _| field != "kind" && field != "apiVersion");
+    }
+    item
 }
 
 /// The list in pieces: stored bytes are copied into them, never parsed.
@@ -121,8 +129,9 @@ fn list_pieces(
         Value::from(call.resource.api_version()),
         meta.to_json()
     );
+    let built_in = call.resource.custom().is_none();
     let state = (Some(BytesMut::from(head.as_bytes())), items.into_iter(), true);
-    stream::unfold(state, |(piece, mut items, mut first)| async move {
+    stream::unfold(state, move |(piece, mut items, mut first)| async move {
         let mut piece = piece?;
         while piece.len() < PIECE {
             let Some(item) = items.next() else {
@@ -133,7 +142,13 @@ fn list_pieces(
                 piece.put_u8(b',');
             }
             first = false;
-            piece.put_slice(&item);
+            match codec::without_type(&item).filter(|_| built_in) {
+                Some(fields) => {
+                    piece.put_u8(b'{');
+                    piece.put_slice(&fields);
+                }
+                None => piece.put_slice(&item),
+            }
         }
         Some((piece.freeze(), (Some(BytesMut::with_capacity(PIECE + PIECE / 4)), items, first)))
     })
@@ -152,7 +167,7 @@ pub fn metadata_only(object: &Value, version: &str) -> Value {
 pub fn encode(value: &Value, encoding: Encoding) -> Bytes {
     match encoding {
         Encoding::Json => codec::to_bytes(value),
-        Encoding::PrettyJson => serde_json::to_vec_pretty(value).unwrap_or_default().into(),
+        Encoding::PrettyJson => serde_json::to_vec_pretty(&codec::Ordered(value)).unwrap_or_default().into(),
         // A JSON value is always representable in YAML.
         Encoding::Yaml => serde_saphyr::to_string(value).unwrap_or_default().into(),
     }

@@ -19,6 +19,7 @@ use http::Response;
 use crate::access;
 use crate::body::Body;
 use crate::call::Call;
+use crate::components;
 use crate::request::Verb;
 use crate::status::Status;
 
@@ -28,6 +29,7 @@ const SAME_OBJECT: &[&str] = &["status", "finalize", "approval", "ephemeralconta
 /// Answers a call.
 pub async fn dispatch(call: Call) -> Result<Response<Body>, Status> {
     match call.path.subresource.as_deref() {
+        None if components::is(&call.resource) => components::answer(&call),
         None if !call.resource.is_stored() => access::create(&call),
         None => verb(call).await,
         Some(name) if SAME_OBJECT.contains(&name) => verb(call).await,

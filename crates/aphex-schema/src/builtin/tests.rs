@@ -35,9 +35,7 @@ fn every_discovered_kind_that_can_be_written_has_a_schema() {
 fn resources_that_need_a_kubelet_are_not_discovered() {
     let core = &resources()[0].versions[0].resources;
     assert!(core.iter().any(|resource| resource.name == "pods/status"));
-    assert!(
-        !core.iter().any(|resource| resource.name == "pods/exec" || resource.name == "componentstatuses")
-    );
+    assert!(!core.iter().any(|resource| resource.name == "pods/exec"));
     assert!(!openapi_v3_paths().is_empty());
     let document: Value = serde_json::from_slice(&openapi_v3("api/v1").unwrap()).unwrap();
     assert!(document["paths"].get("/api/v1/namespaces/{namespace}/pods/{name}/exec").is_none());

@@ -1,0 +1,84 @@
+//! Other people's clients against `aphex up`: what they are used to must hold here.
+//!
+//! Each session is a program in its own language below `tests/clients` (Go: `engines/client-go`), which ends with an
+//! error and says which of its checks failed. Without the language's tools it is left out; with
+//! `APHEX_REQUIRE_ENGINES` that is a failure.
+
+mod packages;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+use aphex_testkit::{engine, left_out};
+
+use super::program::Up;
+
+/// The oldest and the newest are beyond Kubernetes' own promise of one minor version, and work all the same.
+const KUBECTLS: &[&str] = &["kubectl", "kubectl-1.33", "kubectl-1.34", "kubectl-1.36"];
+
+fn sessions() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
+}
+
+/// Runs a client against a platform of its own; what it printed is the error when it fails.
+fn against_aphex(client: &mut Command) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let up = Up::start(folder.path())?;
+    let output = client
+        .env("KUBECONFIG", &up.kubeconfig)
+        .env("HOME", folder.path())
+        .output()
+        .with_context(|| format!("cannot run {}", client.get_program().display()))?;
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    anyhow::ensure!(output.status.success(), "the client ended with {}:\n{said}", output.status);
+    // A session that checks nothing must not pass.
+    anyhow::ensure!(said.lines().any(|line| line.starts_with("ok ")), "the client checked nothing:\n{said}");
+    Ok(())
+}
+
+#[test]
+fn kubernetes_own_go_client_finds_what_it_is_used_to() -> anyhow::Result<()> {
+    match packages::go_client()? {
+        Some(program) => against_aphex(&mut Command::new(program)),
+        None => Ok(()),
+    }
+}
+
+#[test]
+fn the_python_client_finds_what_it_is_used_to() -> anyhow::Result<()> {
+    let folder = sessions().join("python");
+    match packages::python(&folder)? {
+        Some(packages) => against_aphex(
+            Command::new("python3").arg("-B").arg(folder.join("session.py")).env("PYTHONPATH", packages),
+        ),
+        None => Ok(()),
+    }
+}
+
+#[test]
+fn the_javascript_client_finds_what_it_is_used_to() -> anyhow::Result<()> {
+    let folder = sessions().join("javascript");
+    let Some(packages) = packages::javascript(&folder)? else { return Ok(()) };
+    // Node looks for packages beside the script.
+    let place = tempfile::tempdir()?;
+    std::fs::copy(folder.join("session.mjs"), place.path().join("session.mjs"))?;
+    std::os::unix::fs::symlink(packages.join("node_modules"), place.path().join("node_modules"))?;
+    against_aphex(Command::new("node").arg(place.path().join("session.mjs")))
+}
+
+#[test]
+fn a_day_with_kubectl_goes_the_same_in_every_version() -> anyhow::Result<()> {
+    for name in KUBECTLS {
+        let Some(kubectl) = engine(name)? else {
+            left_out(&format!("a day with {name}"), "it is not built");
+            continue;
+        };
+        let place = tempfile::tempdir()?;
+        let mut session = Command::new("bash");
+        session.arg(sessions().join("kubectl.sh")).arg(kubectl).current_dir(place.path());
+        against_aphex(&mut session).with_context(|| format!("with {name}"))?;
+    }
+    Ok(())
+}
