@@ -48,10 +48,10 @@ func (f *filler) value(v reflect.Value, name string, depth int) {
 	case reflect.Slice:
 		f.slice(v, name, depth)
 	case reflect.Map:
-		v.Set(reflect.MakeMap(v.Type()))
 		if f.zero || recursive(v.Type().Elem()) && depth > 6 {
 			return
 		}
+		v.Set(reflect.MakeMap(v.Type()))
 		key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
 		f.value(key, name+"-key", depth+1)
 		f.value(value, name+"-value", depth+1)

@@ -3,6 +3,7 @@
 //
 //	client-go                  every check; ends with 1 if one fails
 //	client-go CHECK...         these
+//	client-go -messages FILE   writes the protobuf messages of the stable API, as data; needs no server
 //	client-go -record FOLDER   writes protobuf bodies and what they mean in JSON; needs no server
 //
 // The kubeconfig is that of $KUBECONFIG, and the user in it must be allowed everything.
@@ -55,18 +56,22 @@ var checks = []check{
 
 func main() {
 	record := flag.String("record", "", "write protobuf bodies into this `folder`")
+	describe := flag.String("messages", "", "write the protobuf messages into this `file`")
 	flag.Parse()
 	// The reflector tells of watches that end, which here they shall.
 	klog.SetLogger(logr.Discard())
-	if err := run(*record, flag.Args()); err != nil {
+	if err := run(*record, *describe, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "client-go:", err)
 		os.Exit(1)
 	}
 }
 
-func run(record string, wanted []string) error {
+func run(record, describe string, wanted []string) error {
 	if record != "" {
 		return recordBodies(record)
+	}
+	if describe != "" {
+		return writeMessages(describe)
 	}
 	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	apiextensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
@@ -30,7 +30,7 @@ type recorded struct {
 // recordBodies writes every kind of the stable versions three times: with every field set, with every field set to
 // what is zero for it, and with none.
 func recordBodies(folder string) error {
-	if err := apiextensions.AddToScheme(scheme.Scheme); err != nil {
+	if err := registered(); err != nil {
 		return err
 	}
 	encoder := protobuf.NewSerializer(scheme.Scheme, scheme.Scheme)
@@ -70,23 +70,16 @@ func recordBodies(folder string) error {
 	if err := writer.Close(); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(folder, "protobuf-bodies.jsonl.gz"), packed.Bytes(), 0o644)
+	return os.WriteFile(filepath.Join(folder, "bodies.jsonl.gz"), packed.Bytes(), 0o644)
 }
 
-// kinds are those of stable versions that have a protobuf form; lists and internal helpers are never sent.
+// kinds are those that clients send: no lists, no options of requests that have none in a body.
 func kinds() []schema.GroupVersionKind {
-	var found []schema.GroupVersionKind
-	for kind, goType := range scheme.Scheme.AllKnownTypes() {
-		stable := !strings.Contains(kind.Version, "alpha") && !strings.Contains(kind.Version, "beta")
-		_, marshals := reflect.New(goType).Interface().(interface{ Marshal() ([]byte, error) })
+	return slices.DeleteFunc(stableKinds(), func(kind schema.GroupVersionKind) bool {
+		goType := scheme.Scheme.AllKnownTypes()[kind]
 		_, object := reflect.New(goType).Interface().(runtime.Object)
-		unsent := strings.HasSuffix(kind.Kind, "List") || kind.Kind == "WatchEvent" || kind.Version == runtime.APIVersionInternal ||
-			kind.Kind == "Status" || kind.Kind == "APIGroup" || kind.Kind == "APIVersions" || kind.Kind == "RangeAllocation" ||
-			strings.HasPrefix(goType.PkgPath(), "k8s.io/apimachinery/") && strings.HasSuffix(kind.Kind, "Options") && kind.Group != ""
-		if stable && marshals && object && !unsent {
-			found = append(found, kind)
-		}
-	}
-	slices.SortFunc(found, func(a, b schema.GroupVersionKind) int { return strings.Compare(a.String(), b.String()) })
-	return found
+		general := goType.PkgPath() == reflect.TypeFor[metav1.Status]().PkgPath()
+		once := kind.Group == "" && slices.Contains(generalKinds, kind.Kind)
+		return !object || strings.HasSuffix(kind.Kind, "List") || general && !once
+	})
 }

@@ -1,5 +1,6 @@
 //! The project's own chores. Each is a thin call: the work is done by the shipped program or by cargo.
 
+mod clients;
 mod cluster;
 mod conformance;
 mod digest;
@@ -11,6 +12,7 @@ mod image;
 mod openapi;
 mod orphans;
 mod progress;
+mod protobuf;
 mod run;
 mod sizes;
 mod sources;
@@ -55,6 +57,14 @@ enum Chore {
     Crds,
     /// Write the published schemas we ship from the Kubernetes module (needs Go)
     Openapi,
+    /// Write the protobuf messages that the API server reads, and bodies to test it with (needs Go)
+    Protobuf,
+    /// Run other people's own tests against `aphex up` (needs the network once)
+    Clients {
+        /// Whose
+        #[arg(value_enum)]
+        whose: clients::Whose,
+    },
     /// All of edges, sizes, orphans, check-gen
     Check,
     /// Check the dependency direction between crates
@@ -77,6 +87,8 @@ fn main() -> ExitCode {
         Chore::Conformance(arguments) => conformance::run(&arguments),
         Chore::Crds => generated::write_crds(),
         Chore::Openapi => generated::write_openapi(),
+        Chore::Protobuf => protobuf::write(),
+        Chore::Clients { whose } => clients::run(whose),
         Chore::Check => check_all(),
         Chore::Edges => edges::check(),
         Chore::Sizes => sizes::check(),

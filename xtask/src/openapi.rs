@@ -36,6 +36,7 @@ const SERVED: &[(&str, &[&str])] = &[
     ("coordination.k8s.io", &["v1"]),
     ("node.k8s.io", &["v1"]),
     ("discovery.k8s.io", &["v1"]),
+    ("resource.k8s.io", &["v1"]),
     ("flowcontrol.apiserver.k8s.io", &["v1"]),
 ];
 

@@ -29,6 +29,12 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// Where cargo puts a program of ours.
+pub(crate) fn built(program: &str) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    target.join("debug").join(program)
+}
+
 /// Runs to the end; failure is an error that names the program.
 pub(crate) fn succeed(command: &mut Command) -> anyhow::Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();
@@ -43,9 +49,6 @@ pub(crate) fn succeed(command: &mut Command) -> anyhow::Result<()> {
 pub(crate) fn demo(arguments: &[String]) -> anyhow::Result<()> {
     note("building aphex (the first time takes some minutes)");
     succeed(cargo().args(["build", "--package", "aphex"]))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let examples = root().join("examples");
-    succeed(
-        Command::new(target.join("debug/aphex")).arg("demo").arg("--examples").arg(examples).args(arguments),
-    )
+    succeed(Command::new(built("aphex")).arg("demo").arg("--examples").arg(examples).args(arguments))
 }

@@ -30,7 +30,8 @@ pub fn encode(object: &Value, resource: &Resource) -> Payload {
     let fields = converted.as_object().unwrap_or(&empty);
     let kind = fields.get("kind").and_then(Value::as_str).unwrap_or(&resource.kind);
     if resource.custom().is_some() {
-        let parts = [CUSTOM_HEAD, resource.storage.api_version.as_bytes(), b"\",\"kind\":\"", kind.as_bytes()];
+        let parts =
+            [CUSTOM_HEAD, resource.storage.api_version.as_bytes(), b"\",\"kind\":\"", kind.as_bytes()];
         bytes.extend(parts.concat());
     } else {
         let version = resource.storage.api_version.as_bytes();
@@ -138,7 +139,9 @@ fn version_in(bytes: &[u8]) -> Option<(usize, usize)> {
         CUSTOM_HEAD.len()
     } else {
         let after_kind = quote(bytes.strip_prefix(BUILTIN_HEAD).map(|_| BUILTIN_HEAD.len())?)?;
-        bytes[after_kind..].starts_with(VERSION_AFTER_KIND).then_some(after_kind + VERSION_AFTER_KIND.len())?
+        bytes[after_kind..]
+            .starts_with(VERSION_AFTER_KIND)
+            .then_some(after_kind + VERSION_AFTER_KIND.len())?
     };
     Some((start, quote(start)?))
 }
@@ -178,7 +181,8 @@ impl Serialize for Ordered<'_> {
         const FIRST: [&str; 3] = ["kind", "apiVersion", "metadata"];
         let Some(object) = self.0.as_object() else { return self.0.serialize(serializer) };
         let first = FIRST.iter().filter_map(|field| object.get_key_value(*field));
-        serializer.collect_map(first.chain(object.iter().filter(|(field, _)| !FIRST.contains(&field.as_str()))))
+        serializer
+            .collect_map(first.chain(object.iter().filter(|(field, _)| !FIRST.contains(&field.as_str()))))
     }
 }
 
@@ -229,7 +233,8 @@ mod tests {
 
     #[test]
     fn kind_and_version_are_written_first() {
-        let object = json!({"data": {}, "apiVersion": "v1", "metadata": {}, "kind": "ConfigMap", "binaryData": {}});
+        let object =
+            json!({"data": {}, "apiVersion": "v1", "metadata": {}, "kind": "ConfigMap", "binaryData": {}});
         assert_eq!(
             to_bytes(&object),
             r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{},"binaryData":{},"data":{}}"#

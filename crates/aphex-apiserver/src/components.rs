@@ -41,7 +41,9 @@ pub fn answer(call: &Call) -> Result<Response<Body>, Status> {
         Verb::List => {
             let options = ListOptions::parse(&call.query, false)?;
             let filter = Filter::parse(&call.resource, &options.label_selector, &options.field_selector)?;
-            let all = COMPONENTS.iter().map(|(name, lease)| (name, codec::to_bytes(&component(call, name, *lease))));
+            let all = COMPONENTS
+                .iter()
+                .map(|(name, lease)| (name, codec::to_bytes(&component(call, name, *lease))));
             let items = all.filter(|(name, bytes)| filter.matches("", name, bytes)).map(|(_, bytes)| bytes);
             let meta = ListMeta { revision: call.server.store.revision(), ..ListMeta::default() };
             respond::list(call, items.collect(), &meta)
@@ -94,9 +96,7 @@ mod tests {
 
     #[test]
     fn a_lease_is_held_until_its_duration_after_the_last_renewal() {
-        let lease = |holder: &str| {
-            json!({"spec": {"holderIdentity": holder, "renewTime": "2031-02-03T04:05:06.000000Z", "leaseDurationSeconds": 15}})
-        };
+        let lease = |holder: &str| json!({"spec": {"holderIdentity": holder, "renewTime": "2031-02-03T04:05:06.000000Z", "leaseDurationSeconds": 15}});
         assert_eq!(held_until(&lease("host_1")), Some("2031-02-03T04:05:21Z".parse().unwrap()));
         assert_eq!(held_until(&lease("")), None);
         assert_eq!(held_until(&json!({"spec": {}})), None);

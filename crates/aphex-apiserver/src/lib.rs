@@ -29,7 +29,7 @@ pub mod names;
 pub mod namespaces;
 pub mod object;
 pub mod openapi;
-pub mod own_service;
+pub mod own_objects;
 pub mod registry;
 pub mod request;
 pub mod resource;

@@ -28,7 +28,7 @@ use crate::call::{Call, Warnings};
 use crate::registry::{Registry, Snapshot};
 use crate::request::{Output, Query, ResourcePath, Shape, Target, Verb, negotiate, parse_path};
 use crate::status::Status;
-use crate::{access, crds, discovery, expiry, health, namespaces, openapi, own_service, respond, verbs};
+use crate::{access, crds, discovery, expiry, health, namespaces, openapi, own_objects, respond, verbs};
 
 /// The largest request body (`--max-request-body-bytes` of kube-apiserver).
 pub const BODY_LIMIT: usize = 3 * 1024 * 1024;
@@ -46,6 +46,8 @@ pub struct Config {
     pub max_writes: usize,
     /// Signs and checks service-account tokens; without one there are none.
     pub signer: Option<Arc<Signer>>,
+    /// The CA that client certificates are checked against, as PEM; other servers learn it from this one.
+    pub client_ca: Option<String>,
     /// How often a watch that asks for bookmarks gets one.
     pub bookmark_every: Duration,
     /// Metrics of others in this process, for the end of `/metrics`, in the same text format.
@@ -61,6 +63,7 @@ impl Config {
             max_reads: 400,
             max_writes: 200,
             signer: None,
+            client_ca: None,
             bookmark_every: Duration::from_mins(1),
             more_metrics: None,
         }
@@ -124,7 +127,7 @@ impl ApiServer {
             config,
         });
         namespaces::bootstrap(&server).await.map_err(StartError::Bootstrap)?;
-        own_service::bootstrap(&server).await.map_err(StartError::Bootstrap)?;
+        own_objects::bootstrap(&server).await.map_err(StartError::Bootstrap)?;
         crds::refresh(&server).await.map_err(StartError::Bootstrap)?;
         access::bootstrap(&server).await.map_err(StartError::Bootstrap)?;
         priorities::bootstrap(&server).await.map_err(StartError::Bootstrap)?;

@@ -15,6 +15,8 @@ mod custom;
 mod deletion;
 #[path = "it/listing.rs"]
 mod listing;
+#[path = "it/protobuf.rs"]
+mod protobuf;
 #[path = "it/watching.rs"]
 mod watching;
 #[path = "it/writing.rs"]

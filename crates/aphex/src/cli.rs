@@ -121,6 +121,16 @@ pub(crate) struct Up {
     /// longer while there is little of it]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) history: Option<u64>,
+    /// Leave a part to somebody else, such as a kube-controller-manager
+    #[arg(long, value_name = "PART", value_enum)]
+    pub(crate) without: Vec<Part>,
+}
+
+/// A part of local mode that another program can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Ends of namespaces, garbage collection, service accounts
+    Housekeeping,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -49,6 +49,7 @@ pub(crate) struct Settings {
     pub(crate) kubeconfig: Option<PathBuf>,
     /// How long history is kept, when it is not the store's own choice.
     pub(crate) history: Option<Duration>,
+    pub(crate) housekeeping: bool,
 }
 
 /// The running platform.
@@ -106,6 +107,7 @@ async fn serve(
     let metrics = Metrics::default();
     let server = ApiServer::start(aphex_apiserver::Config {
         signer: Some(Arc::new(signer)),
+        client_ca: Some(authority.ca_pem().to_owned()),
         more_metrics: Some(roles_metrics(&metrics)),
         ..aphex_apiserver::Config::new(store.clone())
     })
@@ -115,8 +117,10 @@ async fn serve(
     let (serving, stop) = (Arc::clone(&server), shutdown.token());
     shutdown.spawn(async move { serving.serve(api, tls, stop).await });
 
-    let client = client_as(&server, "system:kube-controller-manager", "kube-system");
-    shutdown.spawn(aphex_lifecycle::run(client, authority.ca_pem().to_owned(), shutdown.token()));
+    if settings.housekeeping {
+        let client = client_as(&server, "system:kube-controller-manager", "kube-system");
+        shutdown.spawn(aphex_lifecycle::run(client, authority.ca_pem().to_owned(), shutdown.token()));
+    }
     let client = client_as(&server, "aphex:local", "default");
     install::install(&client).await?;
     roles(&server, hooks, &gateway_url, &metrics, shutdown).await?;

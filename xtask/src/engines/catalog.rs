@@ -45,7 +45,16 @@ const PIPELINE: &str = "github.com/tektoncd/pipeline";
 const TRIGGERS: &str = "github.com/tektoncd/triggers";
 
 /// What `cargo xtask test` builds before it runs; a test that uses another program adds it here.
-pub(super) const TESTED: &[&str] = &["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"];
+pub(super) const TESTED: &[&str] = &[
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kubectl",
+    "kubectl-1.33",
+    "kubectl-1.34",
+    "kubectl-1.36",
+    "client-go",
+];
 
 /// Every engine, in the order of building.
 pub(super) const ENGINES: &[Engine] = &[
@@ -125,6 +134,12 @@ pub(super) const ENGINES: &[Engine] = &[
             "github.com/external-secrets/external-secrets",
             "github.com/external-secrets/external-secrets",
         )],
+    },
+    Engine {
+        name: "client-go",
+        about: "a session with Kubernetes' own Go client",
+        usual: false,
+        programs: &[plain("client-go", ".", "k8s.io/client-go")],
     },
     kubectl("kubectl-1.33", &[plain("kubectl-1.33", ".", KUBECTL)]),
     kubectl("kubectl-1.34", &[plain("kubectl-1.34", ".", KUBECTL)]),

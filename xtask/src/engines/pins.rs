@@ -27,10 +27,8 @@ impl Pins {
         let folder = root().join("engines").join(engine.name);
         let manifest = text(&folder.join("go.mod"))?;
         let mut parts = vec![manifest.clone(), text(&folder.join("go.sum"))?];
-        for name in ["main.go", "tools.go"] {
-            if folder.join(name).exists() {
-                parts.push(text(&folder.join(name))?);
-            }
+        for source in sources(&folder)? {
+            parts.push(text(&source)?);
         }
         let digest = digest::sha256(parts.join("\0").as_bytes());
         Ok(Self { engine: engine.name, folder, manifest, digest })
@@ -41,6 +39,15 @@ impl Pins {
         required(&self.manifest, module)
             .with_context(|| format!("{} requires no {module}", self.folder.join("go.mod").display()))
     }
+}
+
+/// The Go files of a module that is one package, sorted.
+fn sources(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    let mut found = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<PathBuf>>>()?;
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "go"));
+    found.sort();
+    Ok(found)
 }
 
 fn text(path: &Path) -> anyhow::Result<String> {

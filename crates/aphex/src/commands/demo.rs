@@ -34,6 +34,7 @@ pub(crate) async fn run(arguments: Demo) -> anyhow::Result<()> {
         gateway_port: 0,
         kubeconfig: None,
         history: None,
+        housekeeping: true,
     };
     let shutdown = Shutdown::on_signals()?;
     let steps = Steps::new();

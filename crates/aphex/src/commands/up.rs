@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aphex_runtime::Shutdown;
 
-use crate::cli::{Global, Up};
+use crate::cli::{Global, Part, Up};
 use crate::local::{self, Platform, Settings};
 use crate::output::{paint, say};
 
@@ -20,6 +20,7 @@ pub(crate) async fn run(global: &Global, arguments: Up) -> anyhow::Result<()> {
         gateway_port: arguments.gateway_port,
         kubeconfig: global.kubeconfig.clone(),
         history: arguments.history.map(Duration::from_secs),
+        housekeeping: !arguments.without.contains(&Part::Housekeeping),
     };
     let shutdown = Shutdown::on_signals()?;
     let platform = local::start(&settings, shutdown.clone()).await?;

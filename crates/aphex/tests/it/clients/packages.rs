@@ -7,35 +7,12 @@ use std::process::{Command, Stdio};
 use anyhow::Context as _;
 use aphex_testkit::left_out;
 
-/// The program in `engines/client-go`, built; nothing without Go.
-pub(super) fn go_client() -> anyhow::Result<Option<PathBuf>> {
-    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../engines/client-go");
-    if !is_there("Kubernetes' Go client", "go", "version")? {
-        return Ok(None);
-    }
-    let mut pinned = vec!["go.mod".to_owned(), "go.sum".to_owned()];
-    for entry in std::fs::read_dir(&module)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if Path::new(&name).extension().is_some_and(|extension| extension == "go") {
-            pinned.push(name);
-        }
-    }
-    pinned.sort();
-    let folder = installed("client-go", &module, &pinned, |folder| {
-        let mut build = Command::new("go");
-        build.args(["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o"]);
-        build.arg(folder.join("client-go")).arg(".").current_dir(&module);
-        build
-    })?;
-    Ok(Some(folder.join("client-go")))
-}
-
 /// A folder for `PYTHONPATH`; nothing without Python.
 pub(super) fn python(session: &Path) -> anyhow::Result<Option<PathBuf>> {
     if !is_there("Kubernetes' Python client", "python3", "--version")? {
         return Ok(None);
     }
-    let folder = installed("python", session, &["requirements.txt".to_owned()], |folder| {
+    let folder = installed("python", session, &["requirements.txt"], |folder| {
         let mut install = Command::new("python3");
         install.args(["-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]);
         install.args(["--root-user-action", "ignore", "--target"]).arg(folder);
@@ -51,7 +28,7 @@ pub(super) fn javascript(session: &Path) -> anyhow::Result<Option<PathBuf>> {
     if !is_there(test, "node", "--version")? || !is_there(test, "npm", "--version")? {
         return Ok(None);
     }
-    let pinned = ["package.json", "package-lock.json"].map(str::to_owned);
+    let pinned = ["package.json", "package-lock.json"];
     let folder = installed("javascript", session, &pinned, |folder| {
         for name in &pinned {
             // A missing copy is the installation's error.
@@ -83,7 +60,7 @@ fn is_there(test: &str, tool: &str, version: &str) -> anyhow::Result<bool> {
 fn installed(
     name: &str,
     source: &Path,
-    pinned: &[String],
+    pinned: &[&str],
     install: impl FnOnce(&Path) -> Command,
 ) -> anyhow::Result<PathBuf> {
     let mut hasher = DefaultHasher::new();
@@ -100,7 +77,8 @@ fn installed(
     // Filled beside and renamed, so that what was interrupted is not taken for whole.
     let beside = tempfile::Builder::new().prefix(&format!(".{name}-")).tempdir_in(&clients)?;
     let mut command = install(beside.path());
-    let output = command.output().with_context(|| format!("cannot run {}", command.get_program().display()))?;
+    let output =
+        command.output().with_context(|| format!("cannot run {}", command.get_program().display()))?;
     anyhow::ensure!(
         output.status.success(),
         "cannot install the packages of {name} (this needs the network once):\n{}",
