@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use crate::error::CompileError;
 use crate::functions::{self, Function, Style};
-use crate::lower;
+use crate::lower::{self, Literals};
 use crate::program::Program;
 use crate::value::Value;
 use crate::{guard, pool, syntax};
@@ -123,13 +123,27 @@ impl Environment {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn compile(&self, source: &str, variables: &[&str]) -> Result<Program, CompileError> {
+        self.compile_with(source, variables, Literals::Unchecked)
+    }
+
+    /// The same for a text that passed [`Environment::check`] when it was written: its literals are not judged anew.
+    pub fn compile_checked(&self, source: &str, variables: &[&str]) -> Result<Program, CompileError> {
+        self.compile_with(source, variables, Literals::Checked)
+    }
+
+    fn compile_with(
+        &self,
+        source: &str,
+        variables: &[&str],
+        literals: Literals,
+    ) -> Result<Program, CompileError> {
         let depth = guard::check(source)?;
         let environment = self.clone();
         let text: Arc<str> = source.into();
         let names: Vec<Arc<str>> = variables.iter().map(|name| Arc::from(*name)).collect();
         let job = move || {
             let parsed = syntax::parse(&text)?;
-            lower::lower(&environment, &text, &names, &parsed, depth)
+            lower::lower(&environment, &text, &names, &parsed, depth, literals)
         };
         pool::run(job).unwrap_or_else(|| Err(CompileError::Internal("the expression worker failed".into())))
     }

@@ -16,21 +16,21 @@ pub struct Issue {
 }
 
 impl Issue {
-    /// The fault at a character offset of `source`.
+    /// The fault at a byte offset of `source`.
     pub(crate) fn at(source: &str, offset: usize, message: impl Into<String>) -> Self {
         let mut rest = offset;
         let mut line = 1;
         let mut snippet = "";
         for text in source.split('\n') {
             snippet = text;
-            let length = text.chars().count();
-            if rest <= length {
+            if rest <= text.len() {
                 break;
             }
-            rest -= length + 1;
+            rest -= text.len() + 1;
             line += 1;
         }
-        Self { message: message.into(), line, column: rest + 1, snippet: snippet.to_owned() }
+        let column = snippet.char_indices().take_while(|(at, _)| *at < rest).count() + 1;
+        Self { message: message.into(), line, column, snippet: snippet.to_owned() }
     }
 }
 
@@ -38,7 +38,11 @@ impl fmt::Display for Issue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "ERROR: <input>:{}:{}: {}", self.line, self.column, self.message)?;
         writeln!(f, " | {}", self.snippet.replace('\t', " "))?;
-        write!(f, " | {}^", ".".repeat(self.column.saturating_sub(1)))
+        let mark = |character: char, wide, narrow| if character.len_utf8() > 1 { wide } else { narrow };
+        let before = self.snippet.chars().take(self.column.saturating_sub(1));
+        let dots: String = before.map(|character| mark(character, '．', '.')).collect();
+        let at = self.snippet.chars().nth(self.column.saturating_sub(1));
+        write!(f, " | {dots}{}", at.map_or('^', |character| mark(character, '＾', '^')))
     }
 }
 

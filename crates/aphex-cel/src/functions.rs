@@ -24,8 +24,8 @@ use crate::error::Fault;
 use crate::eval::Scope;
 use crate::value::Value;
 
+pub(crate) use crate::pattern::compile as compile_pattern;
 pub(crate) use lists::sort;
-pub(crate) use regex::compile as compile_pattern;
 
 /// How a function is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

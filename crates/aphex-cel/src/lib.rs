@@ -8,20 +8,23 @@
 //! Tenants write these expressions, so no input may abort the process or run without bound.
 //! The grammar is the `cel` crate's; names, macros, evaluation, cost and functions are ours.
 //! This crate does no IO: what needs it (a secret to compare with) is a closure given by the caller.
-//! It knows no schema: types are met at evaluation.
+//! It knows no schema: [`Environment::compile`] meets types at evaluation, [`Environment::check`] is told them.
 
 mod ast;
+mod check;
 mod environment;
 mod error;
 mod eval;
 mod functions;
 mod guard;
 mod lower;
+pub mod pattern;
 mod pool;
 mod program;
 mod syntax;
 mod value;
 
+pub use check::{Checked, CostRange, Declarations, Declared, Object, Type};
 pub use environment::{Environment, Extension, reserved_words};
 pub use error::{CompileError, EvaluateError, Issue};
 pub use program::{Evaluation, Limits, Observation, Program, Resolver};

@@ -43,6 +43,7 @@ pub(crate) fn lower(
     variables: &[Arc<str>],
     parsed: &Parsed,
     depth: usize,
+    literals: Literals,
 ) -> Result<Program, CompileError> {
     let mut lowering = Lowering {
         environment,
@@ -54,6 +55,8 @@ pub(crate) fn lower(
         issues: Vec::new(),
         level: 0,
         formatting: 0,
+        literals,
+        doomed: None,
     };
     let root = lowering.node(&parsed.expression);
     if lowering.issues.is_empty() {
@@ -63,6 +66,7 @@ pub(crate) fn lower(
             used: lowering.used,
             root,
             depth,
+            doomed: lowering.doomed,
         }))
     } else {
         Err(CompileError::Invalid(lowering.issues))
@@ -80,6 +84,17 @@ struct Lowering<'a> {
     level: usize,
     /// How many calls of `format` enclose what is lowered.
     formatting: usize,
+    literals: Literals,
+    doomed: Option<String>,
+}
+
+/// Whether it is still to be seen what literals say of types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Literals {
+    /// Types are not known: literals that can only fail are looked for here.
+    Unchecked,
+    /// All types were checked.
+    Checked,
 }
 
 /// Stands in the tree where an issue was noted; never evaluated.
@@ -152,9 +167,13 @@ impl Lowering<'_> {
         constants::map(entries)
     }
 
+    fn is_literal_checked(&self) -> bool {
+        self.environment.is_strict() && self.literals == Literals::Unchecked
+    }
+
     /// Whether literals are held to Kubernetes' rules; the arguments of `format` are not.
     fn is_strict(&self) -> bool {
-        self.environment.is_strict() && self.formatting == 0
+        self.is_literal_checked() && self.formatting == 0
     }
 
     fn resolve(&mut self, name: &str) -> Option<Node> {
@@ -369,7 +388,7 @@ impl Lowering<'_> {
             Found::Unknown => return self.undeclared(id, plain),
             Found::Mismatch => return self.issue(id, mismatch(&nodes)),
         };
-        match constants::call(plain, &callees, &nodes, self.environment.is_strict()) {
+        match constants::call(plain, &callees, &nodes, self.is_literal_checked()) {
             constants::Outcome::Constant(value) => Node::Literal(value),
             constants::Outcome::Mismatch => self.issue(id, mismatch(&nodes)),
             constants::Outcome::Invalid => {
@@ -378,6 +397,9 @@ impl Lowering<'_> {
             }
             constants::Outcome::Fails(message) => self.issue(id, message),
             constants::Outcome::Later => {
+                if self.doomed.is_none() {
+                    self.doomed = constants::failure(plain, &callees, &nodes);
+                }
                 let path = self.call_path(plain, member, &nodes);
                 Node::Call(Box::new(Call { name: plain.into(), callees, arguments: nodes, path }))
             }
@@ -444,7 +466,7 @@ fn dotted(expression: &Expr) -> Option<String> {
     }
 }
 
-fn value_of(literal: &LiteralValue) -> Value {
+pub(crate) fn value_of(literal: &LiteralValue) -> Value {
     match literal {
         LiteralValue::Boolean(truth) => Value::Bool(*truth.inner()),
         LiteralValue::Bytes(bytes) => Value::Bytes(bytes.inner().into()),

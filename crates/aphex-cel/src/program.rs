@@ -31,6 +31,8 @@ pub(crate) struct Inner {
     pub(crate) used: Vec<bool>,
     pub(crate) root: Node,
     pub(crate) depth: usize,
+    /// What the first constant that can only fail fails with.
+    pub(crate) doomed: Option<String>,
 }
 
 /// What an evaluation may cost.
@@ -131,6 +133,10 @@ impl Program {
             cost: limit,
             observations: Vec::new(),
         })
+    }
+
+    pub(crate) fn doomed(&self) -> Option<&str> {
+        self.inner.doomed.as_deref()
     }
 
     /// The text it was compiled from.

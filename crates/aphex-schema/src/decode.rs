@@ -6,10 +6,10 @@
 
 mod time;
 
+use aphex_cel::pattern;
 use serde_json::{Number, Value};
 
 use crate::model::{Additional, Definitions, Schema, Type, Typed};
-use crate::pattern;
 
 const QUANTITY: &str = r"^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$";
 

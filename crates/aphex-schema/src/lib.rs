@@ -23,7 +23,6 @@ pub mod golang;
 pub mod model;
 pub mod openapi;
 pub mod path;
-mod pattern;
 pub mod prune;
 mod read;
 pub mod rules;

@@ -127,7 +127,7 @@ pub struct Rule {
     /// Path of the field to blame, relative to the node.
     pub field_path: Option<String>,
     /// A transition rule that also runs on create.
-    pub optional_old_self: bool,
+    pub optional_old_self: Option<bool>,
 }
 
 /// How the elements of a list are told apart when two writers meet (structured merge diff).

@@ -156,7 +156,7 @@ impl From<WrittenRule> for Rule {
             message_expression: given(written.message_expression),
             reason: given(written.reason),
             field_path: given(written.field_path),
-            optional_old_self: written.optional_old_self.unwrap_or_default(),
+            optional_old_self: written.optional_old_self,
         }
     }
 }

@@ -1,25 +1,32 @@
 //! CEL rules of custom resources (`x-kubernetes-validations`).
 //!
-//! [`Rules`] holds the compiled rules of a whole schema. `self` and `oldSelf` are typed by the schema when they are
-//! bound; expressions are not type-checked at compile time, so a wrong field name shows as a failure of the rule.
-//! Costs are bounded when rules run (per rule and per object), not estimated from the schema.
+//! - [`check`] says what is wrong with the rules of a schema that is being written: types, costs, `oldSelf`.
+//! - [`Rules`] holds the compiled rules of a whole schema and runs them; costs are bounded per rule and per object.
+//! - [`declare`] gives the CEL type of a schema, with the sizes of its values.
 
+mod budget;
+mod check;
 mod convert;
+mod declare;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aphex_cel::{Environment, EvaluateError, Limits, Program, Value as Cel};
+use aphex_cel::{CompileError, Environment, EvaluateError, Limits, Program, Value as Cel};
 use serde_json::Value;
 
 use crate::correlate::Old;
 use crate::error::{FieldError, FieldErrorKind};
 use crate::field_path;
-use crate::golang;
 use crate::model::{Additional, Definitions, Rule, Schema, Type, Typed};
 use crate::path::Path;
 use crate::validate::type_name;
 
+pub use check::{Options, check};
+pub use declare::declare;
+
+/// What rules may name.
+const VARIABLES: &[&str] = &["self", "oldSelf"];
 /// What all rules of one object may cost together (`RuntimeCELCostBudget` of Kubernetes).
 const BUDGET: u64 = 10_000_000;
 /// Messages made by expressions may not be longer.
@@ -52,15 +59,12 @@ struct Compiled {
 }
 
 impl Rules {
-    /// Compiles the rules of a schema that sits at the usual place of a CRD.
-    pub fn compile(schema: &Schema) -> Result<Self, Vec<FieldError>> {
-        Self::compile_at(schema, &Path::parse("spec.validation.openAPIV3Schema"))
-    }
-
-    /// Compiles the rules of a schema at `field`.
-    pub fn compile_at(schema: &Schema, field: &Path) -> Result<Self, Vec<FieldError>> {
+    /// Compiles the rules of a schema for running; they were checked when the schema was written.
+    ///
+    /// The errors are those of the texts alone: see [`check`] for all that can be wrong with a rule.
+    pub fn compile(schema: &Schema) -> Result<Self, Vec<CompileError>> {
         let mut errors = Vec::new();
-        let root = compile(schema, field, None, &mut errors).unwrap_or_default();
+        let root = compile(schema, &mut errors).unwrap_or_default();
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -93,87 +97,36 @@ impl Node {
 }
 
 /// Compiles a node; none if there are no rules at or below it.
-fn compile(
-    schema: &Schema,
-    field: &Path,
-    no_old: Option<&Path>,
-    errors: &mut Vec<FieldError>,
-) -> Option<Node> {
+fn compile(schema: &Schema, errors: &mut Vec<CompileError>) -> Option<Node> {
     let mut node = Node::default();
-    for (index, rule) in schema.validations.iter().enumerate() {
-        let at = field.child("x-kubernetes-validations").index(index);
-        node.rules.extend(compile_rule(rule, schema, &at, no_old, errors));
+    for rule in &schema.validations {
+        match compile_rule(rule, schema) {
+            Ok(compiled) => node.rules.push(compiled),
+            Err(error) => errors.push(error),
+        }
     }
     for (name, property) in &schema.properties {
-        let at = field.child("properties").key(name);
-        if let Some(below) = compile(property, &at, no_old, errors) {
+        if let Some(below) = compile(property, errors) {
             node.properties.insert(name.clone(), below);
         }
     }
     if let Some(items) = &schema.items {
-        // Only elements of lists of type map have an old self.
-        let correlates = schema.list_type.as_deref() == Some("map");
-        let no_old = if correlates { no_old } else { no_old.or(Some(field)) };
-        node.items = compile(items, &field.child("items"), no_old, errors).map(Box::new);
+        node.items = compile(items, errors).map(Box::new);
     }
     if let Additional::Each(each) = &schema.additional {
-        node.additional = compile(each, &field.child("additionalProperties"), no_old, errors).map(Box::new);
+        node.additional = compile(each, errors).map(Box::new);
     }
     (!node.is_empty()).then_some(node)
 }
 
-fn compile_rule(
-    rule: &Rule,
-    schema: &Schema,
-    at: &Path,
-    no_old: Option<&Path>,
-    errors: &mut Vec<FieldError>,
-) -> Option<Compiled> {
-    const VARIABLES: &[&str] = &["self", "oldSelf"];
-    let environment = Environment::kubernetes();
-    let program = match environment.compile(rule.rule.trim(), VARIABLES) {
-        Ok(program) => program,
-        Err(cause) => {
-            errors.push(faulty(&at.child("rule"), rule, &format!("compilation failed: {cause}")));
-            return None;
-        }
-    };
-    let message =
-        rule.message_expression.as_deref().map(|source| environment.compile(source.trim(), VARIABLES));
-    if let Some(Err(cause)) = &message {
-        let detail = format!("messageExpression compilation failed: {cause}");
-        errors.push(faulty(&at.child("messageExpression"), rule, &detail));
-    }
+fn compile_rule(rule: &Rule, schema: &Schema) -> Result<Compiled, CompileError> {
+    let compile = |source: &str| Environment::kubernetes().compile_checked(source, VARIABLES);
+    let program = compile(&rule.rule)?;
+    let message = rule.message_expression.as_deref().map(compile).transpose()?;
     let uses_old = program.uses("oldSelf");
-    if let Some(path) = no_old.filter(|_| uses_old) {
-        let detail =
-            format!("oldSelf cannot be used on the uncorrelatable portion of the schema within {path}");
-        errors.push(FieldError::invalid(&at.child("rule"), rule.rule.as_str(), detail));
-    }
-    if rule.optional_old_self && !uses_old {
-        let detail = "may not be set if oldSelf is not used in rule";
-        errors.push(FieldError::invalid(&at.child("optionalOldSelf"), true, detail));
-    }
     let field =
         rule.field_path.as_deref().map(|path| field_path::normalized(path, schema)).unwrap_or_default();
-    Some(Compiled { rule: rule.clone(), program, message: message.and_then(Result::ok), uses_old, field })
-}
-
-/// An error that shows the rule as Kubernetes does: its internal form, the fields in the order of that form.
-fn faulty(field: &Path, rule: &Rule, cause: &str) -> FieldError {
-    let text = |text: &Option<String>| golang::json(&Value::from(text.as_deref().unwrap_or_default()));
-    let reason =
-        rule.reason.as_deref().map_or_else(|| "null".to_owned(), |reason| golang::json(&reason.into()));
-    let shown = format!(
-        r#"{{"Rule":{},"Message":{},"MessageExpression":{},"Reason":{reason},"FieldPath":{},"OptionalOldSelf":{}}}"#,
-        golang::json(&Value::from(rule.rule.as_str())),
-        text(&rule.message),
-        text(&rule.message_expression),
-        text(&rule.field_path),
-        if rule.optional_old_self { "true" } else { "null" },
-    );
-    let (kind, field, detail) = (FieldErrorKind::Invalid, field.to_string(), format!("{shown}: {cause}"));
-    FieldError { kind, field, value: None, detail }
+    Ok(Compiled { rule: rule.clone(), program, message, uses_old, field })
 }
 
 /// Where a value sits and what it came from.
@@ -264,7 +217,7 @@ impl Run {
             None => place.parent.unwrap_or_default(),
         };
         for compiled in &node.rules {
-            let optional = compiled.rule.optional_old_self;
+            let optional = compiled.rule.optional_old_self == Some(true);
             if compiled.uses_old && old.is_none() && !optional {
                 continue;
             }

@@ -25,11 +25,17 @@ pub struct Options {
     pub field: Path,
     /// The version has a status subresource, which narrows what the root may hold.
     pub status_subresource: bool,
+    /// The schema is as it was stored: its rules may cost what they cost then.
+    pub unchanged: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { field: Path::parse("spec.validation.openAPIV3Schema"), status_subresource: false }
+        Self {
+            field: Path::parse("spec.validation.openAPIV3Schema"),
+            status_subresource: false,
+            unchanged: false,
+        }
     }
 }
 
@@ -43,6 +49,7 @@ pub fn parse_at(written: &Value, options: &Options) -> Result<Schema, Vec<FieldE
     let field = &options.field;
     let mut errors = Vec::new();
     form::root(written, options, &mut errors);
+    let of_root = errors.len();
     let unsupported = form::unsupported(written);
     let mut structural = Vec::new();
     if unsupported.is_none() {
@@ -65,9 +72,14 @@ pub fn parse_at(written: &Value, options: &Options) -> Result<Schema, Vec<FieldE
     if is_structural {
         defaults::check(&schema, field, &mut errors);
     }
+    // Rules are looked at unless structure or defaults are wrong.
+    let before = errors.len();
+    let sound = is_structural && before == of_root;
     form::check(written, field, &mut errors);
-    if is_structural && errors.is_empty() {
-        errors.extend(rules::Rules::compile_at(&schema, field).err().unwrap_or_default());
+    if sound {
+        let options = rules::Options { field: field.clone(), unchanged: options.unchanged };
+        let found = rules::check(&schema, &options, &errors[before..]);
+        errors.extend(found);
     }
     if errors.is_empty() {
         errors.extend(unsupported.map(|cause| FieldError::invalid(field, "", cause)));

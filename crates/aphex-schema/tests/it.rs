@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a recorded fact that cannot be read is a broken test")]
 
 mod decoding;
+mod expressions;
 mod facts;
 mod ratcheting;
 mod rules;

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use aphex_schema::error::FieldError;
 use aphex_schema::path::Path;
-use aphex_schema::rules::Rules;
 use aphex_schema::structural;
 use serde_json::{Value, json};
 
@@ -18,6 +17,10 @@ const COLUMN_FORMATS: &[&str] =
 
 /// Everything wrong with a definition.
 pub fn validate(definition: &Value) -> Vec<FieldError> {
+    validate_spec(definition, None)
+}
+
+fn validate_spec(definition: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let spec = Path::root().child("spec");
     let text = |path: &str| object::at(definition, path).and_then(Value::as_str).unwrap_or_default();
@@ -44,13 +47,13 @@ pub fn validate(definition: &Value) -> Vec<FieldError> {
             errors.push(FieldError::not_supported(&path, other, &["None", "Webhook"]));
         }
     }
-    check_schemas(definition, &spec, &mut errors);
+    check_schemas(definition, old, &spec, &mut errors);
     errors
 }
 
 /// Everything wrong with a change of a definition.
 pub fn validate_update(definition: &Value, old: &Value) -> Vec<FieldError> {
-    let mut errors = validate(definition);
+    let mut errors = validate_spec(definition, Some(old));
     let established = super::names::is_established(old);
     let mut fixed = vec!["spec.group", "spec.names.plural"];
     if established {
@@ -253,11 +256,15 @@ fn check_names(definition: &Value, path: &Path, errors: &mut Vec<FieldError>) {
 }
 
 /// Kubernetes hoists a schema that all versions share to `spec.validation` before it checks.
-fn check_schemas(definition: &Value, spec: &Path, errors: &mut Vec<FieldError>) {
+fn check_schemas(definition: &Value, old: Option<&Value>, spec: &Path, errors: &mut Vec<FieldError>) {
     let all = versions(definition);
     let schema =
         |version: &Value| object::at(version, "schema.openAPIV3Schema").filter(|s| !s.is_null()).cloned();
     let same = all.windows(2).all(|pair| schema(&pair[0]) == schema(&pair[1]));
+    let stored = |version: &Value| {
+        let before = old.map(versions).unwrap_or_default();
+        before.iter().find(|before| before["name"] == version["name"]).and_then(schema)
+    };
     for (i, version) in all.iter().enumerate() {
         let own = spec.child("versions").index(i).child("schema").child("openAPIV3Schema");
         let Some(written) = schema(version) else {
@@ -269,12 +276,10 @@ fn check_schemas(definition: &Value, spec: &Path, errors: &mut Vec<FieldError>) 
         }
         let field = if same { spec.child("validation").child("openAPIV3Schema") } else { own };
         let options = structural::Options {
-            field: field.clone(),
+            field,
             status_subresource: version["subresources"].get("status").is_some(),
+            unchanged: stored(version).is_some_and(|stored| stored == written),
         };
-        match structural::parse_at(&written, &options) {
-            Ok(schema) => errors.extend(Rules::compile_at(&schema, &field).err().unwrap_or_default()),
-            Err(found) => errors.extend(found),
-        }
+        errors.extend(structural::parse_at(&written, &options).err().unwrap_or_default());
     }
 }

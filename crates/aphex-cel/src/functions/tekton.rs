@@ -4,7 +4,7 @@
 
 use ::regex::Captures;
 
-use super::{Cost, Function, Style, member, regex};
+use super::{Cost, Function, Style, compile_pattern, member};
 use crate::error::Fault;
 use crate::eval::Scope;
 use crate::value::{Key, Map, Url, Value};
@@ -169,7 +169,7 @@ fn translate(scope: &mut Scope, arguments: &[Value]) -> Outcome {
     let [Value::String(text), Value::String(pattern), Value::String(replacement)] = arguments else {
         return Err(Fault::NoOverload);
     };
-    let compiled = regex::compile(pattern).map_err(|reason| {
+    let compiled = compile_pattern(pattern).map_err(|reason| {
         Fault::new(format!("failed to parse regular expression for translation: {reason}"))
     })?;
     let found = compiled.find_iter(text).count();

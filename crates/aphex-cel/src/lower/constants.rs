@@ -89,6 +89,26 @@ pub(super) fn call(name: &str, callees: &[Callee], nodes: &[Node], strict: bool)
     Outcome::Mismatch
 }
 
+/// What a conversion of a constant, or a constant pattern, can only fail with.
+pub(super) fn failure(name: &str, callees: &[Callee], nodes: &[Node]) -> Option<String> {
+    match (name, nodes) {
+        ("matches" | "find" | "findAll", [_, Node::Literal(Value::String(pattern)), ..]) => {
+            functions::compile_pattern(pattern).err()
+        }
+        (_, [Node::Literal(value)]) if CONVERSIONS.contains(&name) => {
+            let mut scope = Scope::new(BUDGET);
+            callees.iter().find_map(|callee| match callee {
+                Callee::Builtin(function) => match (function.run)(&mut scope, std::slice::from_ref(value)) {
+                    Err(Fault::Message(message)) => Some(message),
+                    _ => None,
+                },
+                Callee::Extension(_) => None,
+            })
+        }
+        _ => None,
+    }
+}
+
 impl Lowering<'_> {
     /// Notes the first element of another type than the one before it, where both are known.
     pub(super) fn check_same<'a>(&mut self, nodes: impl Iterator<Item = (u64, &'a Node)>) {

@@ -57,7 +57,12 @@ fn object(map: &JsonMap<String, Value>, schema: &Schema, resource: bool) -> Cel 
     }
     for (name, property) in &schema.properties {
         if let (Some(value), Some(escaped)) = (map.get(name), escape(name)) {
-            fields.insert(Key::from(escaped.as_str()), to_cel(value, property, false));
+            let value = to_cel(value, property, false);
+            // A reserved word may be written as it is where a field is meant.
+            if aphex_cel::reserved_words().contains(&name.as_str()) {
+                fields.insert(Key::from(name.as_str()), value.clone());
+            }
+            fields.insert(Key::from(escaped.as_str()), value);
         }
     }
     if resource {

@@ -1,11 +1,11 @@
 //! What makes a schema structural: types everywhere, nothing but value validation below `allOf` and its kin.
 
+use aphex_cel::pattern;
 use serde_json::{Value, json};
 
 use super::{additional, flag, given, has_additional, items, list, properties, text};
 use crate::error::FieldError;
 use crate::path::Path;
-use crate::pattern;
 
 /// Where a node sits.
 #[derive(Clone, Copy, PartialEq, Eq)]

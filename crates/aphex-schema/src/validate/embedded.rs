@@ -1,12 +1,12 @@
 //! Resources embedded in custom resources: `apiVersion`, `kind` and the name in `metadata`
 //! (`k8s.io/apiextensions-apiserver/pkg/apiserver/schema/objectmeta`).
 
+use aphex_cel::pattern;
 use serde_json::{Map, Value};
 
 use crate::error::FieldError;
 use crate::model::{Additional, Typed};
 use crate::path::Path;
-use crate::pattern;
 use crate::validate::names;
 
 const DNS_1035: &str = "[a-z]([-a-z0-9]*[a-z0-9])?";

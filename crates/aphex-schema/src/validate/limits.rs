@@ -1,12 +1,12 @@
 //! Bounds of numbers and strings.
 
+use aphex_cel::pattern;
 use serde_json::{Number, Value};
 
 use super::{Failure, Walk};
 use crate::error::FieldError;
 use crate::golang;
 use crate::model::Schema;
-use crate::pattern;
 
 impl Walk<'_> {
     /// The first rule a string breaks; the rest is not looked at.

@@ -1,6 +1,6 @@
 //! Names and labels, with the texts of `k8s.io/apimachinery/pkg/util/validation`.
 
-use crate::pattern;
+use aphex_cel::pattern;
 
 const QUALIFIED: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
 const LABEL_VALUE: &str = "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?";

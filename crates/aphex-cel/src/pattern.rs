@@ -6,19 +6,23 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
-/// Compiled patterns, bounded: CRDs come and go, and patterns with them.
+/// Compiled patterns, bounded: schemas and expressions come and go, and patterns with them.
 static CACHE: LazyLock<RwLock<HashMap<String, Arc<Regex>>>> = LazyLock::new(RwLock::default);
-const CACHED: usize = 4096;
+/// Patterns kept compiled; when there are more, all are dropped and those in use compiled again.
+const CACHED: usize = 512;
+/// Memory one compiled pattern may take.
+const MAX_SIZE: usize = 10 << 20;
 
 /// The compiled pattern, or why it is none, in the words of Go.
-pub(crate) fn compile(pattern: &str) -> Result<Arc<Regex>, String> {
+pub fn compile(pattern: &str) -> Result<Arc<Regex>, String> {
     if let Some(known) = CACHE.read().unwrap_or_else(PoisonError::into_inner).get(pattern) {
         return Ok(Arc::clone(known));
     }
     let translated = translate(pattern)?;
-    let regex = Regex::new(&translated).map_err(|error| fault(pattern, &error))?;
+    let regex = RegexBuilder::new(&translated).size_limit(MAX_SIZE).build();
+    let regex = regex.map_err(|error| fault(pattern, &error))?;
     let regex = Arc::new(regex);
     let mut cache = CACHE.write().unwrap_or_else(PoisonError::into_inner);
     if cache.len() >= CACHED {
