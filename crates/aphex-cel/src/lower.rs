@@ -390,13 +390,15 @@ impl Lowering<'_> {
         };
         match constants::call(plain, &callees, &nodes, self.is_literal_checked()) {
             constants::Outcome::Constant(value) => Node::Literal(value),
-            constants::Outcome::Mismatch => self.issue(id, mismatch(&nodes)),
+            constants::Outcome::Mismatch if self.literals == Literals::Unchecked => {
+                self.issue(id, mismatch(&nodes))
+            }
             constants::Outcome::Invalid => {
                 let place = given.last().map_or(id, |argument| argument.id);
                 self.issue(place, format!("invalid {plain} argument"))
             }
             constants::Outcome::Fails(message) => self.issue(id, message),
-            constants::Outcome::Later => {
+            constants::Outcome::Later | constants::Outcome::Mismatch => {
                 if self.doomed.is_none() {
                     self.doomed = constants::failure(plain, &callees, &nodes);
                 }

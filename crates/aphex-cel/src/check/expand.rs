@@ -90,7 +90,11 @@ impl Expansion<'_> {
     fn below(&mut self, expression: &IdedExpr) -> Id {
         let offset = self.offset(expression.id);
         let node = match &expression.expr {
-            Parsed::Literal(literal) => Expr::Literal(value_of(literal)),
+            Parsed::Literal(literal) => {
+                let value = value_of(literal);
+                let offset = self.sign(&value, offset);
+                return self.add(Expr::Literal(value), offset);
+            }
             Parsed::Ident(name) => Expr::Ident(name.as_str().into()),
             Parsed::Select(select) => {
                 let operand = self.node(&select.operand);
@@ -128,6 +132,17 @@ impl Expansion<'_> {
             }
         };
         self.add(node, offset)
+    }
+
+    /// Where a number begins: at its sign, where the parser has its digits.
+    fn sign(&self, value: &Value, offset: usize) -> usize {
+        let negative = match value {
+            Value::Int(number) => *number < 0,
+            Value::Double(number) => number.is_sign_negative(),
+            _ => false,
+        };
+        let before = self.source.get(..offset).map(str::trim_end).filter(|before| before.ends_with('-'));
+        before.filter(|_| negative).map_or(offset, |before| before.len() - 1)
     }
 
     fn call(&mut self, id: u64, call: &CallExpr) -> Id {
