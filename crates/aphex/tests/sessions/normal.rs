@@ -1,0 +1,72 @@
+//! Makes what two engines said comparable: what must differ between any two clusters is put under one name.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::normal_text;
+
+/// What is known of one engine during one session.
+pub(crate) struct Normal {
+    /// Where it answers.
+    server: String,
+    /// The folder kubectl ran in.
+    folder: String,
+    /// Names that it completed begin so.
+    generated: BTreeSet<String>,
+}
+
+impl Normal {
+    pub(crate) fn new(server: &str, folder: &str) -> Self {
+        Self { server: server.to_owned(), folder: folder.to_owned(), generated: BTreeSet::new() }
+    }
+
+    /// The comparable form. Generated names are known from the first answer that has one.
+    pub(crate) fn value(&mut self, said: &Value) -> Value {
+        self.learn(said);
+        self.normal("", said)
+    }
+
+    fn learn(&mut self, value: &Value) {
+        match value {
+            Value::Object(fields) => {
+                if let Some(prefix) = fields.get("generateName").and_then(Value::as_str) {
+                    self.generated.insert(prefix.to_owned());
+                }
+                fields.values().for_each(|field| self.learn(field));
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.learn(item)),
+            _ => {}
+        }
+    }
+
+    fn normal(&self, key: &str, value: &Value) -> Value {
+        match value {
+            Value::Object(fields) => {
+                let each = fields.iter().map(|(key, field)| (key.clone(), self.normal(key, field)));
+                Value::Object(each.collect::<Map<_, _>>())
+            }
+            Value::Array(items) => items.iter().map(|item| self.normal(key, item)).collect(),
+            Value::String(text) => Value::String(self.text(key, text)),
+            Value::Number(_) if matches!(key, "nodePort" | "healthCheckNodePort") => "<port>".into(),
+            other => other.clone(),
+        }
+    }
+
+    fn text(&self, key: &str, text: &str) -> String {
+        match key {
+            "resourceVersion" if !matches!(text, "" | "0") => return "<version>".to_owned(),
+            "continue" if !text.is_empty() => return "<continue>".to_owned(),
+            "token" => return "<token>".to_owned(),
+            _ => {}
+        }
+        let mut text = text.replace(&self.server, "<server>").replace(&self.folder, "<folder>");
+        if let Some(address) = self.server.strip_prefix("https://") {
+            text = text.replace(address, "<address>");
+        }
+        for prefix in &self.generated {
+            text = normal_text::generated(&text, prefix);
+        }
+        normal_text::normal(&text)
+    }
+}

@@ -1,0 +1,160 @@
+//! A real control plane: etcd, kube-apiserver, and kube-controller-manager with the loops that the embedded engine has.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use aphex_auth::pki::Authority;
+use aphex_auth::tokens::Signer;
+use aphex_testkit::{engine, eventually_for};
+
+use super::engine::Access;
+use super::requests::Requests;
+
+const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+/// Loops of kube-controller-manager that work on any kind of object; the others run workloads.
+const LOOPS: &str = "namespace-controller,garbage-collector-controller,serviceaccount-controller,\
+                     root-ca-certificate-publisher-controller,clusterrole-aggregation-controller";
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// The programs.
+pub(crate) struct Programs {
+    etcd: PathBuf,
+    apiserver: PathBuf,
+    manager: PathBuf,
+    pub(crate) kubectl: PathBuf,
+}
+
+impl Programs {
+    /// All of them, or the name of one that is missing.
+    pub(crate) fn find() -> anyhow::Result<Result<Self, &'static str>> {
+        let Some(etcd) = engine("etcd")? else { return Ok(Err("etcd")) };
+        let Some(apiserver) = engine("kube-apiserver")? else { return Ok(Err("kube-apiserver")) };
+        let Some(kubectl) = engine("kubectl")? else { return Ok(Err("kubectl")) };
+        let Some(manager) = engine("kube-controller-manager")? else {
+            return Ok(Err("kube-controller-manager"));
+        };
+        Ok(Ok(Self { etcd, apiserver, manager, kubectl }))
+    }
+}
+
+/// The running control plane; gone when dropped.
+pub(crate) struct Real {
+    pub(crate) access: Access,
+    children: Vec<Child>,
+    folder: tempfile::TempDir,
+}
+
+impl Real {
+    /// Starts it and waits until it is ready.
+    pub(crate) async fn start(programs: &Programs) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let ports = [free_port()?, free_port()?, free_port()?];
+        let pki = folder.path().join("pki");
+        let now = jiff::Timestamp::now();
+        let authority = Authority::load_or_create(&pki, now)?;
+        // Writes the server's certificate and key beside the authority's.
+        authority.server_config(&["localhost".to_owned(), "127.0.0.1".to_owned()], now)?;
+        Signer::load_or_create(&pki, ISSUER)?;
+        let admin = authority.client_certificate("test-admin", &["system:masters"], now)?;
+        let access = Access {
+            server: format!("https://127.0.0.1:{}", ports[2]),
+            ca: authority.ca_pem().to_owned(),
+            certificate: admin.certificate,
+            key: admin.key,
+        };
+        std::fs::write(folder.path().join("kubeconfig"), access.kubeconfig("default"))?;
+        let mut real = Self { access, children: Vec::new(), folder };
+        real.spawn(&programs.etcd, &etcd(ports[0], ports[1]))?;
+        real.spawn(&programs.apiserver, &apiserver(ports[0], ports[2]))?;
+        real.until_ready().await?;
+        let manager = [
+            "--kubeconfig=kubeconfig",
+            "--leader-elect=false",
+            "--root-ca-file=pki/ca.crt",
+            "--service-account-private-key-file=pki/service-account.key",
+            "--secure-port=0",
+        ];
+        let loops = format!("--controllers={LOOPS}");
+        real.spawn(&programs.manager, &[&manager.map(str::to_owned)[..], &[loops]].concat())?;
+        Ok(real)
+    }
+
+    fn spawn(&mut self, program: &Path, arguments: &[String]) -> anyhow::Result<()> {
+        let name = program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let log = std::fs::File::create(self.folder.path().join(format!("{name}.log")))?;
+        let child = Command::new(program)
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("cannot run {name}"))?;
+        self.children.push(child);
+        Ok(())
+    }
+
+    async fn until_ready(&self) -> anyhow::Result<()> {
+        let requests = Requests::new(&self.access)?;
+        let ask = || async {
+            let answer = requests.get("/readyz").await?;
+            Ok((answer.code == 200).then_some(()))
+        };
+        eventually_for(PATIENCE, "kube-apiserver is ready", ask).await.with_context(|| {
+            let log = std::fs::read_to_string(self.folder.path().join("kube-apiserver.log"));
+            let log = log.unwrap_or_default();
+            let tail: Vec<&str> = log.lines().rev().take(10).collect();
+            format!("kube-apiserver said last:\n{}", tail.join("\n"))
+        })
+    }
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        for child in self.children.iter_mut().rev() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn etcd(clients: u16, peers: u16) -> Vec<String> {
+    let (clients, peers) = (format!("http://127.0.0.1:{clients}"), format!("http://127.0.0.1:{peers}"));
+    vec![
+        "--data-dir=etcd".to_owned(),
+        "--log-level=error".to_owned(),
+        "--unsafe-no-fsync".to_owned(),
+        format!("--listen-client-urls={clients}"),
+        format!("--advertise-client-urls={clients}"),
+        format!("--listen-peer-urls={peers}"),
+        format!("--initial-advertise-peer-urls={peers}"),
+        format!("--initial-cluster=default={peers}"),
+    ]
+}
+
+fn apiserver(etcd: u16, port: u16) -> Vec<String> {
+    let fixed = [
+        "--tls-cert-file=pki/server.crt",
+        "--tls-private-key-file=pki/server.key",
+        "--client-ca-file=pki/ca.crt",
+        "--cert-dir=pki",
+        "--service-account-key-file=pki/service-account.key",
+        "--service-account-signing-key-file=pki/service-account.key",
+        "--authorization-mode=Node,RBAC",
+        "--service-cluster-ip-range=10.96.0.0/16",
+        "--allow-privileged",
+    ];
+    let mut arguments = fixed.map(str::to_owned).to_vec();
+    arguments.push(format!("--etcd-servers=http://127.0.0.1:{etcd}"));
+    arguments.push(format!("--secure-port={port}"));
+    arguments.push(format!("--service-account-issuer={ISSUER}"));
+    arguments
+}
+
+/// A port that was free a moment ago: etcd and kube-apiserver cannot be asked which one they took.
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
