@@ -174,11 +174,10 @@ impl<'a> Player<'a> {
 
     async fn wait(&mut self, step: &Step, path: &str) -> anyhow::Result<Observed> {
         let last = std::cell::RefCell::new(String::new());
-        let asked = self.filled(path);
         let until: BTreeMap<String, Value> =
             serde_json::from_str(&self.filled(&serde_json::to_string(&step.until)?))?;
         let met = eventually(path, || async {
-            let answer = self.requests.get(&asked).await?;
+            let answer = self.requests.ask(self.asked(step, "GET", path)?).await?;
             let body = answer.json().unwrap_or_default();
             *last.borrow_mut() = format!("{} {}", answer.code, answer.body);
             let holds = until.iter().all(|(at, wanted)| match at.as_str() {
@@ -223,8 +222,11 @@ impl<'a> Player<'a> {
     }
 }
 
+/// The body as a value; the spelling of YAML is not compared.
 fn body(answer: &Answer) -> Value {
-    answer.json().unwrap_or_else(|| Value::String(answer.body.clone()))
+    let yaml = answer.headers.get("content-type").is_some_and(|kinds| kinds[0].contains("yaml"));
+    let read = if yaml { serde_saphyr::from_str(&answer.body).ok() } else { answer.json() };
+    read.unwrap_or_else(|| Value::String(answer.body.clone()))
 }
 
 fn watched(step: &Step, answer: &Answer) -> Observed {

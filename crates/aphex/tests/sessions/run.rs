@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use aphex_testkit::left_out;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::StreamExt as _;
 use serde_json::Value;
 
 use super::compare::{Difference, compare};
@@ -47,10 +47,13 @@ async fn sessions_go_as_on_a_real_kube_apiserver() -> anyhow::Result<()> {
     let (first, rest): (Vec<_>, Vec<_>) = wanted()?.into_iter().partition(|script| script.first);
     let real = Real::start(&programs).await?;
     let play = |script| play(script, &real, &programs);
-    let mut played: Vec<Played> = futures::stream::iter(first).then(play).try_collect().await?;
-    let others = futures::stream::iter(rest).map(play).buffer_unordered(AT_ONCE);
-    played.extend(others.try_collect::<Vec<_>>().await?);
-    let failed = report(&played, &list)?;
+    let mut results: Vec<_> = futures::stream::iter(first).then(play).collect().await;
+    results.extend(futures::stream::iter(rest).map(play).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await);
+    let mut broken = Vec::new();
+    let played: Vec<Played> =
+        results.into_iter().filter_map(|result| result.map_err(|error| broken.push(error)).ok()).collect();
+    let mut failed = report(&played, &list)?;
+    broken.iter().try_for_each(|error| writeln!(failed, "\n{error:#}"))?;
     anyhow::ensure!(failed.is_empty(), "{failed}");
     Ok(())
 }
@@ -69,7 +72,7 @@ async fn play(script: Script, real: &Real, programs: &Programs) -> anyhow::Resul
     let mut ours = Player::new(&access, &programs.kubectl, &script.name)?;
     let mut theirs = Player::new(&real.access, &programs.kubectl, &script.name)?;
     let (a, b) = tokio::join!(ours.play(&script), theirs.play(&script));
-    let (a, b) = (a.context("the embedded engine")?, b.context("the real engine")?);
+    let (a, b) = (a.context("on the embedded engine")?, b.context("on the real engine")?);
     drop(cluster);
     let mut ours = Normal::new(&access.server, &ours.folder().to_string_lossy());
     let mut theirs = Normal::new(&real.access.server, &theirs.folder().to_string_lossy());
