@@ -72,10 +72,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     })?;
     step.done();
     outcomes.sort_by(|a, b| a.name.cmp(&b.name));
+    let judged = judge(&specs, &outcomes);
     if arguments.write {
         report::write(&outcomes)?;
     }
-    judge(&specs, &outcomes)
+    judged
 }
 
 /// Runs some specs on an engine of their own.
