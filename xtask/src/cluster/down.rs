@@ -38,7 +38,7 @@ pub(super) fn stop(state: &State) -> anyhow::Result<()> {
         }
     }
     if let Some(network) = state.record()?.and_then(|record| record.network) {
-        network::gone(&network)?;
+        network::disconnect(&network)?;
         control_groups::remove(state.name())?;
     }
     Ok(())

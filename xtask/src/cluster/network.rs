@@ -18,7 +18,7 @@ use super::wait;
 
 /// The end in the node.
 const INSIDE: &str = "eth0";
-/// The kernel removes interfaces a moment after the last process.
+/// How long the wire may take to be seen from inside.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How a node and this machine reach each other.
@@ -70,14 +70,14 @@ pub(super) fn connect(network: &Network, process: Process) -> anyhow::Result<()>
     ip(&["link", "set", interface, "up"])
 }
 
-/// Waits until the kernel has taken the wire away.
-pub(super) fn gone(network: &Network) -> anyhow::Result<()> {
+/// Takes the wire away. The kernel would do it too, but only when it gets round to it, which can be a while after the
+/// node's last process.
+pub(super) fn disconnect(network: &Network) -> anyhow::Result<()> {
     let there = || fs::exists(format!("/sys/class/net/{}", network.interface)).unwrap_or(false);
-    let waited = wait::until("the node's network to end", PATIENCE, || Ok((!there()).then_some(())));
-    if waited.is_err() {
-        ip(&["link", "del", &network.interface])?;
+    match ip(&["link", "del", &network.interface]) {
+        Err(error) if there() => Err(error),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Sets up the network from inside of the node, once the wire is there.

@@ -79,7 +79,9 @@ fn fill_in(value: &mut Value, versions: &Versions, version: &str) {
             if items.len() > 2 && items[0] == "/sbin/tini" && items[1] == "--" {
                 items.drain(..2);
             }
-            items.iter_mut().for_each(|value| fill_in(value, versions, version));
+            for item in items {
+                fill_in(item, versions, version);
+            }
         }
         Value::String(text) => {
             if let Some(filled) = filled(text, versions, version) {
