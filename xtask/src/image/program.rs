@@ -134,23 +134,18 @@ fn compile() -> anyhow::Result<PathBuf> {
         bail!("images are for Linux, so the program that goes into one is built there");
     }
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let paths = paths()?;
     let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
-    for (path, name) in [
-        (std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| home(".cargo")), "/cargo"),
-        (std::env::var_os("RUSTUP_HOME").map(PathBuf::from).or_else(|| home(".rustup")), "/rustup"),
-        (Some(root()), "/source"),
-    ] {
-        if let Some(path) = path {
-            flags.push(format!("--remap-path-prefix={}={name}", path.display()));
-        }
-    }
+    flags.extend(paths.iter().map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display())));
+    // C sources tell their paths as well.
+    let c: Vec<String> =
+        paths.iter().map(|(path, name)| format!("-ffile-prefix-map={}={name}", path.display())).collect();
     let step = Step::start("build aphex for its image (the first time takes some minutes)");
     let output = cargo()
         // With --target, flags go to the program and not to build scripts and macros, which cannot be static.
         .args(["build", "--release", "--locked", "--quiet", "--package", "aphex", "--target", &triple])
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
-        // C sources tell their paths as well.
-        .env("CFLAGS", format!("-ffile-prefix-map={}=/target", target()?.display()))
+        .env(format!("CFLAGS_{}", triple.replace('-', "_")), c.join(" "))
         .output()
         .context("cannot run cargo build")?;
     if !output.status.success() {
@@ -162,6 +157,16 @@ fn compile() -> anyhow::Result<PathBuf> {
     }
     step.done();
     Ok(target()?.join(triple).join("release/aphex"))
+}
+
+/// Folders of this machine, and what they are called in the program. Where several fit, the last one counts.
+fn paths() -> anyhow::Result<Vec<(PathBuf, &'static str)>> {
+    let folder =
+        |variable: &str, below: &str| std::env::var_os(variable).map(PathBuf::from).or_else(|| home(below));
+    let mut paths = vec![(root(), "/source"), (target()?, "/target")];
+    paths.extend(folder("CARGO_HOME", ".cargo").map(|path| (path, "/cargo")));
+    paths.extend(folder("RUSTUP_HOME", ".rustup").map(|path| (path, "/rustup")));
+    Ok(paths)
 }
 
 fn home(below: &str) -> Option<PathBuf> {
