@@ -29,6 +29,18 @@ gen:
 demo:
     cargo xtask demo
 
+# the real engines that tests and clusters use (needs Go)
+engines:
+    cargo xtask engines
+
+# a real node on this machine (needs root)
+cluster:
+    cargo xtask cluster up
+
+# the container image, without Docker
+image:
+    cargo xtask image
+
 # the numbers in docs/performance.md
 bench:
     cargo bench --workspace

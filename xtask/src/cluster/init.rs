@@ -37,6 +37,16 @@ pub(crate) struct Arguments {
     node: Ipv4Addr,
 }
 
+/// Settings of the whole machine that the kubelet changes without being asked.
+const SETTINGS: &[&str] = &[
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "kernel/keys/root_maxkeys",
+    "kernel/keys/root_maxbytes",
+];
+
 /// Names of running services, by process id.
 type Services = Arc<Mutex<HashMap<i32, String>>>;
 
@@ -73,8 +83,22 @@ fn mounts(arguments: &Arguments) -> anyhow::Result<()> {
     for path in ["/var/log", "/var/lib"] {
         mount(&["-t", "tmpfs", "tmpfs"], Path::new(path))?;
     }
+    settings()?;
     // Pods may ask to see mounts that appear later.
     mount(&["--make-rshared"], Path::new("/"))
+}
+
+/// Lets the kubelet change files that look like the machine's settings, so that the machine keeps its own.
+fn settings() -> anyhow::Result<()> {
+    for setting in SETTINGS {
+        let real = Path::new("/proc/sys").join(setting);
+        let Ok(value) = fs::read(&real) else { continue };
+        let copy = Path::new("/run/settings").join(setting.replace('/', "."));
+        fs::create_dir_all("/run/settings").context("cannot create /run/settings")?;
+        fs::write(&copy, value).with_context(|| format!("cannot write {}", copy.display()))?;
+        mount(&["--bind", &copy.to_string_lossy()], &real)?;
+    }
+    Ok(())
 }
 
 fn mount(arguments: &[&str], target: &Path) -> anyhow::Result<()> {
