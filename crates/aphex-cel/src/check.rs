@@ -27,13 +27,10 @@ pub use self::cost::Range as CostRange;
 pub use self::declared::Declared;
 pub use self::types::{Object, Type};
 use crate::environment::Environment;
-use crate::error::{CompileError, Issue};
+use crate::error::CompileError;
 use crate::lower::{self, Literals};
 use crate::program::Program;
 use crate::{guard, pool, syntax};
-
-/// How many faults are told of one expression.
-const MOST_ISSUES: usize = 100;
 
 /// The variables an expression may name, with their types.
 #[derive(Clone, Debug, Default)]
@@ -113,8 +110,7 @@ impl Environment {
         let (text, declarations): (Arc<str>, _) = (source.into(), declarations.clone());
         let job = move || {
             let parsed = syntax::parse(&text)?;
-            let typed = typed(&text, &parsed, &declarations)
-                .map_err(|issues| CompileError::Invalid(in_order(issues)))?;
+            let typed = typed(&text, &parsed, &declarations)?;
             let names: Vec<Arc<str>> = declarations.variables.keys().cloned().collect();
             let program = lower::lower(&environment, &text, &names, &parsed, depth, Literals::Checked)?;
             Ok(Checked { program, typed: Arc::new(typed) })
@@ -127,16 +123,9 @@ fn typed(
     source: &str,
     parsed: &syntax::Parsed,
     declarations: &Declarations,
-) -> Result<infer::Typed, Vec<Issue>> {
+) -> Result<infer::Typed, CompileError> {
     let tree = expand::expand(source, parsed)?;
     let typed = infer::infer(source, tree, declarations)?;
-    let issues = literals::check(source, &typed);
-    if issues.is_empty() { Ok(typed) } else { Err(issues) }
-}
-
-/// Faults in the order of the text.
-fn in_order(mut issues: Vec<Issue>) -> Vec<Issue> {
-    issues.truncate(MOST_ISSUES);
-    issues.sort_by_key(|issue| (issue.line, issue.column));
-    issues
+    literals::check(source, &typed).or(())?;
+    Ok(typed)
 }

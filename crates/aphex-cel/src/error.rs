@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+/// How many faults are told of one text.
+const MOST: usize = 100;
+/// Lines longer than this, in bytes, are not shown.
+const LONGEST_LINE: usize = 10_000;
+
 /// One fault in the text of an expression, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issue {
@@ -11,7 +16,7 @@ pub struct Issue {
     pub line: usize,
     /// The column in characters, counted from 1.
     pub column: usize,
-    /// The text of that line.
+    /// The text of that line; empty if it is too long to be shown.
     pub snippet: String,
 }
 
@@ -30,19 +35,63 @@ impl Issue {
             line += 1;
         }
         let column = snippet.char_indices().take_while(|(at, _)| *at < rest).count() + 1;
-        Self { message: message.into(), line, column, snippet: snippet.to_owned() }
+        let shown = if snippet.len() > LONGEST_LINE { "" } else { snippet };
+        Self { message: message.into(), line, column, snippet: shown.to_owned() }
     }
 }
 
 impl fmt::Display for Issue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "ERROR: <input>:{}:{}: {}", self.line, self.column, self.message)?;
+        write!(f, "ERROR: <input>:{}:{}: {}", self.line, self.column, self.message)?;
+        if self.snippet.is_empty() && self.column > 1 {
+            return Ok(());
+        }
+        writeln!(f)?;
         writeln!(f, " | {}", self.snippet.replace('\t', " "))?;
         let mark = |character: char, wide, narrow| if character.len_utf8() > 1 { wide } else { narrow };
         let before = self.snippet.chars().take(self.column.saturating_sub(1));
         let dots: String = before.map(|character| mark(character, '．', '.')).collect();
         let at = self.snippet.chars().nth(self.column.saturating_sub(1));
         write!(f, " | {dots}{}", at.map_or('^', |character| mark(character, '＾', '^')))
+    }
+}
+
+/// The faults of a text as they are found.
+#[derive(Debug)]
+pub(crate) struct Issues<'a> {
+    source: &'a str,
+    noted: Vec<Issue>,
+    more: usize,
+}
+
+impl<'a> Issues<'a> {
+    pub(crate) fn new(source: &'a str) -> Self {
+        Self { source, noted: Vec::new(), more: 0 }
+    }
+
+    /// Notes a fault at a byte offset.
+    pub(crate) fn at(&mut self, offset: usize, message: impl Into<String>) {
+        if self.noted.len() < MOST {
+            self.noted.push(Issue::at(self.source, offset, message));
+        } else {
+            self.more += 1;
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.noted.is_empty()
+    }
+
+    /// The value if there are no faults; otherwise the faults in the order of the text.
+    pub(crate) fn or<T>(mut self, value: T) -> Result<T, CompileError> {
+        if self.noted.is_empty() {
+            return Ok(value);
+        }
+        self.noted.sort_by_key(|issue| (issue.line, issue.column));
+        Err(match self.more {
+            0 => CompileError::Invalid(self.noted),
+            more => CompileError::Truncated { issues: self.noted, more },
+        })
     }
 }
 
@@ -67,6 +116,14 @@ pub enum CompileError {
     /// The text is wrong in one or more places.
     #[error("{}", join(.0))]
     Invalid(Vec<Issue>),
+    /// The text is wrong in more places than are told.
+    #[error("{}\n{more} more errors were truncated", join(.issues))]
+    Truncated {
+        /// The first of them.
+        issues: Vec<Issue>,
+        /// How many there are beside these.
+        more: usize,
+    },
     /// The parser failed in a way that is not the author's fault.
     #[error("internal error while parsing the expression: {0}")]
     Internal(String),

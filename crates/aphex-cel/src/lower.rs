@@ -9,7 +9,7 @@ use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralVal
 
 use crate::ast::{Call, Fold, FoldKind, Node};
 use crate::environment::{Environment, Found};
-use crate::error::{CompileError, Issue};
+use crate::error::{CompileError, Issues};
 use crate::guard;
 use crate::program::{Inner, Program};
 use crate::syntax::Parsed;
@@ -47,40 +47,35 @@ pub(crate) fn lower(
 ) -> Result<Program, CompileError> {
     let mut lowering = Lowering {
         environment,
-        source,
         variables,
         used: vec![false; variables.len()],
         locals: Vec::new(),
         parsed,
-        issues: Vec::new(),
+        issues: Issues::new(source),
         level: 0,
         formatting: 0,
         literals,
         doomed: None,
     };
     let root = lowering.node(&parsed.expression);
-    if lowering.issues.is_empty() {
-        Ok(Program::new(Inner {
-            source: Arc::clone(source),
-            variables: variables.to_vec(),
-            used: lowering.used,
-            root,
-            depth,
-            doomed: lowering.doomed,
-        }))
-    } else {
-        Err(CompileError::Invalid(lowering.issues))
-    }
+    lowering.issues.or(())?;
+    Ok(Program::new(Inner {
+        source: Arc::clone(source),
+        variables: variables.to_vec(),
+        used: lowering.used,
+        root,
+        depth,
+        doomed: lowering.doomed,
+    }))
 }
 
 struct Lowering<'a> {
     environment: &'a Environment,
-    source: &'a str,
     variables: &'a [Arc<str>],
     used: Vec<bool>,
     locals: Vec<String>,
     parsed: &'a Parsed,
-    issues: Vec<Issue>,
+    issues: Issues<'a>,
     level: usize,
     /// How many calls of `format` enclose what is lowered.
     formatting: usize,
@@ -103,7 +98,7 @@ const BROKEN: Node = Node::Local(usize::MAX);
 impl Lowering<'_> {
     fn issue(&mut self, id: u64, message: impl Into<String>) -> Node {
         let offset = self.parsed.places.offset_for(id).map_or(0, |(start, _)| start as usize);
-        self.issues.push(Issue::at(self.source, offset, message));
+        self.issues.at(offset, message);
         BROKEN
     }
 
@@ -267,6 +262,11 @@ impl Lowering<'_> {
     fn index(&mut self, operand: &IdedExpr, index: &IdedExpr, optional: bool) -> Node {
         let mut operand = self.node(operand);
         let index = self.node(index);
+        if let (Node::Literal(Value::List(_)), Literals::Checked, None) =
+            (&index, self.literals, &self.doomed)
+        {
+            self.doomed = Some("invalid qualifier type: *types.baseList".to_owned());
+        }
         let path = self.path_below(&mut operand).and_then(|path| match &index {
             Node::Literal(Value::Int(at)) => Some(format!("{path}[{at}]").into()),
             Node::Literal(Value::String(key)) => Some(format!("{path}[{key:?}]").into()),

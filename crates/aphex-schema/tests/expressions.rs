@@ -180,3 +180,19 @@ impl Drop for Proxy {
         let _ = self.child.wait();
     }
 }
+
+#[test]
+fn a_schema_as_it_was_stored_is_not_refused_for_the_cost_of_one_rule() {
+    let dear = json!({ "type": "object", "properties": { "spec": {
+        "type": "object", "properties": { "text": { "type": "string" }, "list": { "type": "array", "items": { "type": "string" } } },
+        "x-kubernetes-validations": [{ "rule": "self.list.all(text, text == 'a' || text == 'b' || text == 'c' || text == 'd')" }],
+    } } });
+    let of = |unchanged| {
+        let options = structural::Options { unchanged, ..structural::Options::default() };
+        structural::parse_at(&dear, &options).err().unwrap_or_default()
+    };
+    let refused = of(false);
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(refused[0].detail.starts_with("estimated rule cost exceeds budget by factor of "), "{refused:?}");
+    assert!(of(true).is_empty());
+}

@@ -79,6 +79,27 @@ async fn schema_and_rules_are_enforced() {
 }
 
 #[tokio::test]
+async fn a_definition_is_refused_for_rules_that_cannot_hold_or_cost_too_much() {
+    let server = Server::start().await;
+    let rule = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/x-kubernetes-validations/0/rule";
+    let field = "spec.versions[0].schema.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule";
+    let mut wrong = definition("widgets", "Widget");
+    wrong.pointer_mut(rule).unwrap().clone_from(&json!("self.sise > 1"));
+    let refused = server.post(DEFINITIONS, &wrong).await;
+    assert_eq!(refused.code, 422);
+    assert!(refused.message().contains(field), "{}", refused.message());
+    assert!(refused.message().contains("undefined field 'sise'"), "{}", refused.message());
+    server.post(DEFINITIONS, &definition("widgets", "Widget")).await.expect(201);
+    let path = format!("{DEFINITIONS}/widgets.example.com");
+    let mut dear = server.get(&path).await.expect(200);
+    dear.pointer_mut(rule).unwrap().clone_from(&json!("self.color.contains(self.color)"));
+    let refused = server.put(&path, &dear).await;
+    assert_eq!(refused.code, 422);
+    let words = "estimated rule cost exceeds budget by factor of more than 100x";
+    assert!(refused.message().contains(&format!("{field}: Forbidden: {words}")), "{}", refused.message());
+}
+
+#[tokio::test]
 async fn status_and_spec_have_their_own_endpoints() {
     let server = serving().await;
     server.post(WIDGETS, &widget("a", &json!({"size": 1}))).await.expect(201);

@@ -9,31 +9,36 @@ use cel::common::ast::operators as op;
 use cel::common::ast::{CallExpr, EntryExpr, Expr as Parsed, IdedExpr};
 
 use super::tree::{ACCUMULATOR, Entry, Expr, Id, Loop, Tree, UNUSED};
-use crate::error::Issue;
+use crate::error::{CompileError, Issues};
 use crate::guard;
 use crate::lower::value_of;
 use crate::syntax;
 use crate::value::Value;
 
-/// How many nodes an expression may have once expanded; `optMap` doubles what it is called on.
-const MOST_NODES: usize = 250_000;
+/// How many nodes an expression may have once expanded, whatever its size; `optMap` doubles what it is called on.
+const MOST_NODES: usize = 5_000;
+/// And how many for every byte of it.
+const MOST_NODES_PER_BYTE: usize = 10;
 /// The variable `sortBy` keeps its list in.
 const SORTED: &str = "@__sortBy_input__";
 
 /// The expanded tree, or what is wrong with the macros.
-pub(super) fn expand(source: &str, parsed: &syntax::Parsed) -> Result<Tree, Vec<Issue>> {
-    let mut expansion = Expansion { source, parsed, tree: Tree::default(), issues: Vec::new(), level: 0 };
+pub(super) fn expand(source: &str, parsed: &syntax::Parsed) -> Result<Tree, CompileError> {
+    let most = MOST_NODES + MOST_NODES_PER_BYTE * source.len();
+    let mut expansion =
+        Expansion { source, parsed, tree: Tree::default(), issues: Issues::new(source), level: 0, most };
     let root = expansion.node(&parsed.expression);
     expansion.tree.root = root;
-    if expansion.issues.is_empty() { Ok(expansion.tree) } else { Err(expansion.issues) }
+    expansion.issues.or(expansion.tree)
 }
 
 struct Expansion<'a> {
     source: &'a str,
     parsed: &'a syntax::Parsed,
     tree: Tree,
-    issues: Vec<Issue>,
+    issues: Issues<'a>,
     level: usize,
+    most: usize,
 }
 
 /// What a loop does with each element.
@@ -51,15 +56,16 @@ impl Expansion<'_> {
 
     fn issue(&mut self, id: u64, message: impl Into<String>) -> Id {
         let offset = self.offset(id);
-        self.issues.push(Issue::at(self.source, offset, message));
+        self.issues.at(offset, message);
         self.add(Expr::Literal(Value::Null), offset)
     }
 
     fn add(&mut self, node: Expr, offset: usize) -> Id {
-        if self.tree.nodes.len() >= MOST_NODES {
+        if self.is_full() {
             if self.issues.is_empty() {
-                let message = format!("expression has more than {MOST_NODES} parts with its macros expanded");
-                self.issues.push(Issue::at(self.source, offset, message));
+                let most = self.most;
+                let message = format!("expression has more than {most} parts with its macros expanded");
+                self.issues.at(offset, message);
             }
             // Some node that is there: the tree is not used once an issue is noted.
             return 0;
@@ -70,7 +76,7 @@ impl Expansion<'_> {
     }
 
     fn is_full(&self) -> bool {
-        self.tree.nodes.len() >= MOST_NODES
+        self.tree.nodes.len() >= self.most
     }
 
     fn node(&mut self, expression: &IdedExpr) -> Id {

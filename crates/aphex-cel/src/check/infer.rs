@@ -11,7 +11,7 @@ use super::tree::{Entry, Expr, Id, Loop, Tree};
 use super::types::{Kind, LETTERS, Object, Type};
 use super::unify::Unifier;
 use crate::environment::reserved_words;
-use crate::error::Issue;
+use crate::error::{CompileError, Issues};
 use crate::value::Value;
 
 /// An expression with the type of every node.
@@ -26,17 +26,16 @@ pub(crate) struct Typed {
 }
 
 /// Infers all types, or says what is wrong, in the order it is found.
-pub(super) fn infer(source: &str, tree: Tree, declarations: &Declarations) -> Result<Typed, Vec<Issue>> {
+pub(super) fn infer(source: &str, tree: Tree, declarations: &Declarations) -> Result<Typed, CompileError> {
     let count = tree.nodes.len();
     let mut inference = Inference {
-        source,
         declarations,
         types: vec![Type::Error; count],
         overloads: vec![Vec::new(); count],
         names: BTreeSet::new(),
         scopes: Vec::new(),
-        unifier: Unifier::default(),
-        issues: Vec::new(),
+        unifier: Unifier::new(count),
+        issues: Issues::new(source),
         tree,
     };
     let root = inference.tree.root;
@@ -46,13 +45,13 @@ pub(super) fn infer(source: &str, tree: Tree, declarations: &Declarations) -> Re
         *found = unifier.resolve(found, false);
     }
     if unifier.is_exhausted() {
-        issues = vec![Issue::at(source, 0, "the types of the expression are too large to be checked")];
+        issues = Issues::new(source);
+        issues.at(0, "the types of the expression are too large to be checked");
     }
-    if issues.is_empty() { Ok(Typed { tree, types, overloads, names }) } else { Err(issues) }
+    issues.or(Typed { tree, types, overloads, names })
 }
 
 struct Inference<'a> {
-    source: &'a str,
     declarations: &'a Declarations,
     tree: Tree,
     types: Vec<Type>,
@@ -61,12 +60,12 @@ struct Inference<'a> {
     /// The names loops bind, the innermost last.
     scopes: Vec<(Arc<str>, Type)>,
     unifier: Unifier,
-    issues: Vec<Issue>,
+    issues: Issues<'a>,
 }
 
 impl Inference<'_> {
     fn issue(&mut self, id: Id, message: impl Into<String>) {
-        self.issues.push(Issue::at(self.source, self.tree.offsets[id], message));
+        self.issues.at(self.tree.offsets[id], message);
     }
 
     fn undeclared(&mut self, id: Id, name: &str) -> Type {

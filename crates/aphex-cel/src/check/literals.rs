@@ -5,7 +5,7 @@ use super::infer::Typed;
 use super::tree::{Expr, Id};
 use super::types::{Kind, Type};
 use super::unify::Unifier;
-use crate::error::Issue;
+use crate::error::Issues;
 use crate::eval::Scope;
 use crate::functions;
 use crate::value::Value;
@@ -14,22 +14,22 @@ use crate::value::Value;
 const BUDGET: u64 = 10_000;
 
 /// What is wrong with the literals of an expression whose types fit.
-pub(super) fn check(source: &str, typed: &Typed) -> Vec<Issue> {
-    let mut validation = Validation { source, typed, unifier: Unifier::default(), issues: Vec::new() };
+pub(super) fn check<'a>(source: &'a str, typed: &'a Typed) -> Issues<'a> {
+    let unifier = Unifier::new(typed.tree.nodes.len());
+    let mut validation = Validation { typed, unifier, issues: Issues::new(source) };
     validation.node(typed.tree.root, false);
     validation.issues
 }
 
 struct Validation<'a> {
-    source: &'a str,
     typed: &'a Typed,
     unifier: Unifier,
-    issues: Vec<Issue>,
+    issues: Issues<'a>,
 }
 
 impl Validation<'_> {
     fn issue(&mut self, id: Id, message: impl Into<String>) {
-        self.issues.push(Issue::at(self.source, self.typed.tree.offsets[id], message));
+        self.issues.at(self.typed.tree.offsets[id], message);
     }
 
     fn node(&mut self, id: Id, formatting: bool) {

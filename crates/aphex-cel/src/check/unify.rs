@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::types::{Kind, LETTERS, Type};
 
-/// Steps one check may take in all: a thousandfold of what long expressions need.
-const FUEL: u64 = 20_000_000;
+/// Steps a check may take whatever the size of the text.
+const FUEL: u64 = 20_000;
+/// And for every node: a tenfold of what expressions take.
+const FUEL_PER_NODE: u64 = 400;
 
 /// What unknown types were found to be.
 #[derive(Debug)]
@@ -18,13 +20,13 @@ pub(crate) struct Unifier {
     fuel: u64,
 }
 
-impl Default for Unifier {
-    fn default() -> Self {
-        Self { known: HashMap::new(), undo: Vec::new(), next: 0, fuel: FUEL }
-    }
-}
-
 impl Unifier {
+    /// Nothing known, and fuel for an expression of so many nodes.
+    pub(crate) fn new(nodes: usize) -> Self {
+        let fuel = FUEL + FUEL_PER_NODE * nodes as u64;
+        Self { known: HashMap::new(), undo: Vec::new(), next: 0, fuel }
+    }
+
     /// A type nothing is known of yet.
     pub(crate) fn unknown(&mut self) -> Type {
         self.next += 1;

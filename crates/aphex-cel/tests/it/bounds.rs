@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use aphex_cel::{CompileError, Environment, EvaluateError, Limits, Value};
+use aphex_cel::{CompileError, Declarations, Declared, Environment, EvaluateError, Limits, Type, Value};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -215,4 +215,64 @@ proptest! {
             Err(error) => prop_assert!(!matches!(error, CompileError::Internal(_)), "{source:?}: {error}"),
         }
     }
+}
+
+/// Checks a text and estimates its cost; the time it took.
+fn checked_in(source: &str) -> (Result<(), String>, Duration) {
+    let declared = Declared::list(Declared::list(Declared::simple(Type::String, 40, 2), 100), 100);
+    let declarations = Declarations::new().with("self", declared.to_type("selfType"));
+    let start = Instant::now();
+    let checked = Environment::kubernetes().check(source, &declarations);
+    let result = checked.map_err(|error| error.to_string()).map(|checked| {
+        assert!(checked.cost(&declared).is_some(), "the estimator failed");
+    });
+    (result, start.elapsed())
+}
+
+#[test]
+fn no_text_makes_checking_long_or_deep() {
+    let nested = |macro_: &str, depth: usize| {
+        let open = (0..depth).fold(String::new(), |open, at| open + &format!("self.{macro_}(x{at}, "));
+        format!("{open}true{}", ")".repeat(depth))
+    };
+    // Types that double with every name: each map holds the one before it twice.
+    let doubling: String = (0..80).fold("{'a': 1}".to_owned(), |inner, at| {
+        format!("optional.of({inner}).optMap(x{at}, {{x{at}: x{at}}}).value()")
+    });
+    let twice: String =
+        (0..200).fold("[]".to_owned(), |inner, at| format!("{inner}.map(x{at}, [x{at}, x{at}])"));
+    for source in [
+        nested("all", 80),
+        nested("map", 80),
+        nested("exists_one", 80),
+        doubling,
+        twice,
+        format!("optional.of(1){}", ".optMap(x, x + 1)".repeat(300)),
+        format!("self{}", ".map(x, x)".repeat(300)),
+        format!("self{}", "[0]".repeat(400)),
+        format!("self{}", ".sortBy(x, x.size())".repeat(300)),
+        format!("[{}]", "[[],{}],".repeat(10_000)),
+        format!("{{{}}}", "'a': [],".repeat(9_000)),
+        format!("1{}", " + 'a'".repeat(900)),
+        format!("self == self{}", " && self == self".repeat(6_000)),
+        format!("self == self{}", " || nope(self)".repeat(6_000)),
+        format!("'{}'.format([{}])", "%s".repeat(20_000), "1,".repeat(20_000)),
+        format!("true{}", " ? true : true".repeat(450)),
+        format!("{}self", "!".repeat(900)),
+        format!("self.matches('{}')", "(a{0,1000}){0,1000}".repeat(10)),
+    ] {
+        let (result, took) = checked_in(&source);
+        let shown = &source[..source.len().min(60)];
+        assert!(took < Duration::from_secs(20), "{shown} took {took:?}: {result:?}");
+    }
+}
+
+#[test]
+fn a_check_that_is_given_up_says_so() {
+    let source = format!("optional.of(1){}.hasValue()", ".optMap(x, x + 1)".repeat(30));
+    let (result, _) = checked_in(&source);
+    assert!(result.is_err_and(|error| error.contains("parts with its macros expanded")));
+    let source = (0..40).fold("[]".to_owned(), |inner, at| format!("{inner}.map(x{at}, [{{x{at}: x{at}}}])"));
+    let (result, _) = checked_in(&source);
+    assert!(result.is_err_and(|error| error.contains("too large to be checked")));
 }
