@@ -179,7 +179,8 @@ pub fn create(call: &Call) -> Result<Response<Body>, Status> {
         ));
     }
     if token {
-        let write = Write { call, operation: Operation::Create, old: None, dry_run: options.dry_run };
+        let write =
+            Write { call, operation: Operation::Create, old: None, dry_run: options.dry_run, prefix: None };
         admission::validate(&write, &object)?;
     }
     let answer = if token {

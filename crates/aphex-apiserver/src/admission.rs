@@ -38,7 +38,7 @@ pub enum Operation {
 }
 
 /// One write under admission.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Write<'a> {
     /// The request.
     pub call: &'a Call,
@@ -48,6 +48,8 @@ pub struct Write<'a> {
     pub old: Option<&'a Value>,
     /// Nothing will be stored.
     pub dry_run: bool,
+    /// The prefix of a name that, as far as callers are told, is not made yet.
+    pub prefix: Option<&'a str>,
 }
 
 impl Write<'_> {
@@ -66,16 +68,22 @@ impl Write<'_> {
         self.operation == Operation::Create
     }
 
+    /// The object's name, or what there is of it.
+    fn name<'b>(&'b self, object: &'b Value) -> &'b str {
+        let named = Some(self.call.name()).filter(|name| !name.is_empty());
+        self.prefix.or(named).unwrap_or_else(|| object::name(object))
+    }
+
     /// 403 for the object.
     fn forbid(&self, object: &Value, why: &str) -> Status {
         let resource = &self.call.resource;
-        Status::forbidden(&resource.group, &resource.plural, object::name(object), why)
+        Status::forbidden(&resource.group, &resource.plural, self.name(object), why)
     }
 }
 
 /// Lets plugins change the object.
 pub fn mutate(write: &Write<'_>, object: &mut Value) -> Result<(), Status> {
-    lifecycle(write, object::name(object))?;
+    lifecycle(write, write.name(object))?;
     if write.is_of("", "pods") {
         pods::mutate(write, object)?;
     } else {

@@ -9,6 +9,10 @@
 #[path = "it/support.rs"]
 mod support;
 
+#[path = "it/admission.rs"]
+mod admission;
+#[path = "it/admission_facts.rs"]
+mod admission_facts;
 #[path = "it/custom.rs"]
 mod custom;
 #[path = "it/deletion.rs"]

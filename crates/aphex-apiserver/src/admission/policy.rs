@@ -203,7 +203,8 @@ fn denied(write: &Write<'_>, object: &Value, denial: attributes::Denied) -> Stat
         Some("RequestEntityTooLarge") => (413, "RequestEntityTooLarge"),
         _ => (422, "Invalid"),
     };
-    let object = if write.operation == Operation::Delete { write.old.unwrap_or(object) } else { object };
+    let unnamed = write.operation == Operation::Delete && write.call.name().is_empty();
+    let write = Write { prefix: unnamed.then_some("Unknown"), ..*write };
     let mut status = write.forbid(object, &message).because("", message, "");
     (status.code, status.reason) = (code, reason);
     status

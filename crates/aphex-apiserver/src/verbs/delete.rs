@@ -73,7 +73,13 @@ pub(super) async fn delete_one(
     loop {
         let live = codec::read(resource, &entry)?;
         check_preconditions(call, options, &live)?;
-        let write = Write { call, operation: Operation::Delete, old: Some(&live), dry_run: options.dry_run };
+        let write = Write {
+            call,
+            operation: Operation::Delete,
+            old: Some(&live),
+            dry_run: options.dry_run,
+            prefix: None,
+        };
         admission::validate(&write, &live)?;
         match step(call, options, &entry, live).await {
             Ok(deleted) => return Ok(deleted),

@@ -55,7 +55,8 @@ pub async fn create(
         if generated {
             object::set_meta(&mut object, "name", Some(Value::String(crate::uid::generated_name(&generate))));
         }
-        match attempt_create(call, options, object, creation).await {
+        let prefix = generated.then_some(generate.as_str());
+        match attempt_create(call, options, object, creation, prefix).await {
             Err(status) if status.reason == "AlreadyExists" && attempt < attempts => {}
             done => return done,
         }
@@ -68,13 +69,15 @@ async fn attempt_create(
     options: &WriteOptions,
     mut object: Value,
     creation: Creation,
+    prefix: Option<&str>,
 ) -> Result<Served, Status> {
     let resource = &call.resource;
     let server = &call.server;
     super::apply_defaults(call, &mut object);
-    let write = Write { call, operation: Operation::Create, old: None, dry_run: options.dry_run };
+    let write =
+        Write { call, operation: Operation::Create, old: None, dry_run: options.dry_run, prefix: None };
     admission::await_account(&write, &object).await;
-    admission::mutate(&write, &mut object)?;
+    admission::mutate(&Write { prefix, ..write }, &mut object)?;
     if resource.has_status() && resource.strategy.resets_status {
         object::map(&mut object).remove("status");
     }

@@ -56,7 +56,8 @@ pub async fn modify(
         let live = codec::read(&call.resource, &current)?;
         let new = prepare(call, options, change, &live, edit(&live)?)?;
         if options.dry_run {
-            let write = Write { call, operation: Operation::Update, old: Some(&live), dry_run: true };
+            let write =
+                Write { call, operation: Operation::Update, old: Some(&live), dry_run: true, prefix: None };
             quota::check(&write, &new)?;
             return Ok(Modified::Object(Served::Value(new)));
         }
@@ -86,7 +87,8 @@ fn prepare(
     check_identity(call, live, &new)?;
     draft::settle_namespace(call, &mut new)?;
     super::apply_defaults(call, &mut new);
-    let write = Write { call, operation: Operation::Update, old: Some(live), dry_run: options.dry_run };
+    let write =
+        Write { call, operation: Operation::Update, old: Some(live), dry_run: options.dry_run, prefix: None };
     admission::mutate(&write, &mut new)?;
     reset(call, &mut new, live);
     metadata::prepare_update(&mut new, live);
@@ -201,7 +203,7 @@ async fn store(call: &Call, current: &Entry, live: &Value, new: &Value) -> Resul
         return Ok(Served::Value(codec::with_revision(new.clone(), committed.revision)));
     }
     let payload = codec::encode(new, resource);
-    let write = Write { call, operation: Operation::Update, old: Some(live), dry_run: false };
+    let write = Write { call, operation: Operation::Update, old: Some(live), dry_run: false, prefix: None };
     let committed = quota::commit(&write, new, StoreChange::Put { key, payload, expect }).await?;
     let served =
         committed.entries.into_iter().next().flatten().and_then(|entry| codec::serve(resource, &entry).ok());

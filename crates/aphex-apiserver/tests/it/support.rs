@@ -50,19 +50,45 @@ impl Server {
 
     /// The raw answer, for streams.
     pub(crate) async fn open(&self, method: Method, path: &str, media: &str, body: &str) -> Response<Body> {
-        let request = Request::builder()
+        self.open_as(&[], method, path, media, body).await
+    }
+
+    /// The same as another user: name, then groups.
+    pub(crate) async fn open_as(
+        &self,
+        user: &[&str],
+        method: Method,
+        path: &str,
+        media: &str,
+        body: &str,
+    ) -> Response<Body> {
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header("content-type", media)
-            .header("user-agent", "tests/1")
-            .body(Full::new(Bytes::from(body.to_owned())))
-            .unwrap();
+            .header("user-agent", "tests/1");
+        for (at, name) in user.iter().enumerate() {
+            let header = if at == 0 { "impersonate-user" } else { "impersonate-group" };
+            request = request.header(header, *name);
+        }
+        let request = request.body(Full::new(Bytes::from(body.to_owned()))).unwrap();
         let service = self.0.service_as(User::new("admin", ["system:masters"]));
         service.oneshot(request).await.unwrap()
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, media: &str, body: &str) -> Answer {
-        let response = self.open(method, path, media, body).await;
+        self.send_as(&[], method, path, media, body).await
+    }
+
+    pub(crate) async fn send_as(
+        &self,
+        user: &[&str],
+        method: Method,
+        path: &str,
+        media: &str,
+        body: &str,
+    ) -> Answer {
+        let response = self.open_as(user, method, path, media, body).await;
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)));

@@ -189,10 +189,14 @@ fn resources(resources: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     }
     for (name, request) in entries(resources, "requests") {
         let limit = at(resources, "limits").get(name);
+        let exact = !STANDARD.contains(&name);
+        if exact && limit.is_none() {
+            let why = "Limit must be set for non overcommitable resources";
+            errors.push(FieldError::required(&path.child("limits"), why));
+        }
         let (Some(wanted), Some(allowed)) = (Quantity::of(request), limit.and_then(Quantity::of)) else {
             continue;
         };
-        let exact = !STANDARD.contains(&name);
         let why = match wanted.nanos().cmp(&allowed.nanos()) {
             std::cmp::Ordering::Equal => continue,
             _ if exact => format!("must be equal to {name} limit of {allowed}"),

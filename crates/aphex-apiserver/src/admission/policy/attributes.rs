@@ -55,7 +55,12 @@ impl<'a> Attributes<'a> {
     pub(super) fn of(write: &'a Write<'a>, object: &'a Value, old: Option<&'a Value>) -> Self {
         let deletes = write.operation == Operation::Delete;
         let path_name = write.call.name();
-        let name = if path_name.is_empty() { object::name(object) } else { path_name };
+        let name = match path_name {
+            // A request about many objects names none, not even when one of them is looked at.
+            "" if deletes => "",
+            "" => object::name(object),
+            name => name,
+        };
         let itself = write.is_of("", "namespaces");
         Self {
             write,
