@@ -134,7 +134,8 @@ fn account(write: &Write<'_>, pod: &mut Value) -> Result<(), Status> {
 
 fn check_account(write: &Write<'_>, pod: &Value) -> Result<(), Status> {
     let ephemeral = write.operation == Operation::Update && write.call.subresource() == "ephemeralcontainers";
-    if !ephemeral && !(write.is_create() && write.is_whole()) {
+    let new = write.is_create() && write.is_whole();
+    if !(ephemeral || new) {
         return Ok(());
     }
     if !ephemeral && admit::is_mirror(pod) {

@@ -99,10 +99,10 @@ pub(super) fn check(write: &Write<'_>, object: &Value) -> Result<(), Status> {
     };
     let attributes = Attributes::of(write, object, old);
     for (policy, bindings) in &active.hooks {
-        dispatch(&attributes, policy, bindings)?;
+        dispatch(&attributes, policy, bindings);
     }
     match attributes.denied.take() {
-        Some(denial) => Err(denied(write, object, denial)),
+        Some(denial) => Err(denied(write, object, &denial)),
         None => Ok(()),
     }
 }
@@ -125,12 +125,8 @@ fn is_exempt(resource: &Resource) -> bool {
 }
 
 /// Runs one policy with all of its bindings; the first denial of all policies is kept.
-fn dispatch(
-    attributes: &Attributes<'_>,
-    policy: &Arc<Policy>,
-    bindings: &[Arc<Binding>],
-) -> Result<(), Status> {
-    let Some(matched) = matching::matches(attributes, &policy.constraints) else { return Ok(()) };
+fn dispatch(attributes: &Attributes<'_>, policy: &Arc<Policy>, bindings: &[Arc<Binding>]) {
+    let Some(matched) = matching::matches(attributes, &policy.constraints) else { return };
     let found = params::kind(attributes, policy);
     let deny_config = |binding: Option<&Binding>, why: &str| {
         if policy.fails {
@@ -143,7 +139,7 @@ fn dispatch(
         Ok(kind) => kind,
         Err(why) => {
             deny_config(None, &why);
-            return Ok(());
+            return;
         }
     };
     for binding in bindings {
@@ -161,17 +157,16 @@ fn dispatch(
         for param in params {
             let verdict = evaluate::run(attributes, &matched, policy, param.as_ref());
             for denial in verdict.failures {
-                act(attributes, policy, binding, denial);
+                act(attributes, policy, binding, &denial);
             }
             for denial in verdict.errors {
                 attributes.deny(policy, Some(binding), denial);
             }
         }
     }
-    Ok(())
 }
 
-fn act(attributes: &Attributes<'_>, policy: &Policy, binding: &Binding, denial: Denial) {
+fn act(attributes: &Attributes<'_>, policy: &Policy, binding: &Binding, denial: &Denial) {
     for action in &binding.actions {
         match action.as_str() {
             "Deny" => attributes.deny(policy, Some(binding), denial.clone()),
@@ -181,13 +176,13 @@ fn act(attributes: &Attributes<'_>, policy: &Policy, binding: &Binding, denial: 
             )),
             // There is no audit log to annotate.
             _ => {
-                tracing::debug!(policy = %policy.name, binding = %binding.name, "a write fails an audited validation")
+                tracing::debug!(policy = %policy.name, binding = %binding.name, "a write fails an audited validation");
             }
         }
     }
 }
 
-fn denied(write: &Write<'_>, object: &Value, denial: attributes::Denied) -> Status {
+fn denied(write: &Write<'_>, object: &Value, denial: &attributes::Denied) -> Status {
     let message = match &denial.binding {
         Some(binding) => format!(
             "ValidatingAdmissionPolicy '{}' with binding '{binding}' denied request: {}",

@@ -12,13 +12,13 @@ use crate::resource::{Resource, api_version};
 
 /// A group, version and resource, or group, version and kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Name {
+pub(super) struct Versioned {
     pub(super) group: String,
     pub(super) version: String,
     pub(super) name: String,
 }
 
-impl Name {
+impl Versioned {
     pub(super) fn new(group: &str, version: &str, name: &str) -> Self {
         Self { group: group.to_owned(), version: version.to_owned(), name: name.to_owned() }
     }
@@ -104,22 +104,23 @@ impl<'a> Attributes<'a> {
     }
 
     /// The kind that the endpoint takes, in a version of the resource.
-    pub(super) fn kind_in(&self, resource: &Resource) -> Name {
+    pub(super) fn kind_in(&self, resource: &Resource) -> Versioned {
         match resource.subresources.get(self.subresource()) {
             Some(sub) if !sub.kind.is_empty() && sub.kind != resource.kind && sub.version.is_empty() => {
-                Name::new(&resource.group, &resource.version, &sub.kind)
+                Versioned::new(&resource.group, &resource.version, &sub.kind)
             }
             Some(sub) if !sub.kind.is_empty() && sub.kind != resource.kind => {
-                Name::new(&sub.group, &sub.version, &sub.kind)
+                Versioned::new(&sub.group, &sub.version, &sub.kind)
             }
-            _ => Name::new(&resource.group, &resource.version, &resource.kind),
+            _ => Versioned::new(&resource.group, &resource.version, &resource.kind),
         }
     }
 
     /// The variable `request`; `matched` is the version of the resource that the policy's rules name.
     pub(super) fn request(&self, matched: &Resource) -> Value {
         let own = self.resource();
-        let plural = |resource: &Resource| Name::new(&resource.group, &resource.version, &resource.plural);
+        let plural =
+            |resource: &Resource| Versioned::new(&resource.group, &resource.version, &resource.plural);
         let mut request = json!({
             "uid": "",
             "kind": self.kind_in(matched).json("kind"),

@@ -85,7 +85,7 @@ fn get<T: 'static>(value: &Cel) -> Result<&T, String> {
     }
 }
 
-fn texts<'a, T: 'static, const N: usize>(arguments: &'a [Cel]) -> Result<(&'a T, [&'a str; N]), String> {
+fn texts<T: 'static, const N: usize>(arguments: &[Cel]) -> Result<(&T, [&str; N]), String> {
     let (receiver, rest) = arguments.split_first().ok_or(NO_OVERLOAD)?;
     let texts: Option<Vec<&str>> = rest.iter().map(Cel::as_str).collect();
     let texts = texts.and_then(|texts| <[&str; N]>::try_from(texts).ok()).ok_or(NO_OVERLOAD)?;

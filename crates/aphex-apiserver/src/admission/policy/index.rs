@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::GROUP;
-use super::attributes::Name;
+use super::attributes::Versioned;
 use super::compile::{Expression, Scope};
 use super::constraints::Constraints;
 use crate::admission::lookup;
@@ -28,7 +28,7 @@ pub(super) struct Policy {
     /// Errors refuse the write (`failurePolicy: Fail`).
     pub(super) fails: bool,
     /// The kind of its parameters.
-    pub(super) params: Option<Name>,
+    pub(super) params: Option<Versioned>,
     pub(super) constraints: Constraints,
     /// Names and expressions.
     pub(super) conditions: Vec<Expression>,
@@ -141,7 +141,7 @@ impl Policy {
     fn read(object: &Value) -> Self {
         let params = object::at(object, "spec.paramKind").filter(|kind| kind.is_object()).map(|kind| {
             let (group, version) = split_api_version(text(kind, "apiVersion"));
-            Name::new(group, version, text(kind, "kind"))
+            Versioned::new(group, version, text(kind, "kind"))
         });
         let full = Scope { params: params.is_some(), authorizer: true };
         let quiet = Scope { authorizer: false, ..full };
