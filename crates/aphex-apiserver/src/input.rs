@@ -19,7 +19,7 @@ const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 pub struct Decoded {
     /// The value; of duplicate fields the last one.
     pub value: Value,
-    /// Paths of fields that occur more than once.
+    /// What strict decoding says of fields that occur more than once.
     pub duplicates: Vec<String>,
 }
 
@@ -56,7 +56,11 @@ pub fn json(body: &[u8]) -> Result<Decoded, DecodeError> {
     let seed = Seed { path: String::new(), duplicates: &duplicates };
     let value = seed.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     match value {
-        Ok(value) => Ok(Decoded { value, duplicates: duplicates.into_inner() }),
+        Ok(value) => {
+            let paths = duplicates.into_inner();
+            let duplicates = paths.into_iter().map(|path| format!("duplicate field \"{path}\"")).collect();
+            Ok(Decoded { value, duplicates })
+        }
         Err(error) => Err(DecodeError::Json(go_error(&error, body))),
     }
 }
@@ -69,10 +73,26 @@ pub fn yaml(body: &[u8]) -> Result<Decoded, DecodeError> {
         return Ok(decoded);
     }
     let options = serde_saphyr::options! { legacy_octal_numbers: true };
-    let value = serde_saphyr::from_slice_with_options(body, options).map_err(|error| {
+    let wrong = |error: &serde_saphyr::Error| {
         DecodeError::Yaml(error.to_string().lines().next().unwrap_or_default().to_owned())
-    })?;
-    Ok(Decoded { value, duplicates: Vec::new() })
+    };
+    let error = match serde_saphyr::from_slice_with_options(body, options) {
+        Ok(value) => return Ok(Decoded { value, duplicates: Vec::new() }),
+        Err(error) => error,
+    };
+    // Only strict decoding minds a duplicate key; the first one is told, by its line, as Go's decoder has no path.
+    let serde_saphyr::Error::DuplicateMappingKey { key: Some(key), location } = error.without_snippet()
+    else {
+        return Err(wrong(&error));
+    };
+    let line = location.line();
+    let duplicate = format!("yaml: unmarshal errors:\n  line {line}: key \"{key}\" already set in map");
+    let options = serde_saphyr::options! {
+        legacy_octal_numbers: true,
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
+    };
+    let value = serde_saphyr::from_slice_with_options(body, options).map_err(|error| wrong(&error))?;
+    Ok(Decoded { value, duplicates: vec![duplicate] })
 }
 
 /// The error as Go's `encoding/json` words it, which clients' users know.
@@ -223,8 +243,15 @@ mod tests {
     #[test]
     fn duplicate_fields_are_told_with_their_path() {
         let decoded = json(br#"{"data":{"x":"1","x":"2"},"l":[{"a":1,"a":2}]}"#).unwrap();
-        assert_eq!(decoded.duplicates, ["data.x", "l[0].a"]);
+        assert_eq!(decoded.duplicates, ["duplicate field \"data.x\"", "duplicate field \"l[0].a\""]);
         assert_eq!(decoded.value["data"]["x"], "2");
+    }
+
+    #[test]
+    fn duplicate_keys_of_yaml_are_told_with_their_line_and_the_last_one_counts() {
+        let decoded = yaml(b"\na: 1\nspec:\n  x: 1\n  y: 2\n  x: 3\n").unwrap();
+        assert_eq!(decoded.duplicates, ["yaml: unmarshal errors:\n  line 6: key \"x\" already set in map"]);
+        assert_eq!(decoded.value, json!({"a": 1, "spec": {"x": 3, "y": 2}}));
     }
 
     #[test]

@@ -53,6 +53,11 @@ pub fn add_to_v2(swagger: &mut Value, kind: &CustomKind<'_>) {
     }
     if let Some(definitions) = swagger.get_mut("definitions").and_then(Value::as_object_mut) {
         let own = kind.definitions().into_iter().map(|(name, mut schema)| {
+            if schema["x-kubernetes-preserve-unknown-fields"] == true {
+                // kubectl takes a list of fields for all that there are.
+                let mark = schema["x-kubernetes-group-version-kind"].take();
+                schema = json!({ "type": "object", "x-kubernetes-group-version-kind": mark });
+            }
             simplify(&mut schema);
             (name, swagger_definition(schema))
         });

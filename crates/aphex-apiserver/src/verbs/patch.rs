@@ -103,8 +103,8 @@ pub(super) fn read_patch(call: &Call, format: Format) -> Result<Value, Status> {
             "json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
         )));
     }
-    for path in decoded.duplicates {
-        call.warnings.add(format!("duplicate field \"{path}\""));
+    for duplicate in decoded.duplicates {
+        call.warnings.add(duplicate);
     }
     Ok(decoded.value)
 }
@@ -186,8 +186,12 @@ fn read_configuration(call: &Call, options: &WriteOptions) -> Result<Value, Stat
     if kind.is_empty() || version.is_empty() {
         return Err(Status::bad_request(format!("invalid object type: {group}/{version}, Kind={kind}")));
     }
-    let findings: Vec<String> =
-        decoded.duplicates.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
+    // Here the words of the conversion to JSON come first.
+    let findings: Vec<String> = decoded
+        .duplicates
+        .iter()
+        .map(|finding| finding.replace("yaml: ", "error converting YAML to JSON: yaml: "))
+        .collect();
     match options.field_validation {
         FieldValidation::Strict if !findings.is_empty() => {
             return Err(Status::bad_request(format!("error strict decoding YAML: {}", findings.join(", "))));

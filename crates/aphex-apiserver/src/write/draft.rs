@@ -127,7 +127,7 @@ fn check_fields(
     check_json_types(call, value).map_err(|why| fail(&why))?;
     let unknown = prune_unknown(call, value);
     let unknown = unknown.iter().map(|path| format!("unknown field \"{path}\""));
-    let duplicates = duplicates.iter().map(|path| format!("duplicate field \"{path}\""));
+    let duplicates = duplicates.iter().cloned();
     // Custom kinds are pruned after decoding; built-in ones are decoded strictly in one go.
     let findings: Vec<String> = match call.resource.custom() {
         Some(_) => duplicates.chain(unknown).collect(),

@@ -62,12 +62,7 @@ fn lists(at: &str, a: &[Value], b: &[Value], found: &mut Vec<Difference>) {
         let of = |names: &[String], items: &'_ [Value]| {
             names.iter().position(|known| known == name).and_then(|at| items.get(at).cloned())
         };
-        walk(
-            &format!("{at}/{}", escaped(name)),
-            of(&names, a).as_ref(),
-            of(&others, b).as_ref(),
-            found,
-        );
+        walk(&format!("{at}/{}", escaped(name)), of(&names, a).as_ref(), of(&others, b).as_ref(), found);
     }
 }
 

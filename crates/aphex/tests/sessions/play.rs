@@ -73,10 +73,8 @@ impl<'a> Player<'a> {
         anyhow::ensure!(made.code == 201, "the namespace {namespace} was not made: {}", made.body);
         for path in ["serviceaccounts/default", "configmaps/kube-root-ca.crt"] {
             let path = format!("/api/v1/namespaces/{namespace}/{path}");
-            eventually(&path, || async {
-                Ok((self.requests.get(&path).await?.code == 200).then_some(()))
-            })
-            .await?;
+            eventually(&path, || async { Ok((self.requests.get(&path).await?.code == 200).then_some(())) })
+                .await?;
         }
         Ok(())
     }

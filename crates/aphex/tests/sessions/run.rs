@@ -11,12 +11,12 @@ use futures::StreamExt as _;
 use serde_json::Value;
 
 use super::compare::{Difference, compare};
+use super::engine;
 use super::known::{self, Known};
 use super::normal::Normal;
 use super::play::{Observed, Player};
 use super::real::{Programs, Real};
 use super::script::{self, Script};
-use super::engine;
 
 /// Only these sessions, by name, with commas between.
 const ONLY: &str = "SESSIONS";
