@@ -17,6 +17,7 @@ pub mod index;
 mod matching;
 mod params;
 mod rules;
+mod types;
 mod variables;
 
 use std::sync::Arc;

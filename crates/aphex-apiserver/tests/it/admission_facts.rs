@@ -178,4 +178,5 @@ facts! {
     pods_become_what_they_become_in_kubernetes: "pods",
     policies_decide_as_those_of_kubernetes: "policies",
     policies_are_checked_as_by_kubernetes: "rules",
+    expressions_of_policies_are_typed_as_by_kubernetes: "types",
 }

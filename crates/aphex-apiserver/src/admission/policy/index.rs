@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::GROUP;
 use super::attributes::Versioned;
-use super::compile::{Expression, Scope};
+use super::compile::{Composed, Expression, Gives, Scope};
 use super::constraints::Constraints;
 use crate::admission::lookup;
 use crate::object;
@@ -146,19 +146,19 @@ impl Policy {
         let full = Scope { params: params.is_some(), authorizer: true };
         let quiet = Scope { authorizer: false, ..full };
         let conditions = items(object, "spec.matchConditions").iter();
-        let mut names: Vec<String> = Vec::new();
+        let mut names: Vec<Composed> = Vec::new();
         let mut variables = Vec::new();
         for variable in items(object, "spec.variables") {
-            let expression = Expression::new(text(variable, "expression"), full, &names);
+            let expression = Expression::new(text(variable, "expression"), Gives::Anything, full, &names);
+            names.push(expression.composed(text(variable, "name")));
             variables.push((text(variable, "name").to_owned(), expression));
-            names.push(text(variable, "name").to_owned());
         }
         let validation = |rule: &Value| Validation {
-            expression: Expression::new(text(rule, "expression"), full, &names),
+            expression: Expression::new(text(rule, "expression"), Gives::Bool, full, &names),
             message: text(rule, "message").trim().to_owned(),
             message_expression: Some(text(rule, "messageExpression"))
                 .filter(|source| !source.is_empty())
-                .map(|source| Expression::new(source, quiet, &names)),
+                .map(|source| Expression::new(source, Gives::Text, quiet, &names)),
             reason: rule.get("reason").and_then(Value::as_str).map(str::to_owned),
         };
         Self {
@@ -170,12 +170,14 @@ impl Policy {
                 object::at(object, "spec.matchConstraints").unwrap_or(&Value::Null),
             ),
             conditions: conditions
-                .map(|one| Expression::new(text(one, "expression").trim(), full, &[]))
+                .map(|one| Expression::new(text(one, "expression").trim(), Gives::Bool, full, &[]))
                 .collect(),
             validations: items(object, "spec.validations").iter().map(validation).collect(),
             annotations: items(object, "spec.auditAnnotations")
                 .iter()
-                .map(|one| Expression::new(text(one, "valueExpression").trim(), full, &names))
+                .map(|one| {
+                    Expression::new(text(one, "valueExpression").trim(), Gives::TextOrNull, full, &names)
+                })
                 .collect(),
             variables,
             params,

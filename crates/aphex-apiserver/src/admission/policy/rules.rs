@@ -4,12 +4,13 @@ mod resources;
 
 use std::collections::{HashMap, HashSet};
 
+use aphex_cel::Type;
 use aphex_schema::error::FieldError;
 use aphex_schema::path::Path;
 use aphex_schema::validate::names;
 use serde_json::Value;
 
-use super::compile::{self, MOST_LEVELS, Scope};
+use super::compile::{self, Composed, Gives, MOST_LEVELS, Scope};
 use crate::names as segments;
 use crate::object;
 use crate::resource::split_api_version;
@@ -64,6 +65,7 @@ pub(super) fn policy(policy: &Value, old: Option<&Value>) -> Errors {
         conditions(spec, scope, &path.child("matchConditions"), &mut errors);
     }
     let composed = variables(spec, scope, &path.child("variables"), &mut errors);
+    let given = Given { scope, composed: &composed };
     if items(spec, "validations").is_empty() && items(spec, "auditAnnotations").is_empty() {
         let why = "validations or auditAnnotations must contain at least one item";
         errors.push(FieldError::required(&path.child("validations"), why));
@@ -71,9 +73,9 @@ pub(super) fn policy(policy: &Value, old: Option<&Value>) -> Errors {
         return errors;
     }
     for (index, rule) in items(spec, "validations").iter().enumerate() {
-        validation(rule, scope, &composed, &path.child("validations").index(index), &mut errors);
+        validation(rule, given, &path.child("validations").index(index), &mut errors);
     }
-    annotations(policy, scope, &composed, &path.child("auditAnnotations"), &mut errors);
+    annotations(policy, given, &path.child("auditAnnotations"), &mut errors);
     errors
 }
 
@@ -197,17 +199,17 @@ fn actions(spec: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
-/// The fault of an expression that does not compile.
-fn expression(
-    source: &str,
-    shown: &str,
+/// An expression and what it is compiled with.
+#[derive(Clone, Copy)]
+struct Given<'a> {
     scope: Scope,
-    composed: &[String],
-    path: &Path,
-    errors: &mut Errors,
-) {
-    if let Err(error) = compile::compile(source, scope, composed) {
-        errors.push(FieldError::invalid(path, shown, format!("compilation failed: {error}")));
+    composed: &'a [Composed],
+}
+
+/// The fault of an expression that does not compile, or gives something else; it is shown as it was written.
+fn expression(source: &str, shown: &str, gives: Gives, given: Given<'_>, path: &Path, errors: &mut Errors) {
+    if let Err(why) = compile::compile(source, gives, given.scope, given.composed) {
+        errors.push(FieldError::invalid(path, shown, why));
     }
 }
 
@@ -223,7 +225,8 @@ fn conditions(spec: &Value, scope: Scope, path: &Path, errors: &mut Errors) {
         if source.is_empty() {
             errors.push(FieldError::required(&path.child("expression"), ""));
         } else {
-            expression(source, source, scope, &[], &path.child("expression"), errors);
+            let given = Given { scope, composed: &[] };
+            expression(source, source, Gives::Bool, given, &path.child("expression"), errors);
         }
         let name = text(condition, "name");
         let at = path.child("name");
@@ -240,8 +243,8 @@ fn conditions(spec: &Value, scope: Scope, path: &Path, errors: &mut Errors) {
 }
 
 /// Checks variables; gives the names that later expressions may use.
-fn variables(spec: &Value, scope: Scope, path: &Path, errors: &mut Errors) -> Vec<String> {
-    let mut composed: Vec<String> = Vec::new();
+fn variables(spec: &Value, scope: Scope, path: &Path, errors: &mut Errors) -> Vec<Composed> {
+    let mut composed: Vec<Composed> = Vec::new();
     let mut levels: HashMap<String, usize> = HashMap::new();
     for (index, variable) in items(spec, "variables").iter().enumerate() {
         let path = path.index(index);
@@ -257,13 +260,15 @@ fn variables(spec: &Value, scope: Scope, path: &Path, errors: &mut Errors) -> Ve
             errors.push(FieldError::required(&at, "expression is not specified"));
             continue;
         }
-        match compile::compile(source, scope, &composed) {
-            Err(error) => {
-                errors.push(FieldError::invalid(&at, source, format!("compilation failed: {error}")));
-            }
-            Ok(program) => {
-                let named = composed.iter().filter(|name| program.uses(&format!("variables.{name}")));
-                let level = 1 + named.filter_map(|name| levels.get(name)).max().copied().unwrap_or_default();
+        let mut kind = Type::Dyn;
+        match compile::compile(source, Gives::Anything, scope, &composed) {
+            Err(why) => errors.push(FieldError::invalid(&at, source, why)),
+            Ok(checked) => {
+                kind = checked.output().clone();
+                let uses = |one: &&Composed| checked.program().uses(&format!("variables.{}", one.name));
+                let named = composed.iter().filter(uses);
+                let level =
+                    1 + named.filter_map(|one| levels.get(&one.name)).max().copied().unwrap_or_default();
                 if level > MOST_LEVELS {
                     let why =
                         format!("variables may not build on each other over more than {MOST_LEVELS} levels");
@@ -272,7 +277,7 @@ fn variables(spec: &Value, scope: Scope, path: &Path, errors: &mut Errors) -> Ve
                 levels.insert(name.to_owned(), level);
             }
         }
-        composed.push(name.to_owned());
+        composed.push(Composed { name: name.to_owned(), kind });
     }
     composed
 }
@@ -284,20 +289,21 @@ fn is_identifier(name: &str) -> bool {
         && !aphex_cel::reserved_words().contains(&name)
 }
 
-fn validation(rule: &Value, scope: Scope, composed: &[String], path: &Path, errors: &mut Errors) {
+fn validation(rule: &Value, given: Given<'_>, path: &Path, errors: &mut Errors) {
     let source = text(rule, "expression");
     let at = path.child("expression");
     if source.trim().is_empty() {
         errors.push(FieldError::required(&at, "expression is not specified"));
     } else {
-        expression(source, source, scope, composed, &at, errors);
+        expression(source, source, Gives::Bool, given, &at, errors);
     }
     let maker = text(rule, "messageExpression");
     let at = path.child("messageExpression");
     if !maker.is_empty() && maker.trim().is_empty() {
         errors.push(FieldError::invalid(&at, maker, "must be non-empty if specified"));
     } else if !maker.is_empty() {
-        expression(maker, maker, Scope { authorizer: false, ..scope }, composed, &at, errors);
+        let scope = Scope { authorizer: false, ..given.scope };
+        expression(maker, maker, Gives::Text, Given { scope, ..given }, &at, errors);
     }
     let message = text(rule, "message");
     let at = path.child("message");
@@ -311,7 +317,7 @@ fn validation(rule: &Value, scope: Scope, composed: &[String], path: &Path, erro
     }
 }
 
-fn annotations(policy: &Value, scope: Scope, composed: &[String], path: &Path, errors: &mut Errors) {
+fn annotations(policy: &Value, given: Given<'_>, path: &Path, errors: &mut Errors) {
     let list = items(policy, "spec.auditAnnotations");
     if list.len() > MOST_ANNOTATIONS {
         let why = format!("must not have more than {MOST_ANNOTATIONS} auditAnnotations");
@@ -331,7 +337,7 @@ fn annotations(policy: &Value, scope: Scope, composed: &[String], path: &Path, e
             let why = format!("must not exceed {LONGEST_VALUE_EXPRESSION} bytes in length");
             errors.push(FieldError::required(&place, why));
         } else {
-            expression(source.trim(), source, scope, composed, &place, errors);
+            expression(source.trim(), source, Gives::TextOrNull, given, &place, errors);
         }
         if !seen.insert(key) {
             errors.push(FieldError::duplicate(&at, key));

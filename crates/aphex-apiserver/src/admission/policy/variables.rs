@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aphex_cel::{Limits, Resolver, Value as Cel};
+use aphex_cel::{Key, Limits, Map, Resolver, Value as Cel};
 
 use super::index::Policy;
 
@@ -37,12 +37,21 @@ impl Composition {
     /// Gives variables to a program.
     pub(super) fn resolver(self: &Arc<Self>) -> Resolver {
         let this = Arc::clone(self);
-        Arc::new(move |name| this.value(name.strip_prefix("variables.")?))
+        Arc::new(move |name| match name {
+            "variables" => Some(Ok(this.names())),
+            name => this.value(name.strip_prefix("variables.")?),
+        })
     }
 
     /// What evaluating variables cost since the last call.
     pub(super) fn take_cost(&self) -> u64 {
         self.cost.swap(0, Ordering::Relaxed)
+    }
+
+    /// All of them at once, for `has`, which looks at names alone.
+    fn names(&self) -> Cel {
+        let names = self.policy.variables.iter();
+        Cel::from(names.map(|(name, _)| (Key::from(name.as_str()), Cel::Null)).collect::<Map>())
     }
 
     fn value(self: &Arc<Self>, name: &str) -> Option<Outcome> {
