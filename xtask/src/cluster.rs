@@ -104,7 +104,6 @@ impl Cluster {
     }
 
     /// The node's address as this machine reaches it, so services' node ports as well; only a node has one.
-    #[expect(dead_code, reason = "for callers that talk to pods from outside")]
     pub(crate) fn node_address(&self) -> Option<Ipv4Addr> {
         self.record.network.as_ref().map(|network| network.node)
     }

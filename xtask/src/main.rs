@@ -4,6 +4,7 @@ mod clients;
 mod cluster;
 mod conformance;
 mod digest;
+mod e2e;
 mod edges;
 mod engines;
 mod folders;
@@ -53,6 +54,8 @@ enum Chore {
     Image(image::Arguments),
     /// Kubernetes' own conformance specs that need no running pods, on the embedded engine
     Conformance(conformance::Arguments),
+    /// The platform as its users have it: on a whole node, or on the embedded engine
+    E2e(e2e::Arguments),
     /// Write platform/crds from the Rust types
     Crds,
     /// Write the published schemas we ship from the Kubernetes module (needs Go)
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
         Chore::Cluster(arguments) => cluster::run(arguments),
         Chore::Image(arguments) => image::run(&arguments),
         Chore::Conformance(arguments) => conformance::run(&arguments),
+        Chore::E2e(arguments) => e2e::run(&arguments),
         Chore::Crds => generated::write_crds(),
         Chore::Openapi => generated::write_openapi(),
         Chore::Protobuf => protobuf::write(),

@@ -174,7 +174,7 @@ fn home(below: &str) -> Option<PathBuf> {
 }
 
 /// Where cargo builds into.
-fn target() -> anyhow::Result<PathBuf> {
+pub(crate) fn target() -> anyhow::Result<PathBuf> {
     let set = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     std::path::absolute(set.unwrap_or_else(|| root().join("target"))).context("cannot find the target folder")
 }

@@ -34,6 +34,10 @@ pub(crate) const PUSH_BINDING: &str = "github-push-binding";
 pub(super) const GATEWAY: &str = "aphex-gateway";
 /// The ClusterRole that the RoleBinding gives; part of the platform's manifests.
 pub(super) const GATEWAY_ROLE: &str = "aphex-gateway-listener";
+/// The RoleBinding that lets Tekton's own sink, where there is one, act as the accounts of triggers; and what it gives.
+pub(super) const LISTENER_DISPATCHER: &str = "aphex-listener-dispatcher";
+/// What Tekton's own sink reads in all namespaces once a listener selects some; part of the platform's manifests.
+pub(super) const LISTENER_READER: &str = "aphex-listener-reader";
 /// The Role of administrators.
 pub(super) const ADMIN_ROLE: &str = "organization-admin";
 
@@ -56,8 +60,8 @@ desired_set! {
         pub secret_store: ClusterSecretStore,
         /// What the listener reads at cluster scope.
         pub cluster_role: ClusterRole,
-        /// Grants it to the listener's account.
-        pub cluster_role_binding: ClusterRoleBinding,
+        /// Grants it to the listener's account, and what Tekton's own sink reads besides.
+        pub cluster_role_bindings: ClusterRoleBinding,
         /// Before the triggers of bindings, which refer to it.
         pub trigger_binding: TriggerBinding,
         /// Last: from here on webhooks are answered.
@@ -75,7 +79,7 @@ pub(super) fn desired(valid: &Valid, settings: &Settings) -> Desired {
         role_bindings: Owned(rbac::role_bindings(valid, settings)),
         secret_store: Owned::one(secret_store::secret_store(valid)),
         cluster_role: Owned::one(rbac::listener_cluster_role(valid)),
-        cluster_role_binding: Owned::one(rbac::listener_cluster_role_binding(valid)),
+        cluster_role_bindings: Owned(rbac::listener_cluster_role_bindings(valid)),
         trigger_binding: Owned::one(event_listener::push_binding(valid)),
         event_listener: Owned::one(event_listener::event_listener(valid)),
     }

@@ -21,7 +21,10 @@ const SELDOM: [(&str, &str); 3] = [
     // Objects that a newer version does not want any more; else they go with their namespace.
     ("", "delete"),
     // Given away, not asked for.
-    ("clusterroles.rbac.authorization.k8s.io aphex-gateway-listener", "bind"),
+    (
+        "clusterroles.rbac.authorization.k8s.io aphex-gateway-listener,aphex-listener-dispatcher,aphex-listener-reader",
+        "bind",
+    ),
 ];
 
 /// Everything a controller does in its life: provision, repair, prune, take back, and compete for the lead.

@@ -7,8 +7,8 @@ use k8s_openapi::api::rbac::v1::{
 };
 
 use super::{
-    ADMIN_ROLE, GATEWAY, GATEWAY_ROLE, LISTENER_ACCOUNT, ORGANIZATION_SECRETS, SECRET_READER,
-    cluster_metadata, metadata,
+    ADMIN_ROLE, GATEWAY, GATEWAY_ROLE, LISTENER_ACCOUNT, LISTENER_DISPATCHER, LISTENER_READER,
+    ORGANIZATION_SECRETS, SECRET_READER, cluster_metadata, metadata,
 };
 use crate::context::Settings;
 use crate::organization::validate::Valid;
@@ -40,6 +40,7 @@ pub(super) fn role_bindings(valid: &Valid, settings: &Settings) -> Vec<RoleBindi
         binding(SECRET_READER.to_owned(), SECRET_READER, account_subject(valid, SECRET_READER)),
         binding(LISTENER_ACCOUNT.to_owned(), LISTENER_ACCOUNT, account_subject(valid, LISTENER_ACCOUNT)),
         gateway_binding(valid, settings),
+        dispatcher_binding(valid),
     ];
     bindings.extend(valid.admins.iter().map(|admin| {
         let subject = Subject {
@@ -69,6 +70,15 @@ fn gateway_binding(valid: &Valid, settings: &Settings) -> RoleBinding {
     }
 }
 
+/// Lets Tekton's own sink act as the accounts of triggers, here and nowhere else.
+fn dispatcher_binding(valid: &Valid) -> RoleBinding {
+    RoleBinding {
+        metadata: metadata(&valid.name, LISTENER_DISPATCHER),
+        role_ref: role_ref("ClusterRole", LISTENER_DISPATCHER),
+        subjects: Some(vec![account_subject(valid, LISTENER_ACCOUNT)]),
+    }
+}
+
 /// What a listener reads at cluster scope; it creates nothing itself, each trigger has an account of its own.
 pub(super) fn listener_cluster_role(valid: &Valid) -> ClusterRole {
     ClusterRole {
@@ -82,12 +92,16 @@ pub(super) fn listener_cluster_role(valid: &Valid) -> ClusterRole {
     }
 }
 
-pub(super) fn listener_cluster_role_binding(valid: &Valid) -> ClusterRoleBinding {
-    ClusterRoleBinding {
-        metadata: cluster_metadata(&valid.name, valid.name.listener_cluster_role()),
-        role_ref: role_ref("ClusterRole", &valid.name.listener_cluster_role()),
+/// Tekton's sink reads triggers of all namespaces as soon as its listener selects some (`--is-multi-ns` in tektoncd/triggers,
+/// pkg/reconciler/eventlistener/resources/container.go), and does not start without that right.
+pub(super) fn listener_cluster_role_bindings(valid: &Valid) -> Vec<ClusterRoleBinding> {
+    let binding = |name: String, role: &str| ClusterRoleBinding {
+        metadata: cluster_metadata(&valid.name, name),
+        role_ref: role_ref("ClusterRole", role),
         subjects: Some(vec![account_subject(valid, LISTENER_ACCOUNT)]),
-    }
+    };
+    let own = valid.name.listener_cluster_role();
+    vec![binding(own.clone(), &own), binding(format!("aphex-listener-{}", valid.name), LISTENER_READER)]
 }
 
 /// What a listener reads to find its triggers.
