@@ -39,8 +39,9 @@ post() {
 runs() { k get pipelineruns -n "$1" -o name | wc -l; }
 run_of() { k get pipelineruns -n "$1" -l "platform.aphex/event-id=$2" -o name; }
 settled() {
-  ! k get deliveries -n org-$organization -o 'jsonpath={.items[*].status.phase}' | grep -qE 'Pending|Processing' &&
-    ! k get deliveries -n org-$organization -o 'jsonpath={range .items[*]}[{.status.phase}]{end}' | grep -q '\[\]'
+  local phases
+  phases=$(k get deliveries -n org-$organization -o 'jsonpath={range .items[*]}[{.status.phase}]{end}')
+  [[ $phases != *Pending* && $phases != *Processing* && $phases != *'[]'* ]]
 }
 # forwarded NAMESPACE TARGET PORT COMMAND...: runs the command with $at set to an address that leads there
 forwarded() {
@@ -48,7 +49,7 @@ forwarded() {
   k port-forward -n "$1" "$2" ":$3" >forward.log 2>&1 &
   forward=$!
   until_true 20 "a way to $2" grep -q '^Forwarding from 127' forward.log
-  at=http://127.0.0.1:$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\).*/\1/p' forward.log | head -1)
+  at=http://127.0.0.1:$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\).*/\1/p;q' forward.log)
   shift 3
   "$@"
   kill $forward
@@ -76,13 +77,14 @@ equal "$(status $tenant webhookURL)" "$(k get configmap aphex-config -n $platfor
 step "a signed push becomes a run"
 first=$(uuid)
 equal "$(post "$gateway" "$push" "$first" "$secret")" 200 "a signed push"
-until_true 20 "the run of the push" run_of $tenant "$first"
+has_run() { [[ -n $(run_of $tenant "$first") ]]; }
+until_true 20 "the run of the push" has_run
 run=$(run_of $tenant "$first")
 equal "$(k get -n $tenant "$run" -o "jsonpath={.spec.params[?(@.name=='git-revision')].value}")" 6113728f27ae82c7b1a177c8d03f9e96e0adf246 "the revision"
 if [[ -n $tekton ]]; then
   k wait -n $tenant --for=condition=Succeeded --timeout=180s "$run" >/dev/null || fail "the run: $(k get -n $tenant "$run" -o yaml)"
-  k logs -n $tenant -l "tekton.dev/pipelineRun=${run#*/}" --all-containers | grep -q "building 6113728f27ae82c7b1a177c8d03f9e96e0adf246" ||
-    fail "the pod did not see the revision: $(k logs -n $tenant -l "tekton.dev/pipelineRun=${run#*/}" --all-containers)"
+  said=$(k logs -n $tenant -l "tekton.dev/pipelineRun=${run#*/}" --all-containers)
+  [[ $said == *"building 6113728f27ae82c7b1a177c8d03f9e96e0adf246"* ]] || fail "the pod did not see the revision: $said"
 fi
 
 step "a bad signature, and a redelivery to each replica"
@@ -151,35 +153,56 @@ k apply -f load.yaml >/dev/null
 k wait --for=condition=Ready --timeout=90s -n $platform repobinding/load >/dev/null
 sed 's#Codertocat/Hello-World"#Codertocat/Load"#' "$push" >load.json
 load_secret=$(status load webhookSecret)
-: >answered
-load() {
-  local id
-  for _ in $(seq "$1"); do
+# Senders push until the file `stop` is there; what they were answered goes to `answered`, the rest to `refused`.
+sender() {
+  local id code
+  mkdir -p "$1"
+  until [[ -e stop ]]; do
     id=$(uuid)
-    # Not answered means that the sender sends it again, as GitHub's redelivery does; here it only does not count.
-    [[ $(cd "$2" && post "$gateway" ../load.json "$id" "$load_secret" 2>/dev/null) == 200 ]] && echo "$id" >>answered
+    code=$(cd "$1" && post "$gateway" ../load.json "$id" "$load_secret" 2>&1) || true
+    if [[ $code == 200 ]]; then echo "$id" >>answered; else echo "$code" >>refused; fi
   done
-  true
 }
-senders=()
-for sender in 1 2 3 4; do
-  mkdir -p "sender-$sender"
-  load 60 "sender-$sender" &
-  senders+=($!)
-done
-some_answered() { (($(wc -l <answered) > 40)); }
-until_true 60 "the load begins" some_answered
-k delete -n $platform "$(head -1 <<<"$replicas")" --grace-period=0 --force >/dev/null 2>&1
-wait "${senders[@]}"
-sent=$(wc -l <answered)
-((sent > 60)) || fail "only $sent pushes were answered"
-sort answered >expected
-got() { k get pipelineruns -n load -o 'jsonpath={range .items[*]}{.metadata.labels.platform\.aphex/event-id}{"\n"}{end}' | sort >got; [[ -z $(comm -23 expected got) ]]; }
+# under_load COMMAND...: runs the command while four senders push
+under_load() {
+  local senders=() before number
+  before=$(wc -l <answered)
+  rm -f stop
+  for number in 1 2 3 4; do
+    sender "sender-$number" &
+    senders+=($!)
+  done
+  more() { (($(wc -l <answered) > before + $1)); }
+  until_true 60 "the load begins" more 20
+  "$@"
+  until_true 60 "the load goes on" more 60
+  touch stop
+  wait "${senders[@]}"
+}
+got() {
+  k get pipelineruns -n load -o 'jsonpath={range .items[*]}{.metadata.labels.platform\.aphex/event-id}{"\n"}{end}' | sort >got
+  [[ -z $(sort answered | comm -23 - got) ]]
+}
+: >answered
+: >refused
+kill_gateway() { k delete -n $platform "$(head -1 <<<"$replicas")" --grace-period=0 --force >/dev/null 2>&1; }
+under_load kill_gateway
 killed=$SECONDS
-until_true 60 "every answered push has its run" got
-equal "$(sort got | uniq -d)" "" "events with two runs"
-step "  $sent answered, each has one run, the last within $((SECONDS - killed)) s"
+until_true 30 "every answered push has its run" got
+equal "$(uniq -d got)" "" "events with two runs"
+step "  $(wc -l <answered) answered, $(wc -l <refused) not; the last run $((SECONDS - killed)) s after the last push"
 k rollout status -n $platform deployment/aphex-gateway --timeout=60s >/dev/null
+
+step "the gateway is replaced under load: every push is answered"
+restart() {
+  k rollout restart -n $platform deployment/aphex-gateway >/dev/null
+  k rollout status -n $platform deployment/aphex-gateway --timeout=120s >/dev/null
+}
+: >refused
+under_load restart
+equal "$(cat refused)" "" "answers during a roll-out other than 200"
+until_true 30 "every answered push has its run" got
+equal "$(uniq -d got)" "" "events with two runs"
 
 step "the leading controller is killed while it provisions: another finishes"
 names=$(seq -f 'many-%g' 6)
