@@ -15,9 +15,9 @@ pub(crate) fn check() -> anyhow::Result<()> {
         let mut roots: Vec<PathBuf> = ["src/lib.rs", "src/main.rs"].map(|name| krate.join(name)).into();
         for folder in ["tests", "benches", "examples"] {
             if let Ok(entries) = std::fs::read_dir(krate.join(folder)) {
-                roots.extend(
-                    entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()),
-                );
+                // Cargo finds `benches/name.rs` and `benches/name/main.rs`.
+                let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+                roots.extend(paths.map(|path| if path.is_dir() { path.join("main.rs") } else { path }));
             }
         }
         let mut reached = HashSet::new();
