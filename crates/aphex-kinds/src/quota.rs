@@ -137,8 +137,8 @@ fn spend(quota: &Value, delta: &Resources, subresource: &str) -> Result<Option<R
 pub fn gives_back(request: &Request<'_>, old: &Value) -> bool {
     let now = usage(request.group, request.plural, request.object, request.now);
     let before = usage(request.group, request.plural, old, request.now);
-    let moved = request.plural == "pods" && scope::is_limited(request.object) != scope::is_limited(old);
-    moved || before.iter().any(|(name, amount)| now.get(name).is_none_or(|now| now.nanos() < amount.nanos()))
+    scope::moved(request.plural, request.object, old)
+        || before.iter().any(|(name, amount)| now.get(name).is_none_or(|now| now.nanos() < amount.nanos()))
 }
 
 /// What objects of one resource use of a quota's hard limits, by limit.

@@ -33,12 +33,7 @@ fn is_in(
         }
         ("", "pods", "CrossNamespacePodAffinity") => looks_elsewhere(object),
         ("", "persistentvolumeclaims", "VolumeAttributesClass") => {
-            let names = [
-                text(object, "spec.volumeAttributesClassName"),
-                text(object, "status.currentVolumeAttributesClassName"),
-                text(object, "status.modifyVolumeStatus.targetVolumeAttributesClassName"),
-            ];
-            let names: Vec<&str> = names.into_iter().filter(|name| !name.is_empty()).collect();
+            let names = attribute_classes(object);
             match operator {
                 "Exists" => !names.is_empty(),
                 _ if names.is_empty() => selected(operator, values, None),
@@ -56,6 +51,25 @@ fn selected(operator: &str, values: &[&str], found: Option<&str>) -> bool {
         "NotIn" => !listed,
         "Exists" => found.is_some(),
         "DoesNotExist" => found.is_none(),
+        _ => false,
+    }
+}
+
+/// The classes of volume attributes that a claim has, wants or is on its way to.
+fn attribute_classes(claim: &Value) -> Vec<&str> {
+    let paths = [
+        "spec.volumeAttributesClassName",
+        "status.currentVolumeAttributesClassName",
+        "status.modifyVolumeStatus.targetVolumeAttributesClassName",
+    ];
+    paths.into_iter().map(|path| text(claim, path)).filter(|name| !name.is_empty()).collect()
+}
+
+/// Whether a change of an object can have moved it to other scopes.
+pub(super) fn moved(plural: &str, new: &Value, old: &Value) -> bool {
+    match plural {
+        "pods" => is_limited(new) != is_limited(old),
+        "persistentvolumeclaims" => attribute_classes(new) != attribute_classes(old),
         _ => false,
     }
 }

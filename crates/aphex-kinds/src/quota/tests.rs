@@ -79,6 +79,16 @@ fn sums_start_at_zero_and_see_only_what_is_in_scope() {
 }
 
 #[test]
+fn what_leaves_a_scope_is_given_back_to_its_quota() {
+    let claim = |class: &str| json!({"spec": {"volumeAttributesClassName": class}});
+    let (gold, silver) = (claim("gold"), claim("silver"));
+    assert!(gives_back(&request("persistentvolumeclaims", &silver, None), &gold));
+    assert!(!gives_back(&request("persistentvolumeclaims", &gold, None), &gold));
+    let (long, short) = (json!({"spec": {}}), json!({"spec": {"activeDeadlineSeconds": 1}}));
+    assert!(gives_back(&request("pods", &short, None), &long));
+}
+
+#[test]
 fn counts_name_their_resources() {
     let quota =
         quota(&json!({"count/widgets.example.com": "1", "count/pods": "1", "secrets": "1"}), &json!({}));
