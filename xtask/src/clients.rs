@@ -33,7 +33,7 @@ const NEED_KUBELET: &[&str] = &[
     "test::can_get_pod_logs_and_evict",
     "test::pod_can_exec_and_write_to_stdin",
 ];
-/// Tests that the crates do not ship their own crate `kube` for.
+/// Tests use the crate `kube` as well, which publishing drops from the crates that `kube` itself consists of.
 const DEVELOPMENT: &str = "\n[dev-dependencies.kube]\nversion = \"*\"\nfeatures = [\"client\", \"derive\"]\ndefault-features = false\n";
 
 pub(crate) fn run(whose: Whose) -> anyhow::Result<()> {
@@ -80,7 +80,10 @@ fn workspace() -> anyhow::Result<PathBuf> {
         folder = folders::cache()?.join("clients").join(format!("kube-rs-{}", text("version")?));
         let source = Path::new(text("manifest_path")?).parent().context("a manifest lies in a folder")?;
         copy(source, &folder.join(name)).with_context(|| format!("cannot copy {}", source.display()))?;
-        complete(&folder.join(name).join("Cargo.toml"), name)?;
+        if *name != "kube" {
+            let manifest = folder.join(name).join("Cargo.toml");
+            fs::write(&manifest, fs::read_to_string(&manifest)? + DEVELOPMENT)?;
+        }
         manifest.push_str(&format!("{name} = {{ path = {name:?} }}\n"));
     }
     fs::write(folder.join("Cargo.toml"), manifest)?;
@@ -88,16 +91,6 @@ fn workspace() -> anyhow::Result<PathBuf> {
         fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock"))?;
     }
     Ok(folder)
-}
-
-/// Publishing drops what only the crates' own workspace has: tests that use the crate `kube`, benchmarks' sources.
-fn complete(manifest: &Path, name: &str) -> anyhow::Result<()> {
-    let mut text = fs::read_to_string(manifest)?;
-    if name != "kube" {
-        text.push_str(DEVELOPMENT);
-    }
-    fs::write(manifest, text)?;
-    Ok(())
 }
 
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {

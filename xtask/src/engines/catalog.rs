@@ -54,6 +54,9 @@ pub(super) const TESTED: &[&str] = &[
     "kubectl-1.34",
     "kubectl-1.36",
     "client-go",
+    "tekton-pipeline-controller",
+    "tekton-triggers-eventlistenersink",
+    "tekton-triggers-interceptors",
 ];
 
 /// Every engine, in the order of building.

@@ -33,9 +33,15 @@ pub(crate) struct Up {
 impl Up {
     /// Starts on free ports and waits until it serves.
     pub(crate) fn start(data: &Path) -> anyhow::Result<Self> {
+        Self::start_with(data, &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_with(data: &Path, more: &[&str]) -> anyhow::Result<Self> {
         let mut child = aphex()
             .args(["up", "--api-port", "0", "--gateway-port", "0", "--data-dir"])
             .arg(data)
+            .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;

@@ -41,6 +41,20 @@ pub(super) fn javascript(session: &Path) -> anyhow::Result<Option<PathBuf>> {
     Ok(Some(folder))
 }
 
+/// The source of a module that an engine is built from, where Go keeps it.
+pub(super) fn go_source(engine: &str, module: &str) -> anyhow::Result<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../engines").join(engine);
+    let mut list = Command::new("go");
+    let output = list.args(["list", "-m", "-f", "{{.Dir}}", module]).current_dir(folder).output()?;
+    let path = String::from_utf8(output.stdout)?.trim().to_owned();
+    anyhow::ensure!(
+        output.status.success() && !path.is_empty(),
+        "Go has no source of {module}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(PathBuf::from(path))
+}
+
 /// Whether a tool is there. Without it a test is left out, which is an error where everything shall run.
 fn is_there(test: &str, tool: &str, version: &str) -> anyhow::Result<bool> {
     let mut ask = Command::new(tool);
