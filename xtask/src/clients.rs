@@ -3,6 +3,7 @@
 //! kube-rs: the tests in the published crates that need a cluster and are therefore ignored by default. Their sources
 //! are those cargo has for our own dependency, put into a workspace of their own in the cache.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -70,7 +71,7 @@ fn workspace() -> anyhow::Result<PathBuf> {
     anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout)?;
     let mut manifest = "[workspace]\nresolver = \"3\"\n".to_owned();
-    manifest.push_str(&format!("members = {CRATES:?}\n\n[patch.crates-io]\n"));
+    writeln!(manifest, "members = {CRATES:?}\n\n[patch.crates-io]")?;
     let mut folder = PathBuf::new();
     for name in CRATES {
         let package =
@@ -84,7 +85,7 @@ fn workspace() -> anyhow::Result<PathBuf> {
             let manifest = folder.join(name).join("Cargo.toml");
             fs::write(&manifest, fs::read_to_string(&manifest)? + DEVELOPMENT)?;
         }
-        manifest.push_str(&format!("{name} = {{ path = {name:?} }}\n"));
+        writeln!(manifest, "{name} = {{ path = {name:?} }}")?;
     }
     fs::write(folder.join("Cargo.toml"), manifest)?;
     if !folder.join("Cargo.lock").exists() {

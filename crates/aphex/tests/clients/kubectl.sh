@@ -89,7 +89,8 @@ equal "$("$kubectl" api-resources --api-group=batch --namespaced -o name | sort 
 has "$("$kubectl" api-versions)" '^networking.k8s.io/v1$' api-versions
 
 # watch
-k get configmaps -w --output-watch-events --no-headers >events.txt &
+# Not through the function: its shell would be what is killed, and not kubectl.
+"$kubectl" -n "$me" get configmaps -w --output-watch-events --no-headers >events.txt &
 following=$!
 until_has events.txt 'ADDED +settings'
 k label configmap settings tier=front >/dev/null

@@ -18,6 +18,8 @@ use super::program::Up;
 /// Several minor versions: the oldest and the newest are beyond Kubernetes' own promise of one minor version, and work all the same.
 const KUBECTLS: &[&str] = &["kubectl", "kubectl-1.33", "kubectl-1.34", "kubectl-1.36"];
 
+/// For sessions that want to meet an expired revision.
+const FORGETFUL: &[&str] = &["--history", "15"];
 /// What `tekton.sh` takes, in order.
 const TEKTON: &[&str] = &[
     "kubectl",
@@ -58,14 +60,15 @@ fn kubernetes_own_go_client_finds_what_it_is_used_to() -> anyhow::Result<()> {
         left_out("Kubernetes' own Go client", "client-go is not built");
         return Ok(());
     };
-    against_aphex(&mut Command::new(program))
+    against_aphex_with(FORGETFUL, &mut Command::new(program))
 }
 
 #[test]
 fn the_python_client_finds_what_it_is_used_to() -> anyhow::Result<()> {
     let folder = sessions().join("python");
     match packages::python(&folder)? {
-        Some(packages) => against_aphex(
+        Some(packages) => against_aphex_with(
+            FORGETFUL,
             Command::new("python3").arg("-B").arg(folder.join("session.py")).env("PYTHONPATH", packages),
         ),
         None => Ok(()),
