@@ -59,10 +59,11 @@ pub(crate) fn generate(kubernetes: &Path, out: &Path) -> Result<()> {
         collect_definitions(&mut document, &mut definitions, &file)?;
         let mut paths = take_object(&mut document, "paths");
         paths.retain(|path, _| is_described(path));
+        paths.values_mut().for_each(drop_cbor);
         documents.insert(name, paths);
     }
     let reached = reachable(&documents, &definitions);
-    definitions.retain(|name, schema| reached.contains(name) || schema.get(GVK).is_some());
+    definitions.retain(|name, _| reached.contains(name));
     write(&out.join("definitions.json.gz"), &Value::Object(definitions))?;
     write(&out.join("paths.json.gz"), &tabulate(documents))?;
     write(&out.join("resources.json.gz"), &resources(&kubernetes.join("api/discovery"))?)
@@ -101,6 +102,18 @@ fn is_described(path: &str) -> bool {
     }
 }
 
+/// The published documents tell of an encoding that is behind a feature gate and off.
+fn drop_cbor(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|key, _| !(key.starts_with("application/") && key.contains("cbor")));
+            map.values_mut().for_each(drop_cbor);
+        }
+        Value::Array(list) => list.iter_mut().for_each(drop_cbor),
+        _ => {}
+    }
+}
+
 fn collect_definitions(document: &mut Value, into: &mut Map<String, Value>, file: &Path) -> Result<()> {
     let Some(components) = document.get_mut("components") else { return Ok(()) };
     for (name, schema) in take_object(components, "schemas") {
@@ -117,7 +130,8 @@ fn collect_definitions(document: &mut Value, into: &mut Map<String, Value>, file
     Ok(())
 }
 
-/// Names of the definitions that the paths reach.
+/// Names of the definitions that the paths or any kind reach; a reference to what is not there would make the whole
+/// document useless to kubectl.
 fn reachable(
     documents: &BTreeMap<String, Map<String, Value>>,
     definitions: &Map<String, Value>,
@@ -127,6 +141,8 @@ fn reachable(
     for paths in documents.values() {
         paths.values().for_each(|item| references(item, &mut open));
     }
+    let kinds = definitions.iter().filter(|(_, schema)| schema.get(GVK).is_some());
+    open.extend(kinds.map(|(name, _)| name.clone()));
     while let Some(name) = open.pop() {
         if let Some(schema) = definitions.get(&name).filter(|_| found.insert(name)) {
             references(schema, &mut open);

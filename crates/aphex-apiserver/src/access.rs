@@ -178,6 +178,8 @@ pub fn create(call: &Call) -> Result<Response<Body>, Status> {
             "the namespace of the provided object does not match the namespace sent on the request",
         ));
     }
+    // Like other objects they tell who wrote what, though nobody sees them twice.
+    let owned = write::owned_fields(call, &options, &object);
     if token {
         let write =
             Write { call, operation: Operation::Create, old: None, dry_run: options.dry_run, prefix: None };
@@ -188,7 +190,9 @@ pub fn create(call: &Call) -> Result<Response<Body>, Status> {
     } else {
         reviews::answer(&call.server, &call.user, call.namespace(), &call.resource.plural, object)
     };
-    respond::object(call, 201, Served::Value(answer?))
+    let mut answer = answer?;
+    object::set_meta(&mut answer, "managedFields", owned);
+    respond::object(call, 201, Served::Value(answer))
 }
 
 /// Answers the documents with which others check this server's tokens.

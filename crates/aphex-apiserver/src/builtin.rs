@@ -1,6 +1,6 @@
 //! What single built-in kinds need beyond the generic rules: defaulting, derived fields, validation.
 //!
-//! Handlers call these five functions for every write of a built-in kind and know nothing of any kind themselves.
+//! Handlers call these functions for every write of a built-in kind and know nothing of any kind themselves.
 
 use aphex_schema::error::FieldError;
 use serde_json::Value;
@@ -8,7 +8,9 @@ use serde_json::Value;
 use crate::access::rbac_objects;
 use crate::admission::policy;
 use crate::crds;
+use crate::names;
 use crate::namespaces;
+use crate::object;
 use crate::resource::Resource;
 
 /// Fills in what an object leaves out, as Kubernetes' defaulting functions do.
@@ -32,6 +34,8 @@ pub fn prepare_create(resource: &Resource, object: &mut Value) {
     }
     if is(resource, "", "Namespace") {
         namespaces::prepare_create(object);
+    } else if is_rbac(resource) {
+        rbac_objects::settle(&resource.kind, object);
     }
 }
 
@@ -42,6 +46,16 @@ pub fn prepare_update(resource: &Resource, object: &mut Value, old: &Value) {
     }
     if is(resource, "", "Namespace") {
         namespaces::prepare_update(object, old);
+    }
+}
+
+/// Carries over what was allocated, and drops what follows from something else; nobody owns either change.
+pub fn settle_update(resource: &Resource, object: &mut Value, old: &Value) {
+    if resource.custom().is_none() {
+        aphex_kinds::settle_update(&resource.group, &resource.kind, object, old);
+    }
+    if is_rbac(resource) {
+        rbac_objects::settle(&resource.kind, object);
     }
 }
 
@@ -57,6 +71,20 @@ pub fn validate(resource: &Resource, object: &Value) -> Vec<FieldError> {
         return rbac_objects::validate(&resource.kind, object);
     }
     aphex_kinds::validate_create(&resource.group, &resource.kind, object)
+}
+
+/// What the maker of a new object should know of it.
+pub fn warnings(resource: &Resource, object: &Value) -> Vec<String> {
+    let name = object::name(object);
+    let faults = if is(resource, "", "Pod") { names::label(name) } else { Vec::new() };
+    if faults.is_empty() {
+        return Vec::new();
+    }
+    vec![format!(
+        "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label \
+         is recommended: [{}]",
+        faults.join(" ")
+    )]
 }
 
 /// Everything wrong with a change of an object, metadata aside.

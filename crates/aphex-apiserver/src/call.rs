@@ -97,6 +97,8 @@ impl Call {
 
     /// 422 for an object of this kind.
     pub fn invalid(&self, object: &Value, errors: Vec<aphex_schema::error::FieldError>) -> Status {
-        Status::invalid(&self.resource.group, &self.resource.kind, crate::object::name(object), errors)
+        // Of a kind with two groups, errors name the one in which it is kept.
+        let (group, _) = crate::resource::split_api_version(&self.resource.storage.api_version);
+        Status::invalid(group, &self.resource.kind, crate::object::name(object), errors)
     }
 }

@@ -21,6 +21,9 @@ const EVENT_FIELDS: &[(&str, &str)] = &[
     ("reportingComponent", "reportingController"),
 ];
 
+/// Who reported an event, in the core version: empty there and absent in the other.
+const REPORTER: [&str; 2] = ["reportingComponent", "reportingInstance"];
+
 /// Annotation that carries v2 metrics through an `autoscaling/v1` object.
 const METRICS_ANNOTATION: &str = "autoscaling.alpha.kubernetes.io/metrics";
 const BEHAVIOR_ANNOTATION: &str = "autoscaling.alpha.kubernetes.io/behavior";
@@ -50,7 +53,14 @@ pub fn to_storage<'a>(object: &'a Value, resource: &Resource) -> Cow<'a, Value> 
     let Some(pair) = pair(resource) else { return Cow::Borrowed(object) };
     let mut object = object.clone();
     match pair {
-        Pair::Events => rename(object::map(&mut object), |(core, events)| (*events, *core)),
+        Pair::Events => {
+            let map = object::map(&mut object);
+            rename(map, |(core, events)| (*events, *core));
+            // Fields that the core version always has.
+            for field in REPORTER {
+                map.entry(field).or_insert_with(|| Value::from(""));
+            }
+        }
         Pair::Autoscaler => to_v2(&mut object),
     }
     object::put(
@@ -64,7 +74,15 @@ pub fn to_storage<'a>(object: &'a Value, resource: &Resource) -> Cow<'a, Value> 
 /// A stored object in the version of the resource.
 pub fn from_storage(object: &mut Value, resource: &Resource) {
     match pair(resource) {
-        Some(Pair::Events) => rename(object::map(object), |(core, events)| (*core, *events)),
+        Some(Pair::Events) => {
+            let map = object::map(object);
+            for field in REPORTER {
+                if map.get(field).is_some_and(|value| value == "") {
+                    map.remove(field);
+                }
+            }
+            rename(map, |(core, events)| (*core, *events));
+        }
         Some(Pair::Autoscaler) => to_v1(object),
         None => {}
     }

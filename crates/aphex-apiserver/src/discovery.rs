@@ -14,7 +14,7 @@ use crate::health;
 use crate::registry::{Group, Snapshot, Version};
 use crate::request::Query;
 use crate::request::negotiate::media_ranges;
-use crate::resource::{Resource, api_version};
+use crate::resource::{Resource, Subresource, api_version};
 use crate::respond;
 use crate::server::ApiServer;
 use crate::status::Status;
@@ -133,7 +133,7 @@ fn resource_list(group: &str, version: &Version) -> Value {
             entry["storageVersionHash"] = json!(resource.storage_version_hash);
         }
         resources.push(entry);
-        for (name, sub) in &resource.subresources {
+        for (name, sub) in subresources(resource) {
             let mut entry = json!({
                 "name": format!("{}/{name}", resource.plural),
                 "singularName": "",
@@ -148,12 +148,24 @@ fn resource_list(group: &str, version: &Version) -> Value {
             resources.push(entry);
         }
     }
-    json!({
+    let mut list = json!({
         "kind": "APIResourceList",
-        "apiVersion": "v1",
         "groupVersion": api_version(group, &version.name),
         "resources": resources,
-    })
+    });
+    // The oldest list of all does not say it.
+    if !group.is_empty() {
+        list["apiVersion"] = json!("v1");
+    }
+    list
+}
+
+/// Subresources by name; those of custom resources with the status first.
+fn subresources(resource: &Resource) -> impl Iterator<Item = (&String, &Subresource)> {
+    let custom = resource.custom().is_some();
+    let mut all: Vec<_> = resource.subresources.iter().collect();
+    all.sort_by_key(|(name, _)| custom && name.as_str() != "status");
+    all.into_iter()
 }
 
 fn add_names(entry: &mut Value, resource: &Resource) {
@@ -241,19 +253,24 @@ fn discovered(version: &Version) -> Value {
         .iter()
         .map(|resource| {
             let kind = |group: &str, version: &str, kind: &str| json!({"group": group, "version": version, "kind": kind});
+            // Built-in kinds say their group and version only where they are others than the list's.
+            let own = if resource.custom().is_some() {
+                (resource.group.as_str(), resource.version.as_str())
+            } else {
+                ("", "")
+            };
             let scope = if resource.namespaced { "Namespaced" } else { "Cluster" };
             let mut entry = json!({
                 "resource": resource.plural,
-                "responseKind": kind(&resource.group, &resource.version, &resource.kind),
+                "responseKind": kind(own.0, own.1, &resource.kind),
                 "scope": scope,
                 "singularResource": resource.singular,
                 "verbs": resource.verbs,
             });
             add_names(&mut entry, resource);
-            let subresources = resource.subresources.iter().map(|(name, sub)| {
-                let own = sub.version.is_empty();
-                let group = if own { &resource.group } else { &sub.group };
-                let version = if own { &resource.version } else { &sub.version };
+            let subresources = subresources(resource).map(|(name, sub)| {
+                let (group, version) =
+                    if sub.version.is_empty() { own } else { (sub.group.as_str(), sub.version.as_str()) };
                 json!({"subresource": name, "responseKind": kind(group, version, &sub.kind), "verbs": sub.verbs})
             });
             let subresources: Vec<Value> = subresources.collect();

@@ -14,6 +14,9 @@ const JSON: &str = "application/json";
 const YAML: &str = "application/yaml";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
+const FORMATS: &str = "the body of the request was in an unknown format - accepted media types include: \
+                       application/json, application/yaml, application/vnd.kubernetes.protobuf";
+
 /// A decoded body.
 #[derive(Debug, Default)]
 pub struct Decoded {
@@ -40,12 +43,12 @@ pub enum DecodeError {
 /// Reads a JSON, YAML or protobuf body; other media types are answered 415.
 pub fn decode(content_type: &str, body: &[u8]) -> Result<Result<Decoded, DecodeError>, Status> {
     match content_type {
-        JSON | "text/plain" | "application/x-www-form-urlencoded" | "*/*" => Ok(json(body)),
+        JSON => Ok(json(body)),
         PROTOBUF => Ok(protobuf::decode(body)
             .map(|value| Decoded { value, duplicates: Vec::new() })
             .map_err(DecodeError::Protobuf)),
-        YAML | "application/x-yaml" | "text/yaml" => Ok(yaml(body)),
-        _ => Err(Status::unsupported_media_type("")),
+        YAML => Ok(yaml(body)),
+        _ => Err(Status::new(415, "UnsupportedMediaType", FORMATS)),
     }
 }
 
@@ -103,6 +106,12 @@ fn go_error(error: &serde_json::Error, body: &[u8]) -> String {
     let line = body.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
     let at = String::from_utf8_lossy(line.get(error.column().saturating_sub(1)..).unwrap_or_default());
     let text = error.to_string();
+    if text.starts_with("expected ident") {
+        let before =
+            String::from_utf8_lossy(line.get(..error.column().saturating_sub(1)).unwrap_or_default());
+        let literal = at.chars().next().and_then(|given| broken_literal(&before, given));
+        return literal.unwrap_or(text);
+    }
     let place = if text.starts_with("expected value") {
         "looking for beginning of value"
     } else if text.starts_with("key must be a string") {
@@ -115,15 +124,24 @@ fn go_error(error: &serde_json::Error, body: &[u8]) -> String {
         "after object key"
     } else if text.starts_with("trailing characters") {
         "after top-level value"
-    } else if text.starts_with("expected ident") {
-        "looking for beginning of value"
     } else {
         return text;
     };
-    match at.chars().next() {
-        Some(c) => format!("invalid character '{c}' {place}"),
+    // Go looks at bytes, and shows each as the character of that number.
+    match line.get(error.column().saturating_sub(1)) {
+        Some(byte) if matches!(*byte, 0x80..=0x9f) => format!("invalid character '\\u{byte:04x}' {place}"),
+        Some(byte) => format!("invalid character '{}' {place}", char::from(*byte)),
         None => text,
     }
+}
+
+/// What Go says where a literal breaks off, as in `nul` or `trie`.
+fn broken_literal(before: &str, given: char) -> Option<String> {
+    ["null", "true", "false"].into_iter().find_map(|literal| {
+        let written = (1..literal.len()).rev().find(|written| before.ends_with(&literal[..*written]))?;
+        let expected = literal[written..].chars().next()?;
+        Some(format!("invalid character '{given}' in literal {literal} (expecting '{expected}')"))
+    })
 }
 
 /// The JSON type of a value in the words of Go's decoder.
@@ -260,6 +278,7 @@ mod tests {
         assert_eq!(error(""), "unexpected end of JSON input");
         assert_eq!(error("{\"a\":1"), "unexpected end of JSON input");
         assert_eq!(error("hello"), "invalid character 'h' looking for beginning of value");
+        assert_eq!(error("nonsense"), "invalid character 'o' in literal null (expecting 'u')");
     }
 
     #[test]

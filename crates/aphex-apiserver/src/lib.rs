@@ -38,6 +38,7 @@ pub mod selectors;
 pub mod serve;
 pub mod server;
 pub mod service;
+mod services;
 pub mod status;
 pub mod strategy;
 pub mod table;

@@ -17,9 +17,7 @@ const ANNOTATIONS_LIMIT: usize = 256 * 1024;
 /// Fills in what the server decides about a new object.
 pub fn prepare_create(resource: &Resource, object: &mut Value, now: &str) {
     let meta = object::meta_map(object);
-    for field in
-        ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"]
-    {
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"] {
         meta.remove(field);
     }
     meta.insert("uid".to_owned(), Value::String(crate::uid::v4()));
@@ -189,13 +187,13 @@ fn owners(owners: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
 /// Built-in kinds take only standard or fully qualified names (`strict`); custom ones any qualified name.
 fn finalizers(finalizers: &[String], strict: bool, path: &Path, errors: &mut Vec<FieldError>) {
     for (i, finalizer) in finalizers.iter().enumerate() {
-        let at = path.index(i);
         let problems = names::qualified(finalizer);
-        errors.extend(problems.into_iter().map(|why| FieldError::invalid(&at, finalizer.as_str(), why)));
+        // Without the place in the list, unlike the next finding: so Kubernetes tells them.
+        errors.extend(problems.into_iter().map(|why| FieldError::invalid(path, finalizer.as_str(), why)));
         let simple = ["foregroundDeletion", "orphan", "kubernetes"].contains(&finalizer.as_str());
         if strict && !finalizer.contains('/') && !simple {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
-            errors.push(FieldError::invalid(&at, finalizer.as_str(), why));
+            errors.push(FieldError::invalid(&path.index(i), finalizer.as_str(), why));
         }
     }
     let has = |name: &str| finalizers.iter().any(|finalizer| finalizer == name);

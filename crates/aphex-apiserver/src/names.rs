@@ -29,7 +29,9 @@ pub fn label(text: &str) -> Vec<String> {
         errors.push(too_long(63));
     }
     if !dashed(text, lower) {
-        errors.push(LABEL.to_owned());
+        // What would do as a subdomain is told what makes the difference.
+        let dots = subdomain(text).is_empty();
+        errors.push(if dots { "must not contain dots".to_owned() } else { LABEL.to_owned() });
     }
     errors
 }

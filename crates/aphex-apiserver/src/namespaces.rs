@@ -29,8 +29,14 @@ pub async fn bootstrap(server: &Arc<ApiServer>) -> Result<(), Status> {
     Ok(())
 }
 
-/// The name label.
+/// The name label of a namespace whose name the client chose.
 pub fn default(namespace: &mut Value) {
+    if object::meta_str(namespace, "generateName").is_empty() {
+        label(namespace);
+    }
+}
+
+fn label(namespace: &mut Value) {
     let name = object::name(namespace).to_owned();
     if name.is_empty() {
         return;
@@ -41,6 +47,7 @@ pub fn default(namespace: &mut Value) {
 
 /// The finalizer in the spec and the phase of a new namespace.
 pub fn prepare_create(namespace: &mut Value) {
+    label(namespace);
     object::set_at(namespace, "status.phase", json!("Active"));
     let mut finalizers = object::strings(object::at(namespace, "spec.finalizers"));
     if !finalizers.iter().any(|finalizer| finalizer == "kubernetes") {

@@ -15,7 +15,6 @@ use serde_json::{Map, Value, json};
 
 use crate::body::Body;
 use crate::discovery::etag;
-use crate::health;
 use crate::registry::Snapshot;
 use crate::request::Query;
 use crate::resource::{Custom, Resource};
@@ -25,6 +24,7 @@ use crate::server::ApiServer;
 /// How many composed documents are kept.
 const KEPT: usize = 4;
 const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// The documents that were asked for last, with the generation of the registry they belong to.
 #[derive(Debug, Default)]
@@ -60,7 +60,7 @@ pub async fn answer(
     let server = Arc::clone(server);
     // Composing a document takes many milliseconds.
     let found = tokio::task::spawn_blocking(move || document(&server, &name)).await;
-    let Ok(Some(document)) = found else { return health::not_found() };
+    let Ok(Some(document)) = found else { return nothing() };
     let known = headers.get(IF_NONE_MATCH).is_some_and(|tag| tag.as_bytes() == document.etag.as_bytes());
     let (code, body) = if known { (304, Bytes::new()) } else { (200, document.bytes) };
     let mut response = respond::plain(code, document.content_type, Body::full(body));
@@ -72,6 +72,13 @@ pub async fn answer(
         let forever = HeaderValue::from_static("public, immutable, max-age=31536000");
         response.headers_mut().insert(http::header::CACHE_CONTROL, forever);
     }
+    response
+}
+
+/// What no document is published for is answered without a word.
+fn nothing() -> Response<Body> {
+    let mut response = respond::plain(404, JSON, Body::full(Bytes::new()));
+    response.headers_mut().remove(http::header::CONTENT_TYPE);
     response
 }
 
@@ -104,7 +111,10 @@ fn compose(snapshot: &Snapshot, name: &str) -> Option<Document> {
             let bytes: Bytes = gnostic::encode(&swagger(snapshot)).into();
             Some(Document { etag: etag(&bytes), bytes, content_type: gnostic::CONTENT_TYPE })
         }
-        "v3" => Some(Document::json(crate::codec::to_bytes(&index(snapshot)))),
+        // kube-apiserver says so of this one document.
+        "v3" => {
+            Some(Document { content_type: TEXT, ..Document::json(crate::codec::to_bytes(&index(snapshot))) })
+        }
         name => {
             let path = name.strip_prefix("v3/")?;
             let custom = custom_versions(snapshot);

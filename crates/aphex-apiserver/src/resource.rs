@@ -198,6 +198,16 @@ impl Resource {
         }
     }
 
+    /// What every answer warns of.
+    pub fn deprecation(&self) -> Option<&str> {
+        const ENDPOINTS: &str = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
+        match &self.origin {
+            Origin::Custom(custom) => custom.deprecation.as_deref(),
+            Origin::BuiltIn(_) if self.group.is_empty() && self.plural == "endpoints" => Some(ENDPOINTS),
+            Origin::BuiltIn(_) => None,
+        }
+    }
+
     /// Whether the kind has a separate status endpoint.
     pub fn has_status(&self) -> bool {
         self.subresources.contains_key("status")

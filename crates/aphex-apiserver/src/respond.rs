@@ -37,8 +37,32 @@ impl Served {
     }
 }
 
+/// The shape asked for must fit what there is.
+fn check_shape(call: &Call, list: bool) -> Result<(), Status> {
+    match call.output.shape {
+        Shape::Table(_) => match call.query.get("includeObject") {
+            None | Some("" | "None" | "Metadata" | "Object") => Ok(()),
+            Some(other) => Err(Status::bad_request(format!(
+                "Unable to convert to Table as requested: includeObject: Invalid value: {other:?}: must be \
+                 'Metadata', 'Object', 'None', or empty"
+            ))),
+        },
+        Shape::MetadataList(_) if !list => Err(Status::new(
+            406,
+            "NotAcceptable",
+            format!(
+                "you requested PartialObjectMetadataList, but the requested object is not a list (*{}.{})",
+                if call.resource.group.is_empty() { "core" } else { &call.resource.group },
+                call.resource.kind
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Answers with an object.
 pub fn object(call: &Call, code: u16, served: Served) -> Result<Response<Body>, Status> {
+    check_shape(call, false)?;
     let bytes = match (call.output, served) {
         (Output::JSON, Served::Bytes(bytes)) => bytes,
         (output, served) => {
@@ -47,7 +71,7 @@ pub fn object(call: &Call, code: u16, served: Served) -> Result<Response<Body>, 
                 Shape::Object => value,
                 _ if value["kind"] == "Status" => value,
                 Shape::Table(version) => table::of_object(call, version, &value),
-                Shape::Metadata(version) => metadata_only(&value, version),
+                Shape::Metadata(version) | Shape::MetadataList(version) => metadata_only(&value, version),
             };
             encode(&shaped, output.encoding)
         }
@@ -87,6 +111,7 @@ impl ListMeta {
 
 /// Answers with a list of objects.
 pub fn list(call: &Call, items: Vec<Bytes>, meta: &ListMeta) -> Result<Response<Body>, Status> {
+    check_shape(call, true)?;
     if call.output == Output::JSON {
         return Ok(finish(call, 200, Body::stream(list_pieces(call, items, meta))));
     }
@@ -99,7 +124,7 @@ pub fn list(call: &Call, items: Vec<Bytes>, meta: &ListMeta) -> Result<Response<
             "items": items.into_iter().map(|item| in_list(call, item)).collect::<Vec<_>>(),
         }),
         Shape::Table(version) => table::of_list(call, version, &items, meta),
-        Shape::Metadata(version) => json!({
+        Shape::Metadata(version) | Shape::MetadataList(version) => json!({
             "kind": "PartialObjectMetadataList",
             "apiVersion": format!("meta.k8s.io/{version}"),
             "metadata": meta.to_json(),

@@ -97,6 +97,8 @@ pub struct ApiServer {
     pub(crate) crds: crds::Definitions,
     pub(crate) discovery: discovery::Cache,
     pub(crate) openapi: openapi::Cache,
+    /// Held while a service is given its addresses and stored.
+    pub(crate) allocating: tokio::sync::Mutex<()>,
     pub(crate) policies: policy::index::Policies,
     pub(crate) quotas: quota::Quotas,
     reads: Semaphore,
@@ -120,6 +122,7 @@ impl ApiServer {
             crds: crds::Definitions::default(),
             discovery: discovery::Cache::default(),
             openapi: openapi::Cache::default(),
+            allocating: tokio::sync::Mutex::default(),
             policies: policy::index::Policies::default(),
             quotas: quota::Quotas::default(),
             reads: Semaphore::new(config.max_reads),
@@ -197,7 +200,8 @@ impl ApiServer {
         query: Query,
         body: Bytes,
     ) -> Result<Response<Body>, Status> {
-        let watch = path.watch || query.flag("watch").unwrap_or(false);
+        // The option is for collections; one object is followed by its old path or by a field selector.
+        let watch = path.watch || path.name.is_none() && query.flag("watch").unwrap_or(false);
         let verb = Verb::of(&parts.method, &path, watch).ok_or_else(Status::method_not_allowed)?;
         access::authorize(self, &user, verb, &path, &query)?;
         let snapshot = self.registry.snapshot();
@@ -224,8 +228,8 @@ impl ApiServer {
             warnings: Warnings::default(),
             internal: false,
         };
-        if let Some(warning) = call.resource.custom().and_then(|custom| custom.deprecation.clone()) {
-            call.warnings.add(warning);
+        if let Some(warning) = call.resource.deprecation() {
+            call.warnings.add(warning.to_owned());
         }
         let warnings = call.warnings.clone();
         let response = verbs::dispatch(call).await;
@@ -280,7 +284,15 @@ impl ApiServer {
 
 /// 404, in the words kube-apiserver has for an unknown resource and for an unknown group.
 fn missing(snapshot: &Snapshot, path: &ResourcePath) -> Result<Response<Body>, Status> {
-    if snapshot.group(&path.group).is_some() { Err(Status::no_resource()) } else { Ok(health::not_found()) }
+    let built_in = |group: &crate::registry::Group| {
+        let mut resources = group.versions.iter().flat_map(|version| &version.resources);
+        resources.any(|resource| resource.custom().is_none())
+    };
+    if snapshot.group(&path.group).is_some_and(built_in) {
+        Err(Status::no_resource())
+    } else {
+        Ok(health::not_found())
+    }
 }
 
 /// The path must fit the scope of the resource and the verb what it serves.
@@ -290,7 +302,9 @@ fn check_scope(resource: &crate::resource::Resource, path: &ResourcePath, verb: 
     if resource.namespaced != namespaced && !(resource.namespaced && across) {
         let virtual_create = !resource.is_stored() && verb == Verb::Create && !resource.namespaced;
         if !virtual_create {
-            return Err(Status::no_resource());
+            // The collection of all namespaces is there, for reading.
+            let collection = resource.namespaced && path.name.is_none();
+            return Err(if collection { Status::method_not_allowed() } else { Status::no_resource() });
         }
     }
     let absent = || match &path.name {
@@ -304,7 +318,13 @@ fn check_scope(resource: &crate::resource::Resource, path: &ResourcePath, verb: 
         None => &resource.verbs,
     };
     // Following one object is a watch of the collection with a field selector.
-    if verbs.iter().any(|served| served == verb.name()) { Ok(()) } else { Err(Status::method_not_allowed()) }
+    if verbs.iter().any(|served| served == verb.name()) {
+        Ok(())
+    } else if resource.custom().is_some() {
+        Err(Status::method_not_supported(&resource.group, &resource.plural, verb.name()))
+    } else {
+        Err(Status::method_not_allowed())
+    }
 }
 
 async fn read_body<B>(body: B) -> Result<Bytes, Status>

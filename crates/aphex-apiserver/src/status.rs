@@ -173,6 +173,20 @@ impl Status {
         Self::new(409, "AlreadyExists", message).about(group, plural, name)
     }
 
+    /// 409 for a name that an object on its way out still has.
+    pub fn still_there(group: &str, plural: &str, name: &str) -> Self {
+        let mut status = Self::already_exists(group, plural, name);
+        status.message = format!("object is being deleted: {}", status.message);
+        status
+    }
+
+    /// 409 for a name that was to be generated and came out as one that is taken.
+    pub fn not_unique(group: &str, plural: &str, name: &str) -> Self {
+        let mut status = Self::already_exists(group, plural, name).retry_after(1);
+        status.message.push_str(", the server was not able to generate a unique name for the object");
+        status
+    }
+
     /// 409 for a lost race or a broken precondition.
     pub fn conflict(group: &str, plural: &str, name: &str, why: &str) -> Self {
         let message =
@@ -204,8 +218,8 @@ impl Status {
 
     /// 422 with one cause per field error.
     pub fn invalid(group: &str, kind: &str, name: &str, errors: Vec<FieldError>) -> Self {
-        let errors = distinct(errors);
-        let mut texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        // Each is told once, though it may have been found by several rules.
+        let mut texts: Vec<String> = distinct(errors.clone()).iter().map(ToString::to_string).collect();
         let text = if texts.len() == 1 { texts.remove(0) } else { format!("[{}]", texts.join(", ")) };
         let message = format!("{} \"{name}\" is invalid: {text}", qualified(kind, group));
         let mut status = Self::new(422, "Invalid", message).about(group, kind, name);
@@ -249,6 +263,11 @@ impl Status {
     pub fn not_acceptable(offered: &str) -> Self {
         let message = format!("406: Not Acceptable\n\nAvailable representations: {offered}");
         Self::new(406, "NotAcceptable", message).with(Details::default())
+    }
+
+    /// 406 for an encoding that is served, in a shape that is not.
+    pub fn no_such_shape(offered: &str) -> Self {
+        Self::new(406, "NotAcceptable", format!("only the following media types are accepted: {offered}"))
     }
 
     /// 415 for a body we cannot read.

@@ -34,6 +34,10 @@ pub struct Strategy {
     pub graceful: bool,
     /// A create drops the status that the caller sent.
     pub resets_status: bool,
+    /// A report of the status leaves the labels alone.
+    pub keeps_labels: bool,
+    /// A delete answers with the object as it was, not with a Status.
+    pub returns_deleted: bool,
     /// Seconds after which objects go away by themselves.
     pub ttl_seconds: Option<u64>,
 }
@@ -53,6 +57,8 @@ const PLAIN: Strategy = Strategy {
     create_on_update: false,
     graceful: false,
     resets_status: true,
+    keeps_labels: false,
+    returns_deleted: false,
     ttl_seconds: None,
 };
 
@@ -110,6 +116,23 @@ const CREATE_ON_UPDATE: &[&str] = &[
 /// Objects whose status the creator may set (`nodeStrategy.PrepareForCreate` keeps it).
 const KEEPS_STATUS: &[&str] = &["nodes."];
 
+/// Stores with `ReturnDeletedObject`.
+const RETURNS_DELETED: &[&str] = &[
+    "csidrivers.storage.k8s.io",
+    "csinodes.storage.k8s.io",
+    "namespaces.",
+    "persistentvolumeclaims.",
+    "persistentvolumes.",
+    "pods.",
+    "podtemplates.",
+    "resourcequotas.",
+    "serviceaccounts.",
+    "services.",
+    "storageclasses.storage.k8s.io",
+    "volumeattachments.storage.k8s.io",
+    "volumeattributesclasses.storage.k8s.io",
+];
+
 /// Objects without a spec whose whole content counts for the generation.
 const WHOLE_CONTENT: &[&str] = &[
     "endpointslices.discovery.k8s.io",
@@ -146,6 +169,8 @@ pub fn built_in(group: &str, plural: &str) -> Strategy {
         create_on_update: CREATE_ON_UPDATE.contains(&id),
         graceful: id == "pods.",
         resets_status: !KEEPS_STATUS.contains(&id),
+        keeps_labels: id == "deployments.apps",
+        returns_deleted: RETURNS_DELETED.contains(&id),
         ttl_seconds: (plural == "events").then_some(EVENT_TTL_SECONDS),
     }
 }

@@ -6,6 +6,7 @@ mod delete_collection;
 mod get;
 mod list;
 mod patch;
+mod pods;
 mod scale;
 mod update;
 mod watch;
@@ -34,6 +35,8 @@ pub async fn dispatch(call: Call) -> Result<Response<Body>, Status> {
         None => verb(call).await,
         Some(name) if SAME_OBJECT.contains(&name) => verb(call).await,
         Some("scale") => scale::dispatch(&call).await,
+        Some("binding") if call.verb == Verb::Create => pods::bind(&call).await,
+        Some("eviction") if call.verb == Verb::Create => pods::evict(&call).await,
         Some(_) => access::create(&call),
     }
 }

@@ -20,6 +20,7 @@ use serde_json::Value;
 pub use create::{Creation, create};
 pub use draft::{check_kind, read_object, settle_patched};
 pub use modify::{Change, Modified, modify, wrong_name};
+pub(crate) use ownership::owned_fields;
 pub use ownership::{managed_apply, owns_nothing};
 
 use crate::admission::policy;

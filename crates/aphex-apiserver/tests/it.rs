@@ -23,5 +23,7 @@ mod listing;
 mod protobuf;
 #[path = "it/watching.rs"]
 mod watching;
+#[path = "it/workloads.rs"]
+mod workloads;
 #[path = "it/writing.rs"]
 mod writing;

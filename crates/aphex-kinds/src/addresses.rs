@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
-use crate::fields::{map_at, text};
+use crate::fields::{entries, has, map_at, text};
 
 /// The first address of the range `10.96.0.0/16`, kubeadm's default.
 const FIRST: u32 = 0x0a60_0000;
@@ -30,11 +30,17 @@ pub fn assign_address(service: &mut Value, taken: &BTreeSet<Ipv4Addr>) -> bool {
         },
         given => given.to_owned(),
     };
-    let family = if address.contains(':') { "IPv6" } else { "IPv4" };
+    // Who selects no pods may point anywhere, so also in both families.
+    let anywhere = address == "None" && entries(service, "spec.selector").is_empty();
+    let (families, policy) = if anywhere && !has(service, "spec.ipFamilies") {
+        (json!(["IPv4", "IPv6"]), json!("RequireDualStack"))
+    } else {
+        (json!([if address.contains(':') { "IPv6" } else { "IPv4" }]), json!("SingleStack"))
+    };
     let spec = map_at(service, "spec");
     spec.insert("clusterIPs".to_owned(), json!([address]));
     spec.insert("clusterIP".to_owned(), json!(address));
-    for (field, value) in [("ipFamilies", json!([family])), ("ipFamilyPolicy", json!("SingleStack"))] {
+    for (field, value) in [("ipFamilies", families), ("ipFamilyPolicy", policy)] {
         spec.entry(field).or_insert(value);
     }
     true

@@ -13,6 +13,7 @@ mod workload;
 use serde_json::{Value, json};
 
 use crate::fields::{at, has, items, map, map_at};
+use crate::prepare::settle_data;
 use fill::{each, fill};
 
 /// Fills in what an object of a built-in kind leaves out.
@@ -36,6 +37,7 @@ pub fn apply_defaults(group: &str, version: &str, kind: &str, object: &mut Value
             }
         }
         ("", "Node") => node(object),
+        ("", "Secret") => settle_data(kind, object),
         ("apps", "Deployment") => workload::deployment(object),
         ("apps", "DaemonSet") => workload::daemon_set(object),
         ("apps", "StatefulSet") => workload::stateful_set(object),

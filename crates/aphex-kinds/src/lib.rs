@@ -1,6 +1,6 @@
 //! What Kubernetes knows of its own kinds: defaults, validation, printer columns; pure functions over JSON values.
 //!
-//! - [`apply_defaults`], [`prepare_create`], [`prepare_update`]: what the server fills in.
+//! - [`apply_defaults`], [`prepare_create`], [`prepare_update`], [`settle_update`]: what the server fills in.
 //! - [`validate_create`], [`validate_update`]: what is wrong with an object.
 //! - [`quota`], [`default_limits`], [`limit_refusal`]: what admission counts, fills in and refuses.
 //! - [`selects`], [`check_selector`]: label selectors.
@@ -32,5 +32,5 @@ pub use cells::cells;
 pub use columns::{Column, columns};
 pub use defaults::apply_defaults;
 pub use limit_ranges::{default_limits, limit_refusal};
-pub use prepare::{prepare_create, prepare_update};
+pub use prepare::{prepare_create, prepare_update, settle_update};
 pub use validate::{check_selector, selects, validate_create, validate_update};

@@ -6,6 +6,8 @@
 mod batch;
 mod container;
 mod data;
+mod event;
+mod extension;
 mod limits;
 mod network;
 mod plain;
@@ -13,6 +15,7 @@ mod pod;
 mod rules;
 mod selector;
 mod service;
+mod status;
 mod workload;
 
 use aphex_schema::{FieldError, FieldErrorKind, Path};
@@ -45,7 +48,8 @@ pub fn validate_create(group: &str, kind: &str, object: &Value) -> Vec<FieldErro
         ("", "LimitRange") => limits::range(spec, &mut errors),
         ("", "PersistentVolume") => plain::volume(spec, &mut errors),
         ("discovery.k8s.io", "EndpointSlice") => plain::endpoint_slice(object, &mut errors),
-        ("", "Event") => plain::event(object, &mut errors),
+        ("", "Event") => event::core(object, &mut errors),
+        ("events.k8s.io", "Event") => event::new(object, &mut errors),
         ("", "Namespace") => plain::namespace(object, &mut errors),
         ("apps", _) => workload::check(kind, spec, &mut errors),
         ("batch", "Job") => batch::job(spec, &path, &mut errors),
@@ -55,6 +59,13 @@ pub fn validate_create(group: &str, kind: &str, object: &Value) -> Vec<FieldErro
         ("policy", "PodDisruptionBudget") => plain::budget(spec, &mut errors),
         ("autoscaling", "HorizontalPodAutoscaler") => plain::autoscaler(spec, &mut errors),
         ("scheduling.k8s.io", "PriorityClass") => plain::priority(object, &mut errors),
+        (
+            "admissionregistration.k8s.io",
+            "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration",
+        ) => {
+            extension::webhooks(object, &mut errors);
+        }
+        ("certificates.k8s.io", "CertificateSigningRequest") => extension::signing_request(spec, &mut errors),
         ("networking.k8s.io", "IngressClass") => plain::ingress_class(spec, &mut errors),
         _ => {}
     }
@@ -69,8 +80,10 @@ pub fn validate_update(
     new: &Value,
     old: &Value,
 ) -> Vec<FieldError> {
-    if !subresource.is_empty() {
-        return Vec::new();
+    match subresource {
+        "" => {}
+        "status" => return status::update(group, kind, new, old),
+        _ => return Vec::new(),
     }
     let mut errors = match (group, kind) {
         // What was let in once need not be valid by today's rules as long as it cannot change anyway.

@@ -13,7 +13,21 @@ pub mod namespaces;
 pub mod service_accounts;
 
 use kube::Client;
+use kube::api::{PatchParams, PostParams};
 use tokio_util::sync::CancellationToken;
+
+/// Who owns the fields that housekeeping writes.
+const MANAGER: &str = "kube-controller-manager";
+
+/// Parameters of every create and update.
+pub(crate) fn writing() -> PostParams {
+    PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() }
+}
+
+/// Parameters of every patch.
+pub(crate) fn patching() -> PatchParams {
+    PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() }
+}
 
 /// Runs every housekeeping loop until the token is cancelled.
 ///

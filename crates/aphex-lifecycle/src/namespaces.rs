@@ -10,7 +10,7 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::{Namespace, NamespaceCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, PropagationPolicy};
+use kube::api::{DeleteParams, ListParams, Patch, PropagationPolicy};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
@@ -94,10 +94,7 @@ async fn attempt(
         if let Some(spec) = namespace.spec.as_mut() {
             spec.finalizers.get_or_insert_default().retain(|finalizer| finalizer != FINALIZER);
         }
-        return match namespaces
-            .replace_subresource("finalize", name, &PostParams::default(), &namespace)
-            .await
-        {
+        return match namespaces.replace_subresource("finalize", name, &crate::writing(), &namespace).await {
             Ok(_) => Ok(true),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(true),
             Err(error) => Err(error),
@@ -152,10 +149,8 @@ struct Left {
 
 impl Left {
     fn note(&mut self, kind: &Kind, outcome: Result<(usize, BTreeMap<String, usize>), kube::Error>) {
-        let plural = match kind.resource.group.as_str() {
-            "" => kind.resource.plural.clone(),
-            group => format!("{}.{group}", kind.resource.plural),
-        };
+        // As upstream writes it: with the dot even where no group follows.
+        let plural = format!("{}.{}", kind.resource.plural, kind.resource.group);
         match outcome {
             Ok((0, _)) => {}
             Ok((count, finalizers)) => {
@@ -278,7 +273,7 @@ async fn publish(namespaces: &Api<Namespace>, namespace: &Namespace, left: &Left
     }
     let patch = json!({ "status": { "conditions": conditions } });
     let name = namespace.name_any();
-    match namespaces.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+    match namespaces.patch_status(&name, &crate::patching(), &Patch::Merge(&patch)).await {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         other => other.map(drop),
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::ObjectMeta;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use tokio_util::sync::CancellationToken;
@@ -88,7 +88,7 @@ async fn furnish(client: &Client, namespace: &str, ca_pem: &str) -> Result<(), k
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
     if accounts.get_metadata_opt(ACCOUNT).await?.is_none() {
         let account = ServiceAccount { metadata: named(ACCOUNT), ..ServiceAccount::default() };
-        tolerate_existing(accounts.create(&PostParams::default(), &account).await)?;
+        tolerate_existing(accounts.create(&crate::writing(), &account).await)?;
     }
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let data = BTreeMap::from([(CA_KEY.to_owned(), ca_pem.to_owned())]);
@@ -98,12 +98,12 @@ async fn furnish(client: &Client, namespace: &str, ca_pem: &str) -> Result<(), k
             let note = ("kubernetes.io/description".to_owned(), CA_DESCRIPTION.to_owned());
             metadata.annotations = Some(BTreeMap::from([note]));
             let map = ConfigMap { metadata, data: Some(data), ..ConfigMap::default() };
-            tolerate_existing(maps.create(&PostParams::default(), &map).await)?;
+            tolerate_existing(maps.create(&crate::writing(), &map).await)?;
         }
         Some(mut map) if map.data.as_ref() != Some(&data) => {
             map.data = Some(data);
             map.binary_data = None;
-            maps.replace(CA_CONFIG_MAP, &PostParams::default(), &map).await?;
+            maps.replace(CA_CONFIG_MAP, &crate::writing(), &map).await?;
         }
         Some(_) => {}
     }

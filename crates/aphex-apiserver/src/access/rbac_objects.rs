@@ -12,6 +12,13 @@ use crate::names;
 /// The API group of roles, bindings, users and groups.
 pub(crate) const GROUP: &str = "rbac.authorization.k8s.io";
 
+/// What Go writes of a role without rules; nobody owns it.
+pub(crate) fn settle(kind: &str, object: &mut Value) {
+    if let Some(role) = object.as_object_mut().filter(|_| !kind.ends_with("Binding")) {
+        role.entry("rules").or_insert(Value::Null);
+    }
+}
+
 /// Fills in the API groups of a binding's role and subjects.
 pub(crate) fn default(kind: &str, object: &mut Value) {
     if !kind.ends_with("Binding") {

@@ -9,6 +9,7 @@ use aphex_store::Revision;
 use serde_json::Value;
 
 use crate::object;
+use crate::registry::version_order;
 use crate::resource::{
     Custom, Origin, PrinterColumn, Resource, Scale, Selectable, Storage, Subresource, api_version,
     storage_prefix,
@@ -106,7 +107,23 @@ fn deprecation(definition: &Value, version: &Value, name: &str) -> Option<String
     let group = object::at(definition, "spec.group").and_then(Value::as_str).unwrap_or_default();
     let kind = object::at(definition, "spec.names.kind").and_then(Value::as_str).unwrap_or_default();
     let own = version["deprecationWarning"].as_str().map(str::to_owned);
-    Some(own.unwrap_or_else(|| format!("{group}/{name} {kind} is deprecated")))
+    Some(own.unwrap_or_else(|| {
+        let instead = successor(definition, name);
+        let instead = instead.map(|newer| format!("; use {group}/{newer} {kind}")).unwrap_or_default();
+        format!("{group}/{name} {kind} is deprecated{instead}")
+    }))
+}
+
+/// The newest served version that is not deprecated and no less stable.
+fn successor(definition: &Value, name: &str) -> Option<String> {
+    let versions = object::at(definition, "spec.versions").and_then(Value::as_array);
+    let usable = versions
+        .into_iter()
+        .flatten()
+        .filter(|version| version["served"] == true && version["deprecated"] != true);
+    let names = usable.filter_map(|version| version["name"].as_str());
+    let newest = names.max_by_key(|name| version_order(name))?;
+    (version_order(newest) > version_order(name)).then(|| newest.to_owned())
 }
 
 /// The descriptor of a version under the names that were accepted.

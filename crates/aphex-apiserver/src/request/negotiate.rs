@@ -7,7 +7,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 
 use crate::status::Status;
 
-const OFFERED: &str = "application/json, application/yaml, application/json;stream=watch";
+const OFFERED: &str = "application/json, application/yaml";
 
 /// How bytes are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum Shape {
     Table(&'static str),
     /// Only the metadata, in `meta.k8s.io` of this version.
     Metadata(&'static str),
+    /// Only the metadata of a list.
+    MetadataList(&'static str),
 }
 
 /// Shape and encoding together.
@@ -100,17 +102,19 @@ pub fn output(headers: &HeaderMap, pretty: Option<&str>) -> Result<Output, Statu
     if ranges.is_empty() {
         return Ok(Output { shape: Shape::Object, encoding: json });
     }
+    let mut known = false;
     for range in &ranges {
         let encoding = match range.media {
             "application/json" | "*/*" | "application/*" => json,
             "application/yaml" => Encoding::Yaml,
             _ => continue,
         };
+        known = true;
         if let Some(shape) = shape(range) {
             return Ok(Output { shape, encoding });
         }
     }
-    Err(Status::not_acceptable(OFFERED))
+    Err(if known { Status::no_such_shape(OFFERED) } else { Status::not_acceptable(OFFERED) })
 }
 
 /// The object as it is, for what has no other shape; refused where the client takes nothing else.
@@ -136,7 +140,8 @@ fn shape(range: &MediaRange<'_>) -> Option<Shape> {
     };
     match wanted {
         "Table" => Some(Shape::Table(version)),
-        "PartialObjectMetadata" | "PartialObjectMetadataList" => Some(Shape::Metadata(version)),
+        "PartialObjectMetadata" => Some(Shape::Metadata(version)),
+        "PartialObjectMetadataList" => Some(Shape::MetadataList(version)),
         _ => None,
     }
 }

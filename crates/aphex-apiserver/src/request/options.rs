@@ -110,10 +110,11 @@ impl ListOptions {
         let forbid =
             |errors: &mut Vec<_>, path: &Path, why: &str| errors.push(FieldError::forbidden(path, why));
         if self.watch && self.send_initial_events.is_some() {
-            if !given {
+            if self.resource_version_match != "NotOlderThan" {
                 let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
                 forbid(&mut errors, &matching, why);
-            } else if self.resource_version_match != "NotOlderThan" {
+            }
+            if given && self.resource_version_match != "NotOlderThan" {
                 let value = self.resource_version_match.as_str();
                 errors.push(FieldError::not_supported(&matching, value, &["NotOlderThan"]));
             }

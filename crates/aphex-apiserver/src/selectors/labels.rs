@@ -43,10 +43,7 @@ impl LabelSelector {
     /// Reads a selector; an empty one matches everything.
     pub fn parse(text: &str) -> Result<Self, Status> {
         let mut parser = Parser { tokens: scan(text), next: 0 };
-        parser
-            .selector()
-            .map(Self)
-            .map_err(|why| Status::bad_request(format!("unable to parse requirement: {why}")))
+        parser.selector().map(Self).map_err(Status::bad_request)
     }
 
     /// Whether everything matches.
@@ -124,7 +121,8 @@ impl Parser {
                     ));
                 }
             }
-            found.push(self.requirement()?);
+            let requirement = self.requirement();
+            found.push(requirement.map_err(|why| format!("unable to parse requirement: {why}"))?);
             match self.take() {
                 Token::End => return Ok(found),
                 Token::Symbol(",") => match self.peek() {
@@ -145,7 +143,7 @@ impl Parser {
             Token::Word(key) => key,
             other => return Err(format!("found '{}', expected: identifier", other.text())),
         };
-        names::label_key(&key).map_err(|why| format!("key: Invalid value: \"{key}\": {why}"))?;
+        names::label_key(&key).map_err(|why| format!("<nil>: Invalid value: \"{key}\": {why}"))?;
         if absent {
             return Ok(Requirement { key, test: Test::Absent });
         }
@@ -167,7 +165,7 @@ impl Parser {
                 let above = symbol == ">";
                 let text = self.exact()?;
                 let bound = text.parse().map_err(|_| {
-                    format!("values[0][{key}]: Invalid value: \"{text}\": for 'Gt', 'Lt' operators, the value must be an integer")
+                    format!("values[0]: Invalid value: \"{text}\": for 'Gt', 'Lt' operators, the value must be an integer")
                 })?;
                 if above { Test::Above(bound) } else { Test::Below(bound) }
             }
@@ -193,7 +191,7 @@ impl Parser {
     fn set(&mut self) -> Result<BTreeSet<String>, String> {
         match self.take() {
             Token::Symbol("(") => {}
-            other => return Err(format!("found '{}', expected: '('", other.text())),
+            other => return Err(format!("found '{}' expected: '('", other.text())),
         }
         let mut values = BTreeSet::new();
         let mut after_comma = true;
@@ -265,11 +263,8 @@ mod tests {
     fn errors_read_as_those_of_kubernetes() {
         let error = |text| LabelSelector::parse(text).unwrap_err().message;
         assert_eq!(error("a===b"), "unable to parse requirement: found '=', expected: identifier");
-        assert_eq!(error("a in b"), "unable to parse requirement: found 'b', expected: '('");
-        assert_eq!(error("a,"), "unable to parse requirement: found '', expected: identifier after ','");
-        assert_eq!(
-            error("=a"),
-            "unable to parse requirement: found '=', expected: !, identifier, or 'end of string'"
-        );
+        assert_eq!(error("a in b"), "unable to parse requirement: found 'b' expected: '('");
+        assert_eq!(error("a,"), "found '', expected: identifier after ','");
+        assert_eq!(error("=a"), "found '=', expected: !, identifier, or 'end of string'");
     }
 }

@@ -15,6 +15,7 @@ use crate::namespaces;
 use crate::object;
 use crate::request::DeleteOptions;
 use crate::request::options::Propagation;
+use crate::resource::Resource;
 use crate::respond::{self, Served};
 use crate::status::{self, Status};
 use crate::write;
@@ -39,7 +40,7 @@ pub(super) async fn delete(call: &Call) -> Result<Response<Body>, Status> {
     let resource = &call.resource;
     match delete_one(call, &options, call.namespace(), call.name()).await? {
         Deleted::Going(object) => respond::object(call, 200, Served::Value(object)),
-        Deleted::Gone(object) if resource.strategy.graceful => {
+        Deleted::Gone(object) if resource.strategy.returns_deleted => {
             respond::object(call, 200, Served::Value(object))
         }
         Deleted::Gone(object) => {
@@ -56,7 +57,9 @@ pub(super) fn read_options(call: &Call) -> Result<DeleteOptions, Status> {
         return DeleteOptions::parse(&call.query, None);
     }
     let decoded = input::decode(call.content_type(), &call.body)?;
-    let body = decoded.map_err(|error| Status::bad_request(error.to_string()))?.value;
+    let unreadable =
+        |error| Status::bad_request(format!("couldn't get version/kind; json parse error: {error}"));
+    let body = decoded.map_err(unreadable)?.value;
     DeleteOptions::parse(&call.query, Some(&body))
 }
 
@@ -121,7 +124,7 @@ async fn step(
     let mut marked = live.clone();
     set_finalizers(options, &mut marked);
     let mut held = !object::finalizers(&marked).is_empty();
-    if resource.group.is_empty() && resource.plural == "namespaces" {
+    if is_namespace(resource) {
         held |= !namespaces::is_finished(&marked);
         object::set_at(&mut marked, "status.phase", json!("Terminating"));
     }
@@ -130,9 +133,6 @@ async fn step(
         held = true;
     }
     let grace = if resource.strategy.graceful { grace_period(options, &live) } else { 0 };
-    if !held && grace == 0 {
-        return remove(call, options, entry, live).await;
-    }
     let first = !object::is_deleting(&live);
     let shorter =
         object::meta(&live, "deletionGracePeriodSeconds").and_then(Value::as_i64).is_some_and(|g| grace < g);
@@ -141,13 +141,19 @@ async fn step(
         let when = span.map(|when| when.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
         object::set_meta(&mut marked, "deletionTimestamp", when.ok().map(Value::String));
         let definition = crds::is_definition(resource);
-        if !definition {
+        // Of these two the time alone is told.
+        if !definition && !is_namespace(resource) {
             object::set_meta(&mut marked, "deletionGracePeriodSeconds", Some(Value::from(grace)));
         }
         let generation = object::generation(&live);
         if first && generation > 0 && !definition {
             object::set_meta(&mut marked, "generation", Some(Value::from(generation + 1)));
         }
+    }
+    if !held && grace == 0 {
+        // What ends gracefully is told as it was marked, even when it had no time left.
+        let last = if resource.strategy.graceful { marked } else { live };
+        return remove(call, options, entry, last).await;
     }
     if marked == live || options.dry_run {
         return Ok(Deleted::Going(marked));
@@ -158,6 +164,10 @@ async fn step(
     let committed = call.server.store.commit(vec![change]).await?;
     settle(call).await;
     Ok(Deleted::Going(codec::with_revision(marked, committed.revision)))
+}
+
+fn is_namespace(resource: &Resource) -> bool {
+    resource.group.is_empty() && resource.plural == "namespaces"
 }
 
 async fn remove(

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::body::Body;
 use crate::call::Call;
 use crate::codec;
+use crate::input;
 use crate::request::ListOptions;
 use crate::resource::Resource;
 use crate::respond::{self, ListMeta};
@@ -44,7 +45,8 @@ impl Continue {
         let bytes = URL_SAFE_NO_PAD
             .decode(text.trim_end_matches('='))
             .map_err(|_| wrong("illegal base64 data at input byte 0"))?;
-        let token: Self = serde_json::from_slice(&bytes).map_err(|error| wrong(&error.to_string()))?;
+        let read = input::json(&bytes).map_err(|error| wrong(&error.to_string()))?;
+        let token: Self = serde_json::from_value(read.value).map_err(|error| wrong(&error.to_string()))?;
         if token.v != TOKEN_VERSION || token.rv == 0 {
             return Err(wrong("server does not recognize this encoded version"));
         }

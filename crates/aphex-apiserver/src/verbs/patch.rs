@@ -96,7 +96,10 @@ pub(super) fn options(call: &Call, format: Format) -> Result<WriteOptions, Statu
 /// Reads a patch other than an apply.
 pub(super) fn read_patch(call: &Call, format: Format) -> Result<Value, Status> {
     let wrong = |why: &str| Status::bad_request(format!("error decoding patch: {why}"));
-    let decoded = input::json(&call.body).map_err(|error| wrong(&error.to_string()))?;
+    let decoded = input::json(&call.body).map_err(|error| match format {
+        Format::Strategic => Status::bad_request(error.to_string()),
+        _ => wrong(&error.to_string()),
+    })?;
     if format != Format::Json && !decoded.value.is_object() {
         let kind = input::go_kind(&decoded.value);
         return Err(wrong(&format!(

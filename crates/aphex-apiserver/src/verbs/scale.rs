@@ -1,5 +1,7 @@
 //! The scale subresource: replicas of any kind as one small object.
 
+use aphex_schema::error::FieldError;
+use aphex_schema::path::Path;
 use http::Response;
 use serde_json::{Value, json};
 
@@ -43,7 +45,11 @@ pub(super) async fn dispatch(call: &Call) -> Result<Response<Body>, Status> {
             };
             // A Scale has no lists, so applying one is merging it.
             let format = if format == Format::Apply { Format::Merge } else { format };
-            change(call, &scale, &options, |live| patch::patched(call, format, live, &patch)).await
+            let edit = |live: &Value| {
+                let patched = patch::patched(call, format, live, &patch)?;
+                write::settle_patched(call, patched, options.field_validation)
+            };
+            change(call, &scale, &options, edit).await
         }
         _ => Err(Status::method_not_allowed()),
     }
@@ -58,6 +64,11 @@ async fn change(
     let edit_object = |live: &Value| {
         let wanted = edit(&view(scale, live))?;
         let replicas = object::at(&wanted, "spec.replicas").cloned().unwrap_or_else(|| json!(0));
+        if replicas.as_i64().is_some_and(|replicas| replicas < 0) {
+            let path = Path::root().child("spec").child("replicas");
+            let error = FieldError::invalid(&path, replicas, "must be greater than or equal to 0");
+            return Err(Status::invalid("autoscaling", "Scale", object::name(live), vec![error]));
+        }
         let mut new = live.clone();
         let version = object::resource_version(&wanted).to_owned();
         object::set_meta(&mut new, "resourceVersion", (!version.is_empty()).then(|| json!(version)));

@@ -25,6 +25,7 @@ use crate::table;
 
 /// A watch without a timeout ends after half an hour to an hour (`--min-request-timeout`).
 const SHORTEST: u64 = 1800;
+const STREAMED: &str = "application/json;stream=watch";
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
 /// Answers with a stream of events.
@@ -35,9 +36,16 @@ pub(super) fn watch(mut call: Call) -> Result<Response<Body>, Status> {
     }
     let filter = Filter::parse(&call.resource, &options.label_selector, &options.field_selector)?;
     // A stream of YAML documents does not exist in this protocol, and nobody reads events indented.
+    if call.output.encoding == Encoding::Yaml {
+        return Err(Status::no_such_shape(STREAMED));
+    }
     call.output.encoding = Encoding::Json;
     let prefix = call.resource.key_prefix(call.path.namespace.as_deref());
-    let version = parse_version(&options.resource_version)?;
+    let version = parse_version(&options.resource_version).map_err(|refused| {
+        // Found by the store, not by the handler.
+        let why = refused.message.trim_start_matches("invalid resource version: ").to_owned();
+        Status::new(500, "", why)
+    })?;
     check_reached(&call, version)?;
     let with_initial = options.send_initial_events.unwrap_or(version == 0);
     let (initial, after) = if with_initial { present(&call, &prefix)? } else { (Vec::new(), version) };
@@ -232,7 +240,9 @@ impl Follower {
     fn shaped(&mut self, kind: &str, object: &Value) -> Bytes {
         let shaped = match self.call.output.shape {
             Shape::Object => return line(kind, &codec::to_bytes(object)),
-            Shape::Metadata(version) => respond::metadata_only(object, version),
+            Shape::Metadata(version) | Shape::MetadataList(version) => {
+                respond::metadata_only(object, version)
+            }
             Shape::Table(version) => {
                 let with_columns = !std::mem::replace(&mut self.columns_sent, true);
                 table::of_event(&self.call, version, kind, object, with_columns)

@@ -15,6 +15,7 @@ use crate::metadata;
 use crate::object;
 use crate::request::WriteOptions;
 use crate::respond::Served;
+use crate::services;
 use crate::status::Status;
 
 /// How often a generated name is tried again when it is taken.
@@ -61,7 +62,20 @@ pub async fn create(
             done => return done,
         }
     }
-    Err(Status::already_exists(&resource.group, &resource.plural, &generate))
+    Err(Status::not_unique(&resource.group, &resource.plural, &generate))
+}
+
+/// Why the name of a new object is taken.
+fn taken(call: &Call, key: &str, object: &Value) -> Status {
+    let (group, plural, name) = (&call.resource.group, &call.resource.plural, object::name(object));
+    let holder = call.server.store.get(key).and_then(|entry| codec::read(&call.resource, &entry).ok());
+    if holder.is_some_and(|holder| object::is_deleting(&holder)) {
+        Status::still_there(group, plural, name)
+    } else if object::meta_str(object, "generateName").is_empty() {
+        Status::already_exists(group, plural, name)
+    } else {
+        Status::not_unique(group, plural, name)
+    }
 }
 
 async fn attempt_create(
@@ -77,7 +91,6 @@ async fn attempt_create(
     let write =
         Write { call, operation: Operation::Create, old: None, dry_run: options.dry_run, prefix: None };
     admission::await_account(&write, &object).await;
-    admission::mutate(&Write { prefix, ..write }, &mut object)?;
     if resource.has_status() && resource.strategy.resets_status {
         object::map(&mut object).remove("status");
     }
@@ -86,25 +99,36 @@ async fn attempt_create(
     if creation == Creation::Plain {
         object = ownership::managed_update(call, options, None, object);
     }
+    admission::mutate(&Write { prefix, ..write }, &mut object)?;
     builtin::prepare_create(resource, &mut object);
     schema::check_create(call, &object)?;
+    for warning in builtin::warnings(resource, &object) {
+        call.warnings.add(warning);
+    }
+    let _one_at_a_time = if services::is_service(resource) {
+        let guard = server.allocating.lock().await;
+        services::allocate(call, &mut object)?;
+        Some(guard)
+    } else {
+        None
+    };
     admission::validate(&write, &object)?;
     if crds::is_definition(resource) {
         crds::settle(server, &mut object);
     }
     policy::settle(resource, &mut object);
     let key = resource.key(object::namespace(&object), object::name(&object));
-    let taken = || Status::already_exists(&resource.group, &resource.plural, object::name(&object));
     if options.dry_run {
         quota::check(&write, &object)?;
-        return if server.store.get(&key).is_some() { Err(taken()) } else { Ok(Served::Value(object)) };
+        let free = server.store.get(&key).is_none();
+        return if free { Ok(Served::Value(object)) } else { Err(taken(call, &key, &object)) };
     }
     let payload = codec::encode(&object, resource);
-    let change = Change::Put { key, payload, expect: Expect::Absent };
+    let change = Change::Put { key: key.clone(), payload, expect: Expect::Absent };
     let committed = match quota::commit(&write, &object, change).await {
         Ok(committed) => committed,
         Err(Refused::Quota(status)) => return Err(status),
-        Err(Refused::Store(CommitError::Conflict { .. })) => return Err(taken()),
+        Err(Refused::Store(CommitError::Conflict { .. })) => return Err(taken(call, &key, &object)),
         Err(Refused::Store(error)) => return Err(commit_failed(&error)),
     };
     super::after_commit(call).await?;

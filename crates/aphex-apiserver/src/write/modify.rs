@@ -18,6 +18,7 @@ use crate::namespaces;
 use crate::object;
 use crate::request::WriteOptions;
 use crate::respond::Served;
+use crate::services;
 use crate::status::Status;
 
 /// Who recorded the ownership of the changed fields.
@@ -50,6 +51,8 @@ pub async fn modify(
 ) -> Result<Modified, Status> {
     let server = &call.server;
     let key = call.key();
+    let _one_at_a_time =
+        if services::is_service(&call.resource) { Some(server.allocating.lock().await) } else { None };
     let mut entry = server.store.get(&key);
     loop {
         let Some(current) = entry else { return Ok(Modified::Absent) };
@@ -96,8 +99,14 @@ fn prepare(
     if change == Change::Plain {
         new = ownership::managed_update(call, options, Some(live), new);
     }
+    if call.subresource().is_empty() {
+        builtin::settle_update(resource, &mut new, live);
+    }
     aphex_merge::keep_times(live, &mut new);
     schema::check_update(call, &new, live)?;
+    if services::is_service(resource) && call.subresource().is_empty() {
+        services::allocate(call, &mut new)?;
+    }
     admission::validate(&write, &new)?;
     if crds::is_definition(resource) {
         crds::settle(&call.server, &mut new);
@@ -115,7 +124,8 @@ fn check_identity(call: &Call, live: &Value, new: &Value) -> Result<(), Status> 
         let why = format!(
             "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition \
              failed: UID in precondition: {given}, UID in object meta: {}",
-            call.key(),
+            // As kube-apiserver keeps it, where built-in kinds have no group in their keys.
+            call.key().replacen(&format!("/registry/{}/", group_of(resource)), "/registry/", 1),
             object::uid(live)
         );
         return Err(Status::conflict(&resource.group, &resource.plural, name, &why));
@@ -139,6 +149,15 @@ fn check_identity(call: &Call, live: &Value, new: &Value) -> Result<(), Status> 
     Err(Status::modified(&resource.group, &resource.plural, name))
 }
 
+/// The group as keys have it; nothing for custom kinds.
+fn group_of(resource: &crate::resource::Resource) -> &str {
+    match (resource.custom(), resource.group.as_str()) {
+        (Some(_), _) => "-",
+        (None, "") => "core",
+        (None, group) => group,
+    }
+}
+
 /// Takes back what this endpoint does not write.
 fn reset(call: &Call, new: &mut Value, live: &Value) {
     let resource = &call.resource;
@@ -154,9 +173,14 @@ fn reset(call: &Call, new: &mut Value, live: &Value) {
                 // A built-in's status endpoint takes metadata as well, owners excepted.
                 object::put(object::map(new), "metadata", metadata);
                 object::set_meta(new, "ownerReferences", object::meta(live, "ownerReferences").cloned());
+                if resource.strategy.keeps_labels {
+                    object::set_meta(new, "labels", object::meta(live, "labels").cloned());
+                }
             }
             object::set_meta(new, "managedFields", managed);
         }
+        // The whole object was made by the one who binds.
+        "binding" => {}
         "finalize" => {
             let spec = new.get("spec").cloned();
             object::copy(new, live, "status");
@@ -174,7 +198,7 @@ fn reset(call: &Call, new: &mut Value, live: &Value) {
 /// Counts a change of what the user wants (everything but metadata and status, for custom resources).
 fn bump_generation(call: &Call, new: &mut Value, live: &Value) {
     let strategy = &call.resource.strategy;
-    if !strategy.generation || call.subresource() == "status" {
+    if !strategy.generation || matches!(call.subresource(), "status" | "binding") {
         return;
     }
     let changed = if call.resource.custom().is_some() {

@@ -34,6 +34,9 @@ fn reset_fields(resource: &Resource, subresource: &str) -> FieldSet {
             FieldSet::of_fields(&[&["status"]])
         }
         ("status", true) => FieldSet::of_fields(&[&["metadata"], &["spec"]]),
+        ("status", false) if resource.strategy.keeps_labels => {
+            FieldSet::of_fields(&[&["spec"], &["metadata", "labels"]])
+        }
         ("status", false) => FieldSet::of_fields(&[&["spec"]]),
         _ => FieldSet::new(),
     }
@@ -42,7 +45,7 @@ fn reset_fields(resource: &Resource, subresource: &str) -> FieldSet {
 /// The object with the ownership of a create, update or patch recorded.
 pub(super) fn managed_update(call: &Call, options: &WriteOptions, live: Option<&Value>, new: Value) -> Value {
     let versions = Versions::of(call);
-    aphex_merge::update(Update {
+    let mut owned = aphex_merge::update(Update {
         live,
         new,
         schema: call.resource.typed(),
@@ -51,7 +54,34 @@ pub(super) fn managed_update(call: &Call, options: &WriteOptions, live: Option<&
         subresource: call.subresource(),
         now: &call.server.now(),
         reset: &reset_fields(&call.resource, call.subresource()),
-    })
+    });
+    if call.subresource() == "scale" {
+        forget_times(&mut owned);
+    }
+    owned
+}
+
+/// Entries of a scale subresource carry no time: they were handed over from another object.
+fn forget_times(object: &mut Value) {
+    let entries = object.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut);
+    for entry in entries.into_iter().flatten().filter(|entry| entry["subresource"] == "scale") {
+        object::put(object::map(entry), "time", None);
+    }
+}
+
+/// The `managedFields` of an object that is answered and not stored.
+pub(crate) fn owned_fields(call: &Call, options: &WriteOptions, object: &Value) -> Option<Value> {
+    let owned = aphex_merge::update(Update {
+        live: None,
+        new: object.clone(),
+        schema: call.resource.subresource_schema(call.subresource()).or(call.resource.typed()),
+        others: &[],
+        manager: &options.field_manager,
+        subresource: call.subresource(),
+        now: &call.server.now(),
+        reset: &FieldSet::new(),
+    });
+    object::meta(&owned, "managedFields").cloned()
 }
 
 /// The live object with a configuration applied to it, ownership included.

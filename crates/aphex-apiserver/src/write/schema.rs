@@ -26,7 +26,10 @@ pub(super) fn check_update(call: &Call, object: &Value, old: &Value) -> Result<(
     let resource = &call.resource;
     // A name that was accepted once stays acceptable, whatever the rules have become.
     let mut errors = metadata::validate(object, resource, NameRule::PathSegment);
-    errors.extend(metadata::validate_update(object, old));
+    let changes = metadata::validate_update(object, old);
+    // The generic rules and those of each kind both look at it: clients are told twice, in the causes.
+    errors.extend(changes.clone());
+    errors.extend(changes);
     match resource.custom() {
         Some(kind) => errors.extend(custom::check(object, Some(old), &kind.schema, &kind.rules)),
         None => errors.extend(builtin::validate_update(resource, call.subresource(), object, old)),

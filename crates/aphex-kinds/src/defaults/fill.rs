@@ -35,7 +35,7 @@ pub(crate) fn fill(object: &mut Value, table: Table) {
 }
 
 /// Does something with every value that a path stands for; nothing is made on the way.
-pub(super) fn each(object: &mut Value, path: &str, change: &mut dyn FnMut(&mut Value)) {
+pub(crate) fn each(object: &mut Value, path: &str, change: &mut dyn FnMut(&mut Value)) {
     let (step, rest) = path.split_once('.').map_or((path, None), |(step, rest)| (step, Some(rest)));
     let mut go = |value: &mut Value| match rest {
         Some(rest) => each(value, rest, change),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::fill::Default::{NonZero, Number, Object, Text};
+use super::fill::Default::{NonZero, Null, Number, Object, Text};
 use super::fill::{Table, each, fill};
 use super::quantities;
 use crate::fields::{at, int, map, text};
@@ -67,8 +67,20 @@ pub(super) fn template(template: &mut Value) {
     self::spec(spec);
 }
 
+/// What Go's encoder always writes of a status.
+const STATUS: Table = &[
+    ("status?.conditions[].lastProbeTime", Null),
+    ("status?.conditions[].lastTransitionTime", Null),
+    ("status?.containerStatuses[].lastState", Object),
+    ("status?.containerStatuses[].state", Object),
+    ("status?.containerStatuses[].state.running?.startedAt", Null),
+    ("status?.initContainerStatuses[].lastState", Object),
+    ("status?.initContainerStatuses[].state", Object),
+];
+
 /// Fills in a pod.
 pub(super) fn pod(pod: &mut Value) {
+    fill(pod, STATUS);
     let spec = map(pod).entry("spec").or_insert(Value::Null);
     self::spec(spec);
     for list in ["containers", "initContainers"] {

@@ -29,6 +29,8 @@ pub(super) fn of(group: &str, kind: &str) -> Table {
             ("spec.strategy.type", Text("RollingUpdate")),
             ("spec.revisionHistoryLimit", Number(10)),
             ("spec.progressDeadlineSeconds", Number(600)),
+            ("status?.conditions[].lastTransitionTime", Null),
+            ("status?.conditions[].lastUpdateTime", Null),
         ],
         ("apps", "DaemonSet") => {
             &[("spec.updateStrategy.type", Text("RollingUpdate")), ("spec.revisionHistoryLimit", Number(10))]
@@ -78,29 +80,14 @@ pub(super) fn of(group: &str, kind: &str) -> Table {
 }
 
 // Fields that Go's encoder always writes, because they are not pointers.
-const EVENT: Table = &[
-    ("eventTime", Null),
-    ("firstTimestamp", Null),
-    ("lastTimestamp", Null),
-    ("involvedObject", Object),
-    ("source", Object),
-    ("reportingComponent", Text("")),
-    ("reportingInstance", Text("")),
-];
+const EVENT: Table = &[("involvedObject", Object), ("source", Object)];
 
-const NEW_EVENT: Table = &[
-    ("eventTime", Null),
-    ("deprecatedFirstTimestamp", Null),
-    ("deprecatedLastTimestamp", Null),
-    ("deprecatedSource", Object),
-    ("regarding", Object),
-];
+const NEW_EVENT: Table = &[("deprecatedSource", Object), ("regarding", Object)];
 
 const NODE: Table = &[
     ("spec", Object),
     ("status.conditions[].lastHeartbeatTime", Null),
     ("status.conditions[].lastTransitionTime", Null),
-    ("status.daemonEndpoints.kubeletEndpoint.Port", Number(0)),
 ];
 
 const SERVICE: Table = &[

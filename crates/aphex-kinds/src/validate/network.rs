@@ -42,12 +42,19 @@ pub(super) fn ingress(spec: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
+const WILDCARD: &str = "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character (e.g. '*.example.com', regex used for validation is '\\*\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+
 fn host(host: &str, path: &Path, errors: &mut Vec<FieldError>) {
     if host.parse::<IpAddr>().is_ok() {
         errors.push(FieldError::invalid(path, host, "must be a DNS name, not an IP address"));
     } else if !host.is_empty() {
-        let faults = names::subdomain_faults(host.strip_prefix("*.").unwrap_or(host)).into_iter();
-        errors.extend(faults.map(|why| FieldError::invalid(path, host, why)));
+        let sound = host.strip_prefix("*.").is_some_and(|rest| names::subdomain_faults(rest).is_empty());
+        let faults = match host.contains('*') {
+            true if sound => Vec::new(),
+            true => vec![WILDCARD.to_owned()],
+            false => names::subdomain_faults(host),
+        };
+        errors.extend(faults.into_iter().map(|why| FieldError::invalid(path, host, why)));
     }
 }
 
@@ -68,6 +75,7 @@ fn ingress_path(one: &Value, path: &Path, errors: &mut Vec<FieldError>) {
         }
     } else if kind.is_empty() {
         errors.push(FieldError::required(&path.child("pathType"), "pathType must be specified"));
+        return;
     } else if kind != "ImplementationSpecific" {
         errors.push(FieldError::not_supported(&path.child("pathType"), kind, PATH_TYPES));
     }

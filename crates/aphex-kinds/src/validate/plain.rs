@@ -4,7 +4,9 @@ use aphex_schema::validate::names;
 use aphex_schema::{FieldError, FieldErrorKind, Path};
 use serde_json::Value;
 
-use super::rules::Rule::{Address, Between, NonNegative, OneOf, Positive, Quantity, Required, Subdomain};
+use super::rules::Rule::{
+    Address, Between, Endpoint, Label, NonNegative, OneOf, Positive, Quantity, Required, Subdomain,
+};
 use super::rules::Table;
 use super::{amount, internal, selector};
 use crate::fields::{at, has, int, text, texts};
@@ -50,10 +52,12 @@ pub(super) fn of(group: &str, kind: &str) -> Table {
             ("ports[].protocol", OneOf(&["SCTP", "TCP", "UDP"])),
         ],
         ("", "Endpoints") => &[
-            ("subsets[].addresses[].ip", Address),
+            ("subsets[].addresses[].ip", Endpoint),
+            ("subsets[].notReadyAddresses[].ip", Endpoint),
             ("subsets[].ports[].port", Between(1, 65535)),
             ("subsets[].ports[].protocol", OneOf(&["SCTP", "TCP", "UDP"])),
         ],
+        ("node.k8s.io", "RuntimeClass") => &[("handler", Required), ("handler", Label)],
         ("admissionregistration.k8s.io", _) => &[
             ("webhooks[].failurePolicy", OneOf(&["Fail", "Ignore"])),
             ("webhooks[].matchPolicy", OneOf(&["Equivalent", "Exact"])),
@@ -61,15 +65,6 @@ pub(super) fn of(group: &str, kind: &str) -> Table {
             ("spec.failurePolicy", OneOf(&["Fail", "Ignore"])),
         ],
         _ => &[],
-    }
-}
-
-pub(super) fn event(event: &Value, errors: &mut Vec<FieldError>) {
-    let (about, own) = (text(event, "involvedObject.namespace"), text(event, "metadata.namespace"));
-    // Events about objects without a namespace are kept in `default`.
-    if about != own && !(about.is_empty() && own == "default") {
-        let path = Path::root().child("involvedObject").child("namespace");
-        errors.push(FieldError::invalid(&path, about, "does not match event.namespace"));
     }
 }
 
@@ -126,10 +121,7 @@ pub(super) fn autoscaler(spec: &Value, errors: &mut Vec<FieldError>) {
         }
     }
     let version = text(spec, "scaleTargetRef.apiVersion");
-    if !version.is_empty()
-        && !version.contains('/')
-        && text(spec, "scaleTargetRef.kind") != "ReplicationController"
-    {
+    if !version.contains('/') && text(spec, "scaleTargetRef.kind") != "ReplicationController" {
         let path = path.child("scaleTargetRef").child("apiVersion");
         errors.push(FieldError::invalid(&path, version, "apiVersion must specify API group"));
     }

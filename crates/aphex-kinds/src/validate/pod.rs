@@ -15,8 +15,6 @@ const RESTART: &[&str] = &["Always", "OnFailure", "Never"];
 
 const SPEC: Table = &[
     ("containers", Required),
-    ("restartPolicy", OneOf(RESTART)),
-    ("dnsPolicy", OneOf(&["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"])),
     ("activeDeadlineSeconds", Between(1, 2_147_483_647)),
     ("preemptionPolicy", OneOf(&["PreemptLowerPriority", "Never"])),
     ("serviceAccountName", Subdomain),
@@ -42,6 +40,12 @@ const SPEC: Table = &[
     ("securityContext.fsGroup", NonNegative),
 ];
 
+/// Rules that are looked at after the containers.
+const AFTER: Table = &[
+    ("restartPolicy", OneOf(RESTART)),
+    ("dnsPolicy", OneOf(&["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"])),
+];
+
 /// Everything wrong with a pod spec.
 pub(super) fn spec(spec: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     check(spec, path, SPEC, errors);
@@ -50,13 +54,14 @@ pub(super) fn spec(spec: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     for list in ["initContainers", "containers", "ephemeralContainers"] {
         for (index, container) in items(spec, list).iter().enumerate() {
             let path = path.child(list).index(index);
-            container::check(container, &path, &volumes, errors);
             let name = text(container, "name");
             if !name.is_empty() && !names.insert(name.to_owned()) {
                 errors.push(FieldError::duplicate(&path.child("name"), name));
             }
+            container::check(container, &path, &volumes, errors);
         }
     }
+    check(spec, path, AFTER, errors);
     labels(at(spec, "nodeSelector"), &path.child("nodeSelector"), errors);
     for (index, toleration) in items(spec, "tolerations").iter().enumerate() {
         let path = path.child("tolerations").index(index);

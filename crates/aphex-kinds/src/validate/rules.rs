@@ -2,6 +2,8 @@
 //!
 //! Paths are dotted; `name[]` stands for every element of a list.
 
+use std::net::IpAddr;
+
 use aphex_schema::validate::names;
 use aphex_schema::{FieldError, Path};
 use serde_json::Value;
@@ -31,6 +33,8 @@ pub(super) enum Rule {
     Quantity,
     /// An IP address.
     Address,
+    /// An IP address that others can reach.
+    Endpoint,
 }
 
 /// Rows of paths and rules.
@@ -89,7 +93,13 @@ fn apply(rule: Rule, path: &Path, value: &Value, errors: &mut Vec<FieldError>) {
         Rule::Quantity if Quantity::of(value).is_some_and(|quantity| quantity.nanos() < 0) => {
             invalid("must be greater than or equal to 0".to_owned());
         }
-        Rule::Address if text.parse::<std::net::IpAddr>().is_err() => invalid(NOT_AN_ADDRESS.to_owned()),
+        Rule::Endpoint => match text.parse::<IpAddr>() {
+            Err(_) => [NOT_AN_ADDRESS, "must be a valid IP address"]
+                .into_iter()
+                .for_each(|why| invalid(why.to_owned())),
+            Ok(address) => special(address).into_iter().for_each(|why| invalid(why.to_owned())),
+        },
+        Rule::Address if text.parse::<IpAddr>().is_err() => invalid(NOT_AN_ADDRESS.to_owned()),
         Rule::OneOf(allowed) if !text.is_empty() && !allowed.contains(&text) => {
             errors.push(FieldError::not_supported(path, text, allowed));
         }
@@ -98,6 +108,29 @@ fn apply(rule: Rule, path: &Path, value: &Value, errors: &mut Vec<FieldError>) {
 }
 
 const NOT_AN_ADDRESS: &str = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+
+/// Why an address cannot be that of an endpoint (`ValidateNonSpecialIP`).
+fn special(address: IpAddr) -> Option<&'static str> {
+    let link_local = match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    let link_local_multicast = match address {
+        IpAddr::V4(address) => address.octets()[..3] == [224, 0, 0],
+        IpAddr::V6(address) => address.is_multicast() && address.octets()[1] & 0x0f == 2,
+    };
+    if address.is_unspecified() {
+        Some("may not be unspecified (0.0.0.0 or ::)")
+    } else if address.is_loopback() {
+        Some("may not be in the loopback range (127.0.0.0/8, ::1/128)")
+    } else if link_local {
+        Some("may not be in the link-local range (169.254.0.0/16, fe80::/10)")
+    } else if link_local_multicast {
+        Some("may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
+    } else {
+        None
+    }
+}
 
 /// Whether a value is as good as absent.
 pub(super) fn is_empty(value: &Value) -> bool {

@@ -30,21 +30,26 @@ pub(super) fn check(kind: &str, spec: &Value, errors: &mut Vec<FieldError>) {
 fn template(kind: &str, spec: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     let (given, labels) = (at(spec, "selector"), at(spec, "template.metadata.labels"));
     let template = path.child("template");
+    let before = errors.len();
     if given.is_null() {
         errors.push(FieldError::required(&path.child("selector"), ""));
     } else {
         selector::check(given, &path.child("selector"), errors);
-        if is_empty(at(given, "matchLabels")) && is_empty(at(given, "matchExpressions")) {
-            let whose = match kind {
-                "StatefulSet" => "statefulset",
-                "DaemonSet" => "daemonset",
-                _ => "deployment",
-            };
-            let why = format!("empty selector is invalid for {whose}");
-            errors.push(FieldError::invalid(&path.child("selector"), given.clone(), why));
-        }
     }
-    if !given.is_null() && !selects(given, labels) {
+    let sound = given.is_null() || errors.len() == before;
+    if !given.is_null() && is_empty(at(given, "matchLabels")) && is_empty(at(given, "matchExpressions")) {
+        let whose = match kind {
+            "StatefulSet" => "statefulset",
+            "DaemonSet" => "daemonset",
+            _ => "deployment",
+        };
+        let why = format!("empty selector is invalid for {whose}");
+        errors.push(FieldError::invalid(&path.child("selector"), given.clone(), why));
+    }
+    if !sound {
+        let path = path.child("selector");
+        errors.push(FieldError::invalid(&path, given.clone(), "invalid label selector"));
+    } else if given.is_null() || !selects(given, labels) {
         let why = "`selector` does not match template `labels`";
         let path = template.child("metadata").child("labels");
         errors.push(FieldError::invalid(&path, labels.clone(), why));

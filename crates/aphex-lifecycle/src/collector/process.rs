@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Client;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
+use kube::api::{DeleteParams, Patch, Preconditions, PropagationPolicy};
 use serde_json::{Value, json};
 
 use super::graph::{FOREGROUND, Graph, Node, ORPHAN, Uid};
@@ -187,7 +187,7 @@ impl Processor {
         metadata["resourceVersion"] = json!(live.resource_version);
         let objects = node.kind.metadata(&self.client, node.namespace.as_deref());
         let patch = json!({ "metadata": metadata });
-        absent_is_fine(objects.patch(&node.name, &PatchParams::default(), &Patch::Merge(&patch)).await)
+        absent_is_fine(objects.patch(&node.name, &crate::patching(), &Patch::Merge(&patch)).await)
     }
 
     async fn delete(

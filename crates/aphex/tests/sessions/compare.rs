@@ -68,8 +68,12 @@ fn lists(at: &str, a: &[Value], b: &[Value], found: &mut Vec<Difference>) {
 
 /// The items' names, when each has one of its own.
 fn names(items: &[Value]) -> Option<Vec<String>> {
-    const PLACES: [&str; 5] = ["/metadata/name", "/name", "/resource", "/groupVersion", "/version"];
+    const PLACES: [&str; 6] =
+        ["/metadata/name", "/name", "/resource", "/subresource", "/groupVersion", "/version"];
     let name = |item: &Value| {
+        if let Value::String(text) = item {
+            return Some(text.clone());
+        }
         PLACES.iter().find_map(|place| item.pointer(place).and_then(Value::as_str)).map(str::to_owned)
     };
     let names: Vec<String> = items.iter().map(name).collect::<Option<_>>()?;

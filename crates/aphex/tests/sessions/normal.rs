@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 
 use super::normal_text;
 
+/// The name that service-account admission completes.
+const TOKEN_VOLUME: &str = "kube-api-access-";
+
 /// What is known of one engine during one session.
 pub(crate) struct Normal {
     /// Where it answers.
@@ -18,7 +21,11 @@ pub(crate) struct Normal {
 
 impl Normal {
     pub(crate) fn new(server: &str, folder: &str) -> Self {
-        Self { server: server.to_owned(), folder: folder.to_owned(), generated: BTreeSet::new() }
+        Self {
+            server: server.to_owned(),
+            folder: folder.to_owned(),
+            generated: BTreeSet::from([TOKEN_VOLUME.to_owned()]),
+        }
     }
 
     /// The comparable form. Generated names are known from the first answer that has one.
@@ -27,7 +34,8 @@ impl Normal {
         self.normal("", said)
     }
 
-    fn learn(&mut self, value: &Value) {
+    /// Notes the prefixes of generated names in something asked or said.
+    pub(crate) fn learn(&mut self, value: &Value) {
         match value {
             Value::Object(fields) => {
                 if let Some(prefix) = fields.get("generateName").and_then(Value::as_str) {
@@ -43,10 +51,23 @@ impl Normal {
     fn normal(&self, key: &str, value: &Value) -> Value {
         match value {
             Value::Object(fields) => {
-                let each = fields.iter().map(|(key, field)| (key.clone(), self.normal(key, field)));
+                // Lists in field sets are keyed by what their items have, which may be a uid.
+                let each =
+                    fields.iter().map(|(key, field)| (normal_text::normal(key), self.normal(key, field)));
                 Value::Object(each.collect::<Map<_, _>>())
             }
-            Value::Array(items) => items.iter().map(|item| self.normal(key, item)).collect(),
+            Value::Array(items) => {
+                let mut items: Vec<Value> = items.iter().map(|item| self.normal(key, item)).collect();
+                if key == "managedFields" {
+                    // Their order follows the time, to the second.
+                    let text =
+                        |item: &Value, field: &str| item[field].as_str().unwrap_or_default().to_owned();
+                    items.sort_by_key(|item| {
+                        ["operation", "manager", "subresource"].map(|field| text(item, field))
+                    });
+                }
+                Value::Array(items)
+            }
             Value::String(text) => Value::String(self.text(key, text)),
             Value::Number(_) if matches!(key, "nodePort" | "healthCheckNodePort") => "<port>".into(),
             other => other.clone(),

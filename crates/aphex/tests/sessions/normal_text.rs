@@ -3,6 +3,9 @@
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
+use serde_json::Value;
+
+const VALUE: &str = "Invalid value: ";
 
 /// Letters that Kubernetes completes names with.
 const SUFFIX: &str = "[bcdfghjklmnpqrstvwxz2456789]{5}";
@@ -16,10 +19,18 @@ const PLACES: &[(&str, &str)] = &[
     (r"eyJ[\w-]+\.[\w-]+\.[\w-]+", "<token>"),
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<uid>"),
     (r#"(?m)^(\s*"?(?:metadata\.)?resourceVersion"?: ")[1-9]\d*""#, r#"${1}<version>""#),
-    (r"\b10\.96\.\d+\.\d+\b *", "<cluster-ip> "),
+    (r"\b10\.96\.\d+\.\d+\b( *)", "<cluster-ip>   "),
     (r"(LIVE|MERGED)-\d+", "$1"),
+    (r"kubectl-edit-\d+", "kubectl-edit"),
+    (r"X509SHA256=[0-9a-f]+", "X509SHA256=<hash>"),
+    (r"\?hash=[0-9A-F]+", "?hash=<hash>"),
+    (r"(?s)-----BEGIN CERTIFICATE-----.*-----END CERTIFICATE-----", "<certificate>"),
+    (r"(?m)^( *Resource Version: +)\d+$", "$1<version>"),
+    (r"(the ResourceVersion in record \()\d+", "$1<version>"),
+    (r#"(\\?"resourceVersion\\?":\\?")[1-9]\d*"#, "$1<version>"),
     (r":3[0-2]\d{3}/", ":<port>/"),
-    (r"(?m)(^|[ :(])(\d+m)?\d+s( ago\b|[ )\n]|$) *", "$1<age>$3"),
+    (r"nodePort: 3[0-2]\d{3}\b", "nodePort: <port>"),
+    (r"(?m)(^|[ :(])(\d+m)?\d+s( ago\b|[ )\n]|$) *", "$1<age>$3   "),
     (r"[EWI]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ ([\w.]+:)\d+\]", "<log> $1"),
     (r"too old resource version: \d+ \(\d+\)", "too old resource version: <version> (<version>)"),
     (r"(Too large resource version: \d+, current: )\d+", "$1<version>"),
@@ -32,13 +43,57 @@ static COMPILED: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
 
 /// The comparable form of a text.
 pub(crate) fn normal(text: &str) -> String {
-    let mut text = text.to_owned();
+    let mut text = sorted_values(text);
     for (pattern, name) in COMPILED.iter() {
         if pattern.is_match(&text) {
             text = pattern.replace_all(&text, *name).into_owned();
         }
     }
-    text
+    if text.starts_with("NAME") { columns(&text) } else { text }
+}
+
+/// A table whose columns are apart by three blanks, however wide the longest cell was.
+fn columns(text: &str) -> String {
+    text.lines()
+        .map(|line| {
+            line.split("  ")
+                .map(str::trim)
+                .filter(|cell| !cell.is_empty())
+                .fold(String::new(), |row, cell| row + cell + "   ")
+                .trim_end()
+                .to_owned()
+                + "\n"
+        })
+        .collect()
+}
+
+/// Values in messages, `Invalid value: …`, with their fields in the order of the alphabet: Go prints some in the
+/// order of its types.
+pub(crate) fn sorted_values(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(VALUE) {
+        let (before, after) = rest.split_at(at + VALUE.len());
+        out.push_str(before);
+        let mut values = serde_json::Deserializer::from_str(after).into_iter::<Value>();
+        let found = values.next().and_then(Result::ok);
+        let end = values.byte_offset();
+        rest = match found {
+            Some(Value::String(inner)) => match serde_json::from_str::<Value>(&inner) {
+                Ok(value @ (Value::Object(_) | Value::Array(_))) => {
+                    out.push_str(&Value::String(value.to_string()).to_string());
+                    &after[end..]
+                }
+                _ => after,
+            },
+            Some(value @ (Value::Object(_) | Value::Array(_))) => {
+                out.push_str(&value.to_string());
+                &after[end..]
+            }
+            _ => after,
+        };
+    }
+    out + rest
 }
 
 /// Puts one name for the completion of names that begin so.
@@ -55,13 +110,20 @@ fn every_pattern_compiles() {
 }
 
 #[test]
+fn values_in_messages_are_sorted() {
+    let text = r#"a: Invalid value: [{"b":1,"a":2}]: no, c: Invalid value: "{\"y\":1,\"x\":2}": no"#;
+    let wanted = r#"a: Invalid value: [{"a":2,"b":1}]: no, c: Invalid value: "{\"x\":2,\"y\":1}": no"#;
+    assert_eq!(sorted_values(text), wanted);
+}
+
+#[test]
 fn what_differs_between_clusters_gets_a_name() {
     let cases = [
-        ("NAME   AGE\na      12s\nb      1m5s\n", "NAME   AGE\na      <age>\nb      <age>\n"),
+        ("NAME   AGE\na      12s\nb      1m5s\n", "NAME   AGE\na   <age>\nb   <age>\n"),
         ("at 2026-11-26T06:39:19Z or 2026-11-26T06:39:19.123456Z", "at <time> or <microtime>"),
         ("  uid: 6f1c1e0a-94e4-4b1e-8c5e-0f2d6a0c9b11", "  uid: <uid>"),
         ("  resourceVersion: \"12\"\n", "  resourceVersion: \"<version>\"\n"),
-        ("ip   10.96.12.1    80:30123/TCP", "ip   <cluster-ip> 80:<port>/TCP"),
+        ("ip   10.96.12.1    80:30123/TCP", "ip   <cluster-ip>   80:<port>/TCP"),
         ("terminationGracePeriodSeconds: 30", "terminationGracePeriodSeconds: 30"),
     ];
     for (text, wanted) in cases {

@@ -60,6 +60,11 @@ impl<'a> Player<'a> {
     }
 
     async fn prepare(&self) -> anyhow::Result<()> {
+        // On a busy machine the first connection may come to nothing.
+        eventually("the engine answers", || async {
+            Ok((self.requests.get("/readyz").await?.code == 200).then_some(()))
+        })
+        .await?;
         let namespace = &self.kept["ns"];
         let body = json!({ "metadata": { "name": namespace } }).to_string();
         let asked = Asked {
@@ -228,9 +233,15 @@ fn body(answer: &Answer) -> Value {
 }
 
 fn watched(step: &Step, answer: &Answer) -> Observed {
+    if answer.code != 200 {
+        let said = json!({ "code": answer.code, "headers": answer.headers, "body": body(answer) });
+        return Observed { unexpected: unexpected(step, answer.code), said };
+    }
+    // What came beyond is not looked at, and the last of it may be half an event.
     let events: Vec<Value> = answer
         .body
         .lines()
+        .take(step.events.unwrap_or(usize::MAX))
         .map(|line| serde_json::from_str(line).unwrap_or_else(|_| Value::String(line.to_owned())))
         .collect();
     let short = step.events.filter(|wanted| events.len() < *wanted);

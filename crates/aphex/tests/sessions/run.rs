@@ -72,10 +72,18 @@ async fn play(script: Script, real: &Real, programs: &Programs) -> anyhow::Resul
     let mut ours = Player::new(&access, &programs.kubectl, &script.name)?;
     let mut theirs = Player::new(&real.access, &programs.kubectl, &script.name)?;
     let (a, b) = tokio::join!(ours.play(&script), theirs.play(&script));
-    let (a, b) = (a.context("on the embedded engine")?, b.context("on the real engine")?);
+    let (a, b) = match (a.context("on the embedded engine"), b.context("on the real engine")) {
+        (Ok(a), Ok(b)) => (a, b),
+        (Err(a), Err(b)) => anyhow::bail!("{a:#}\n{b:#}"),
+        (Err(error), _) | (_, Err(error)) => return Err(error),
+    };
     drop(cluster);
     let mut ours = Normal::new(&access.server, &ours.folder().to_string_lossy());
     let mut theirs = Normal::new(&real.access.server, &theirs.folder().to_string_lossy());
+    for body in script.steps.iter().filter_map(|step| step.body.as_ref()) {
+        ours.learn(body);
+        theirs.learn(body);
+    }
     let (a, b) = (normal(&mut ours, &a), normal(&mut theirs, &b).into_iter().zip(b));
     let mut steps = Vec::new();
     let mut text = String::new();
