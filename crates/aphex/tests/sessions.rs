@@ -13,7 +13,6 @@ mod sessions {
     pub(crate) mod normal;
     pub(crate) mod normal_text;
     pub(crate) mod play;
-    pub(crate) mod real;
     pub(crate) mod requests;
     pub(crate) mod run;
     pub(crate) mod script;

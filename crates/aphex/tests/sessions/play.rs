@@ -6,11 +6,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aphex_testkit::eventually;
+use aphex_testkit::{Access, eventually};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
-use super::engine::Access;
 use super::requests::{Answer, Asked, Requests};
 use super::script::{Action, Script, Step, words};
 

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
+use aphex_testkit::Access;
 use reqwest::{Certificate, Client, Identity, Method, Response};
 use serde_json::Value;
-
-use super::engine::Access;
 
 /// Headers of an answer that are part of the protocol.
 const HEADERS: [&str; 5] = ["content-type", "location", "retry-after", "warning", "www-authenticate"];

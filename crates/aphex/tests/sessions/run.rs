@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use aphex_testkit::left_out;
+use aphex_testkit::real::{Disk, Programs, Real};
 use futures::StreamExt as _;
 use serde_json::Value;
 
@@ -15,7 +16,6 @@ use super::engine;
 use super::known::{self, Known};
 use super::normal::Normal;
 use super::play::{Observed, Player};
-use super::real::{Programs, Real};
 use super::script::{self, Script};
 
 /// Only these sessions, by name, with commas between.
@@ -45,7 +45,7 @@ async fn sessions_go_as_on_a_real_kube_apiserver() -> anyhow::Result<()> {
     };
     let list = known::read()?;
     let (first, rest): (Vec<_>, Vec<_>) = wanted()?.into_iter().partition(|script| script.first);
-    let real = Real::start(&programs).await?;
+    let real = Real::start(&programs, Disk::Quick).await?;
     let play = |script| play(script, &real, &programs);
     let mut results: Vec<_> = futures::stream::iter(first).then(play).collect().await;
     results.extend(futures::stream::iter(rest).map(play).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await);
