@@ -10,6 +10,10 @@ mod drift;
 mod engine;
 #[path = "it/golden.rs"]
 mod golden;
+#[path = "it/isolation.rs"]
+mod isolation;
+#[path = "it/policies.rs"]
+mod policies;
 #[path = "it/provisioning.rs"]
 mod provisioning;
 #[path = "it/rejection.rs"]

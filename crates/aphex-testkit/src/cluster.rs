@@ -73,10 +73,20 @@ impl Cluster {
         self.client.clone()
     }
 
-    /// A client of another user, uncounted; on a real cluster, nothing (impersonate there).
-    pub fn client_as(&self, name: &str, groups: &[&str]) -> Option<Client> {
-        let embedded = self.embedded.as_ref()?;
-        Some(as_user(&embedded.server, name, groups, Requests::default()))
+    /// A client of another user, uncounted, who is in these groups and in that of everybody who is known.
+    ///
+    /// On a real cluster the administrator impersonates the user.
+    pub async fn acting_as(&self, name: &str, groups: &[&str]) -> anyhow::Result<Client> {
+        let mut groups = groups.to_vec();
+        groups.push("system:authenticated");
+        if let Some(embedded) = &self.embedded {
+            return Ok(as_user(&embedded.server, name, &groups, Requests::default()));
+        }
+        let path = std::env::var_os(REAL).context("no real cluster is named")?;
+        let mut config = real_config(&path).await?;
+        config.auth_info.impersonate = Some(name.to_owned());
+        config.auth_info.impersonate_groups = Some(groups.iter().map(|group| (*group).to_owned()).collect());
+        Ok(Client::try_from(config)?)
     }
 
     /// A client of a ServiceAccount, which has to exist, with its requests recorded.

@@ -16,6 +16,9 @@ use crate::requests::Asked;
 /// The kinds that say who may do what.
 const RIGHTS: [&str; 5] = ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
 
+/// The kinds that say which writes are refused whatever the rights are.
+const POLICIES: [&str; 2] = ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"];
+
 /// The objects of a folder of `platform/`, in the order of its kustomization.
 pub fn manifests(folder: &str) -> anyhow::Result<Vec<Value>> {
     read(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../platform").join(folder))
@@ -39,10 +42,20 @@ fn read(folder: &Path) -> anyhow::Result<Vec<Value>> {
 
 /// Applies accounts, roles and bindings of a folder of `platform/`.
 pub async fn apply_rights(client: &Client, folder: &str) -> anyhow::Result<()> {
+    apply(client, folder, &RIGHTS).await
+}
+
+/// Applies the admission policies of `platform/`; a real API server begins to enforce them a moment later.
+pub async fn apply_policies(client: &Client) -> anyhow::Result<()> {
+    apply(client, "policies", &POLICIES).await
+}
+
+/// Applies those objects of a folder that are of one of the kinds.
+async fn apply(client: &Client, folder: &str, kinds: &[&str]) -> anyhow::Result<()> {
     for object in manifests(folder)? {
         let object: DynamicObject = serde_json::from_value(object)?;
         let types = object.types.clone().context("a manifest has a kind")?;
-        if !RIGHTS.contains(&types.kind.as_str()) {
+        if !kinds.contains(&types.kind.as_str()) {
             continue;
         }
         let kind = ApiResource::from_gvk(&GroupVersionKind::try_from(&types)?);

@@ -35,7 +35,7 @@ pub(crate) struct Engine {
     /// Has the rights of the controllers.
     pub(crate) account: Client,
     shutdown: Shutdown,
-    _cluster: Cluster,
+    cluster: Cluster,
     _turn: Option<MutexGuard<'static, ()>>,
 }
 
@@ -57,7 +57,7 @@ impl Engine {
             requests,
             account,
             shutdown: Shutdown::new(),
-            _cluster: cluster,
+            cluster,
             _turn: turn,
         };
         engine.install().await?;
@@ -102,7 +102,37 @@ impl Engine {
             .await?;
         }
         self.apply(&namespace("argocd")).await?;
-        Ok(())
+        platform::apply_policies(&self.client).await?;
+        self.policies_hold().await
+    }
+
+    /// Waits until the policy that was applied last refuses something; those before it do so by then.
+    async fn policies_hold(&self) -> anyhow::Result<()> {
+        let object = json!({
+            "apiVersion": "aphex.io/v1alpha1",
+            "kind": "Organization",
+            "metadata": { "name": "probe" },
+            "spec": { "displayName": "probe", "adminUsers": ["ann@acme.com"] },
+        });
+        let object: DynamicObject = serde_json::from_value(object)?;
+        let api = self.dynamic("aphex.io", "v1alpha1", "Organization", Some("default"));
+        let dry = PostParams { dry_run: true, ..PostParams::default() };
+        eventually("the policies are enforced", || async {
+            Ok(api.create(&dry, &object).await.is_err_and(is_denied).then_some(()))
+        })
+        .await
+    }
+
+    /// A client of another user.
+    pub(crate) async fn acting_as(&self, name: &str, groups: &[&str]) -> anyhow::Result<Client> {
+        self.cluster.acting_as(name, groups).await
+    }
+
+    /// A client of a ServiceAccount, which need not exist.
+    pub(crate) async fn acting_as_account(&self, namespace: &str, name: &str) -> anyhow::Result<Client> {
+        let own = format!("system:serviceaccounts:{namespace}");
+        let user = format!("system:serviceaccount:{namespace}:{name}");
+        self.acting_as(&user, &["system:serviceaccounts", &own]).await
     }
 
     /// Applies an object as a user does with `kubectl apply --server-side`.
@@ -271,6 +301,10 @@ async fn prepare(cluster: &Cluster) -> anyhow::Result<(Client, Requests)> {
         platform::apply_rights(&client, folder).await?;
     }
     cluster.account(PLATFORM, "aphex-controller").await
+}
+
+fn is_denied(error: kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.message.contains("ValidatingAdmissionPolicy"))
 }
 
 fn namespace(name: &str) -> Value {

@@ -1,4 +1,4 @@
-//! What a fresh engine needs before the roles start: kinds, namespaces, interceptors.
+//! What a fresh engine needs before the roles start: kinds, admission policies, namespaces, interceptors.
 //!
 //! Kinds of Tekton, Argo CD and External Secrets are installed only where they are missing, so that nothing
 //! here ever replaces a real engine's own definitions.
@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use futures::future::{try_join, try_join_all};
+use futures::future::{try_join_all, try_join3};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
@@ -22,6 +22,15 @@ const FOREIGN: &[&str] = &[
     include_str!("../../foreign/external-secrets.yaml"),
     include_str!("../../foreign/tekton.yaml"),
     include_str!("../../foreign/triggers.yaml"),
+];
+/// The admission policies that a cluster gets with the platform: the same files.
+const POLICIES: &[&str] = &[
+    include_str!("../../../../platform/policies/namespace-labels.yaml"),
+    include_str!("../../../../platform/policies/tenant-boundary.yaml"),
+    include_str!("../../../../platform/policies/runner-rights.yaml"),
+    include_str!("../../../../platform/policies/managed-objects.yaml"),
+    include_str!("../../../../platform/policies/tenant-names.yaml"),
+    include_str!("../../../../platform/policies/platform-kinds.yaml"),
 ];
 /// Namespaces that the platform works in.
 const NAMESPACES: &[&str] = &["platform-system", "argocd"];
@@ -44,7 +53,7 @@ pub(crate) async fn install(client: &Client) -> anyhow::Result<()> {
     // All at once: the engine serves those that arrive together in one step.
     let own = try_join_all(own.iter().map(|crd| define(&definitions, crd)));
     let foreign = try_join_all(foreign.iter().map(|crd| define_missing(&definitions, crd)));
-    try_join(own, foreign).await?;
+    try_join3(own, foreign, policies(client)).await?;
     let namespaces: Api<Namespace> = Api::all(client.clone());
     for name in NAMESPACES {
         let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": name } }))?;
@@ -96,6 +105,25 @@ async fn established(
         .map(drop)
 }
 
+/// Brings the admission policies to what this program knows; they hold when this returns.
+async fn policies(client: &Client) -> anyhow::Result<()> {
+    let mut objects: Vec<DynamicObject> = Vec::new();
+    for text in POLICIES {
+        let documents = serde_saphyr::from_multiple::<DynamicObject>(text);
+        objects.extend(documents.context("a built-in policy is not readable")?);
+    }
+    try_join_all(objects.iter().map(|object| apply_policy(client, object))).await.map(drop)
+}
+
+async fn apply_policy(client: &Client, object: &DynamicObject) -> anyhow::Result<()> {
+    let types = object.types.as_ref().context("a built-in policy has no kind")?;
+    let resource = ApiResource::from_gvk(&GroupVersionKind::try_from(types)?);
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    let (name, parameters) = (object.name_any(), PatchParams::apply(MANAGER).force());
+    let applied = api.patch(&name, &parameters, &Patch::Apply(object)).await;
+    applied.map(drop).with_context(|| format!("cannot install the {} {name}", types.kind))
+}
+
 async fn interceptors(client: &Client) -> anyhow::Result<()> {
     let kind = GroupVersionKind::gvk("triggers.tekton.dev", "v1alpha1", "ClusterInterceptor");
     let resource = ApiResource::from_gvk(&kind);
@@ -121,5 +149,24 @@ where
     match api.create(&PostParams::default(), object).await {
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
         other => other.map(drop).with_context(|| format!("cannot create {name}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn local_mode_has_every_policy_of_the_platform() -> anyhow::Result<()> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../platform/policies");
+        let text = std::fs::read_to_string(folder.join("kustomization.yaml"))?;
+        let kustomization: serde_json::Value = serde_saphyr::from_str(&text)?;
+        let listed = kustomization["resources"].as_array().context("it lists resources")?;
+        let files =
+            listed.iter().filter_map(|name| Some(std::fs::read_to_string(folder.join(name.as_str()?))));
+        assert_eq!(files.collect::<Result<Vec<_>, _>>()?, POLICIES);
+        Ok(())
     }
 }
