@@ -38,6 +38,8 @@ pub enum Reason {
     WaitingFor,
     /// The spec cannot be carried out; the message names field and rule. Change the spec.
     InvalidSpec,
+    /// Its namespace may not ask for this; the message says what is missing and who can give it. Ask them.
+    NotAllowed,
     /// A name belongs to somebody else. Choose another name, or remove the other object.
     NameTaken,
     /// The engine or another service did not do what was asked; it will be tried again. Read the message.
@@ -57,6 +59,7 @@ impl Reason {
             Self::Provisioning => "Provisioning",
             Self::WaitingFor => "WaitingFor",
             Self::InvalidSpec => "InvalidSpec",
+            Self::NotAllowed => "NotAllowed",
             Self::NameTaken => "NameTaken",
             Self::ProvisioningFailed => "ProvisioningFailed",
             Self::Deleting => "Deleting",

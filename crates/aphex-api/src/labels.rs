@@ -17,6 +17,8 @@ pub const PERMISSION_PROFILE: &str = "platform.aphex/permission-profile";
 
 /// Label: kind of the owner, for owners that an owner reference cannot name (other namespace, cluster scope).
 pub const OWNER_KIND: &str = "platform.aphex/owner-kind";
+/// Label: namespace of the owner, when it is not the platform's own.
+pub const OWNER_NAMESPACE: &str = "platform.aphex/owner-namespace";
 /// Label: name of the owner.
 pub const OWNER_NAME: &str = "platform.aphex/owner-name";
 /// Label: uid of the owner; pruning and deletion go by it.
@@ -51,11 +53,15 @@ pub const POD_SECURITY: &str = "pod-security.kubernetes.io/enforce";
 pub const ORGANIZATION_FINALIZER: &str = "platform.aphex/organization-finalizer";
 /// Finalizer of RepoBindings.
 pub const REPO_BINDING_FINALIZER: &str = "platform.aphex/finalizer";
+/// Finalizer of Pipelines.
+pub const PIPELINE_FINALIZER: &str = "platform.aphex/pipeline-finalizer";
 
 /// Value of [`MANAGED_BY`] on what the Organization controller keeps.
 pub const ORGANIZATION_CONTROLLER: &str = "organization-controller";
 /// Value of [`MANAGED_BY`] on what the RepoBinding controller keeps, as the published API names it.
 pub const PLATFORM_CONTROLLER: &str = "platform-controller";
+/// Value of [`MANAGED_BY`] on what the Pipeline controller keeps.
+pub const PIPELINE_CONTROLLER: &str = "pipeline-controller";
 
 /// The field manager of every server-side apply by a controller.
 pub const FIELD_MANAGER: &str = "aphex-controller";

@@ -204,6 +204,17 @@ impl FromStr for TenantName {
     }
 }
 
+/// How namespaces begin in which developers write Pipelines.
+pub const DEVELOPER_PREFIXES: [&str; 2] = ["team-", "user-"];
+
+/// The RepoBinding of a Pipeline: `<namespace>.<name>`, or a shorter text of its own.
+///
+/// No other Pipeline has it, for a namespace's name has no dot. It is a label value too: what the binding owns says so.
+#[must_use]
+pub fn pipeline_binding(namespace: &str, name: &str) -> String {
+    labels::value_of(&format!("{namespace}.{name}"))
+}
+
 /// Namespaces that no tenant may have, by name.
 const PRIVILEGED_NAMES: [&str; 7] = [
     "default",

@@ -1,7 +1,8 @@
 //! Applying a desired set: in order, only what differs, under one field manager; then pruning what is no longer wanted.
 //!
 //! An owner here cannot be named by an owner reference (it lives in another namespace than what it owns, or owns things
-//! at cluster scope), so ownership is three labels: the owner's kind, name and uid. [`Inventory`] is everything found
+//! at cluster scope), so ownership is labels: the owner's kind, name and uid, and its namespace unless that is the
+//! platform's. [`Inventory`] is everything found
 //! under them; it is read once a pass, serves to compare, and in the end tells what is on the engine.
 
 mod compare;
@@ -13,8 +14,8 @@ mod remove;
 use std::collections::BTreeSet;
 
 use aphex_api::labels;
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
-use kube::{Client, ResourceExt as _};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Api, Client, ResourceExt as _};
 
 pub use inventory::{Inventory, Key, Place};
 pub use kind::{Kind, Scope};
@@ -104,6 +105,11 @@ async fn write(
         Some(live) => Some(live.clone()),
         None => api.get_opt(&manifest.key.name).await.map_err(refused)?,
     };
+    if live.is_none() && manifest.key.kind.is_namespace() {
+        reserve(&api, owner, &manifest.key).await?;
+    }
+    // Nothing is there to be taken over, unless somebody was faster.
+    let force = live.is_some();
     if let Some(live) = live {
         if live.metadata.deletion_timestamp.is_some() {
             return Err(ApplyError::Terminating(manifest.key.clone()));
@@ -116,8 +122,23 @@ async fn write(
             api.delete(&manifest.key.name, &exactly(&live)).await.map_err(refused)?;
         }
     }
-    let parameters = PatchParams::apply(labels::FIELD_MANAGER).force();
+    let parameters = PatchParams { force, ..PatchParams::apply(labels::FIELD_MANAGER) };
     api.patch(&manifest.key.name, &parameters, &Patch::Apply(&manifest.body)).await.map_err(refused)
+}
+
+/// Creates a namespace with nothing but its owner.
+///
+/// Who has the namespace has the name. Of two that ask at once creating refuses one; applying would give it to both.
+async fn reserve(api: &Api<DynamicObject>, owner: &Owner, key: &Key) -> Result<(), ApplyError> {
+    let mut object = DynamicObject::new(&key.name, &key.kind.resource);
+    object.metadata.labels = Some(owner.labels().map(|(key, value)| (key.into(), value.into())).collect());
+    let parameters =
+        PostParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    match api.create(&parameters, &object).await {
+        Err(kube::Error::Api(status)) if status.code == 409 => Err(ApplyError::Taken(key.clone())),
+        Err(source) => Err(refusal(key, source)),
+        Ok(_) => Ok(()),
+    }
 }
 
 async fn prune(

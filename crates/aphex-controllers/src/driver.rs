@@ -203,8 +203,12 @@ async fn carry_out<R: Reconciler>(
     api: &Api<R::Object>,
     object: &R::Object,
 ) -> Option<Outcome> {
-    let owner =
-        Owner { kind: publish::kind::<R>(), name: object.name_any(), uid: object.uid().unwrap_or_default() };
+    let owner = Owner {
+        kind: publish::kind::<R>(),
+        namespace: object.namespace().filter(|namespace| *namespace != context.settings.platform_namespace),
+        name: object.name_any(),
+        uid: object.uid().unwrap_or_default(),
+    };
     let mut trace = Trace { observed: None, valid: None };
     let outcome = if object.meta().deletion_timestamp.is_some() {
         match take_back::<R>(context, api, object, &owner).await {

@@ -1,4 +1,4 @@
-//! Desired state for tenants: the controllers of Organization and RepoBinding.
+//! Desired state for tenants: the controllers of Organization, RepoBinding and Pipeline.
 //!
 //! Each controller is five steps, always in this order: `observe` (reads), `validate` (pure), `desired` (pure), `apply`
 //! (writes, shared), `status` (pure). [`driver`] runs them for every object, whatever it was woken by, and publishes the
@@ -14,6 +14,7 @@ pub mod driver;
 pub mod metrics;
 pub mod organization;
 pub mod outcome;
+pub mod pipeline;
 pub mod repo_binding;
 pub mod tunnels;
 pub mod webhook_secret;
@@ -33,10 +34,12 @@ pub fn defined_kinds() -> Vec<kube::api::ApiResource> {
     let own = [
         Kind::of::<aphex_api::organization::Organization>(),
         Kind::of::<aphex_api::repo_binding::RepoBinding>(),
+        Kind::of::<aphex_api::pipeline::Pipeline>(),
     ];
     let read = [Kind::of::<aphex_api::foreign::argocd::Application>()];
     let mut kinds: Vec<Kind> = organization::Desired::kinds();
     kinds.extend(repo_binding::Desired::kinds());
+    kinds.extend(pipeline::Desired::kinds());
     kinds.extend(own.into_iter().chain(read));
     // Groups of Kubernetes' own kinds have no dot, or end in k8s.io.
     kinds.retain(|kind| kind.resource.group.contains('.') && !kind.resource.group.ends_with(".k8s.io"));
@@ -45,17 +48,18 @@ pub fn defined_kinds() -> Vec<kube::api::ApiResource> {
     kinds.into_iter().map(|kind| kind.resource).collect()
 }
 
-/// Runs both controllers until shutdown, with the local exposure: webhooks arrive at the gateway's own address.
+/// Runs all controllers until shutdown, with the local exposure: webhooks arrive at the gateway's own address.
 pub async fn run(client: Client, settings: Settings, metrics: &Metrics, shutdown: &Shutdown) {
     let tunnels = Arc::new(tunnels::Local::new(&settings.gateway_url));
     let context = Arc::new(Context::new(client, settings, Clock::system(), tunnels, metrics));
     run_with(context, shutdown).await;
 }
 
-/// Runs both controllers until shutdown, with everything they use given.
+/// Runs all controllers until shutdown, with everything they use given.
 pub async fn run_with(context: Arc<Context>, shutdown: &Shutdown) {
     tokio::join!(
         driver::run(organization::Organizations, Arc::clone(&context), shutdown),
-        driver::run(repo_binding::RepoBindings, context, shutdown),
+        driver::run(repo_binding::RepoBindings, Arc::clone(&context), shutdown),
+        driver::run(pipeline::Pipelines, context, shutdown),
     );
 }

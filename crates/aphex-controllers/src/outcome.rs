@@ -64,6 +64,12 @@ impl Rejection {
         Self { reason: Reason::InvalidSpec, message: message.into() }
     }
 
+    /// The object's namespace may not ask for this.
+    #[must_use]
+    pub fn not_allowed(message: impl Into<String>) -> Self {
+        Self { reason: Reason::NotAllowed, message: message.into() }
+    }
+
     /// A name belongs to somebody else.
     #[must_use]
     pub fn taken(message: impl Into<String>) -> Self {

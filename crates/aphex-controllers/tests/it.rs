@@ -14,6 +14,8 @@ mod golden;
 mod isolation;
 #[path = "it/policies.rs"]
 mod policies;
+#[path = "it/pipeline.rs"]
+mod pipeline;
 #[path = "it/provisioning.rs"]
 mod provisioning;
 #[path = "it/rejection.rs"]

@@ -80,6 +80,14 @@ pub(crate) enum Command {
         #[command(subcommand)]
         verb: Look,
     },
+    /// Pipelines of developers
+    #[command(
+        after_help = "Example:\n  aphex pipeline list -n team-payments\n  aphex pipeline get checkout -o yaml"
+    )]
+    Pipeline {
+        #[command(subcommand)]
+        verb: Look,
+    },
     /// Webhook deliveries and what became of them
     #[command(
         after_help = "Example:\n  aphex delivery list\n  aphex delivery get 72d3162e-cc78-11e3-81ab-4c9367dc0958"

@@ -8,6 +8,7 @@ mod demo;
 mod gateway;
 mod look;
 mod org;
+mod pipeline;
 mod push;
 mod repo;
 mod up;
@@ -26,6 +27,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Apply(arguments) => apply::run(&global, arguments).await,
         Command::Org { verb } => org::run(&global, verb).await,
         Command::Repo { verb } => repo::run(&global, verb).await,
+        Command::Pipeline { verb } => pipeline::run(&global, verb).await,
         Command::Delivery { verb } => delivery::run(&global, verb).await,
         Command::Push(arguments) => push::run(&global, arguments).await,
         Command::Controller(arguments) => controller::run(&global, arguments).await,

@@ -123,3 +123,15 @@ fn branches_follow_the_rules_of_git() {
     }
     assert_eq!("main".parse::<Branch>().unwrap().git_ref(), "refs/heads/main");
 }
+
+#[test]
+fn the_binding_of_a_pipeline_has_a_name_of_its_own_that_fits() {
+    assert_eq!(pipeline_binding("team-payments", "checkout"), "team-payments.checkout");
+    assert_ne!(pipeline_binding("team-a", "b-c"), pipeline_binding("team-a-b", "c"));
+    let (namespace, name) = (format!("team-{}", "n".repeat(58)), "p".repeat(55));
+    for (namespace, name) in [(namespace.as_str(), name.as_str()), ("team-a", &name), (&namespace, "a")] {
+        let binding = pipeline_binding(namespace, name);
+        assert!(binding.len() <= labels::VALUE_MAX && binding.split('.').all(is_label), "{binding}");
+    }
+    assert_ne!(pipeline_binding(&namespace, "a"), pipeline_binding(&namespace, "b"));
+}

@@ -12,6 +12,8 @@ use super::{Key, Kind, Scope};
 pub struct Owner {
     /// Kind.
     pub kind: &'static str,
+    /// Namespace, when it is not the platform's own.
+    pub namespace: Option<String>,
     /// Name.
     pub name: String,
     /// Unique id.
@@ -21,8 +23,11 @@ pub struct Owner {
 impl Owner {
     /// The labels that name the owner.
     #[must_use]
-    pub fn labels(&self) -> [(&'static str, &str); 3] {
+    pub fn labels(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let namespace = self.namespace.as_deref().map(|namespace| (labels::OWNER_NAMESPACE, namespace));
         [(labels::OWNER_KIND, self.kind), (labels::OWNER_NAME, &self.name), (labels::OWNER_UID, &self.uid)]
+            .into_iter()
+            .chain(namespace)
     }
 
     /// Selects everything it owns.
@@ -43,8 +48,10 @@ impl Owner {
         match live.labels().get(labels::OWNER_UID) {
             Some(uid) => *uid == self.uid,
             None => live.managed_fields().iter().any(|entry| {
+                // A status is applied by the controller of the object, whoever made it.
                 entry.manager.as_deref() == Some(labels::FIELD_MANAGER)
                     && entry.operation.as_deref() == Some("Apply")
+                    && entry.subresource.as_deref().unwrap_or_default().is_empty()
             }),
         }
     }

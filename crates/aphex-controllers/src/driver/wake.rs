@@ -66,8 +66,9 @@ where
                 kind.resource.clone(),
                 watcher::Config::default().labels(&selector),
                 move |object: PartialObjectMeta<DynamicObject>| {
+                    let within = object.labels().get(labels::OWNER_NAMESPACE).unwrap_or(&namespace);
                     let owner = object.labels().get(labels::OWNER_NAME);
-                    owner.map(|name| ObjectRef::new(name).within(&namespace))
+                    owner.map(|name| ObjectRef::new(name).within(within))
                 },
             );
         }

@@ -1,9 +1,11 @@
 //! Whether a RepoBinding can be carried out: what the spec alone decides, then names, then what must exist.
 
 use aphex_api::foreign::tekton::Pipeline;
+use aphex_api::labels;
 use aphex_api::names::{Branch, OrgName, Repository, TenantName};
 use aphex_api::profile::PermissionProfile;
 use aphex_api::repo_binding::{RepoBinding, RepoBindingPhase, RepoBindingSpec};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 
 use super::observe::Observed;
@@ -124,7 +126,10 @@ fn own_name(
 ) -> Result<(), Stop> {
     if let Some(namespace) = &observed.namespace {
         if !observed.owns_namespace {
-            let message = format!("Namespace {name} exists already and is not this RepoBinding's");
+            let message = match holder(namespace).filter(|holder| *holder != object.name_any()) {
+                Some(holder) => format!("RepoBinding {holder} already has the name {name}"),
+                None => format!("Namespace {name} exists already and is not this RepoBinding's"),
+            };
             return Err(Rejection::taken(message).into());
         }
         if namespace.metadata.deletion_timestamp.is_some() {
@@ -146,6 +151,12 @@ fn own_name(
         }
     }
     Ok(())
+}
+
+/// The binding whose tenant namespace it is, by its labels.
+fn holder(namespace: &Namespace) -> Option<&str> {
+    let label = |key| namespace.labels().get(key).map(String::as_str);
+    label(labels::OWNER_NAME).filter(|_| label(labels::OWNER_KIND) == Some("RepoBinding"))
 }
 
 /// Whether another binding's claim to its name goes before this one's.

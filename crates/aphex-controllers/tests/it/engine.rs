@@ -1,4 +1,4 @@
-//! An engine with our definitions and both controllers, which have the rights of the committed manifests and no more.
+//! An engine with our definitions and all controllers, which have the rights of the committed manifests and no more.
 
 use std::fmt::Debug;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ pub(crate) const GATEWAY: &str = "http://127.0.0.1:8080";
 /// A real cluster is shared, so tests take turns on it.
 static TURN: Mutex<()> = Mutex::const_new(());
 
-/// An engine with both controllers running.
+/// An engine with all controllers running.
 pub(crate) struct Engine {
     /// Does what users do.
     pub(crate) client: Client,
@@ -35,7 +35,8 @@ pub(crate) struct Engine {
     /// Has the rights of the controllers.
     pub(crate) account: Client,
     shutdown: Shutdown,
-    cluster: Cluster,
+    /// Gives clients of others.
+    pub(crate) cluster: Cluster,
     _turn: Option<MutexGuard<'static, ()>>,
 }
 
@@ -274,11 +275,14 @@ impl Engine {
 
     /// Ends the test: takes back what is left on a shared cluster, and stops the controllers.
     pub(crate) async fn finish(self) -> anyhow::Result<()> {
-        for kind in ["RepoBinding", "Organization"] {
-            let api = self.dynamic("aphex.io", "v1alpha1", kind, None);
+        // A Pipeline would bring its binding back.
+        for (group, kind) in
+            [("platform.dev", "Pipeline"), ("aphex.io", "RepoBinding"), ("aphex.io", "Organization")]
+        {
+            let api = self.dynamic(group, "v1alpha1", kind, None);
             for object in api.list(&ListParams::default()).await?.items {
                 let namespace = object.namespace();
-                let api = self.dynamic("aphex.io", "v1alpha1", kind, namespace.as_deref());
+                let api = self.dynamic(group, "v1alpha1", kind, namespace.as_deref());
                 api.delete(&object.name_any(), &kube::api::DeleteParams::default()).await?;
             }
             eventually(&format!("every {kind} is gone"), || async {

@@ -7,17 +7,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use aphex_api::organization::{Organization, OrganizationStatus};
+use aphex_api::pipeline::Pipeline;
 use aphex_api::repo_binding::RepoBinding;
 use aphex_controllers::Settings;
 use aphex_controllers::apply::{DesiredSet as _, Inventory, Manifest, Owner};
 use aphex_controllers::driver::{Pass, Reconciler};
 use aphex_controllers::organization::{self, Organizations};
 use aphex_controllers::outcome::Outcome;
+use aphex_controllers::pipeline::{self, Pipelines};
 use aphex_controllers::repo_binding::{self, RepoBindings};
 use aphex_controllers::tunnels::{Exposure, Path as ExposurePath};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const SECRET: &str = "whsec_golden";
 
@@ -40,7 +43,11 @@ fn read<K: DeserializeOwned + Resource<DynamicType = ()>>(case: &Path) -> (K, Ow
     object.meta_mut().uid = Some("11111111-2222-3333-4444-555555555555".to_owned());
     object.meta_mut().generation = Some(7);
     let owner = Owner {
-        kind: if K::kind(&()) == "Organization" { "Organization" } else { "RepoBinding" },
+        kind: ["Organization", "RepoBinding", "Pipeline"]
+            .into_iter()
+            .find(|kind| *kind == K::kind(&()))
+            .unwrap(),
+        namespace: object.namespace().filter(|namespace| namespace != "platform-system"),
         name: object.name_any(),
         uid: object.uid().unwrap(),
     };
@@ -140,6 +147,35 @@ fn bindings_want_and_say_what_the_files_do() {
             now: now(),
         };
         check(&case, "status.yaml", &[serde_json::to_value(RepoBindings::status(&pass)).unwrap()]);
+    }
+}
+
+#[test]
+fn pipelines_want_and_say_what_the_files_do() {
+    let settings = Settings::new("https://gateway.example").unwrap();
+    for case in cases("pipeline") {
+        let (object, owner) = read::<Pipeline>(&case);
+        let label = json!({ "metadata": { "labels": { "aphex.dev/org": object.spec.organization } } });
+        let namespace: Namespace = serde_json::from_value(label).unwrap();
+        let mut observed = pipeline::Observed { namespace: Some(namespace), ..pipeline::Observed::default() };
+        let valid = Pipelines::validate(&object, &observed, &settings).unwrap();
+        let mut manifests = Pipelines::desired(&valid, &settings).into_manifests(&owner).unwrap();
+        check_manifests(&case, &manifests);
+        // The binding answers with what the files of bindings say.
+        let answer = std::fs::read_to_string(folder("repo_binding").join("standard/status.yaml")).unwrap();
+        let binding = &mut manifests[0].body;
+        binding["status"] = serde_saphyr::from_str(&answer).unwrap();
+        binding["metadata"]["generation"] = binding["status"]["observedGeneration"].clone();
+        observed.inventory = applied(&manifests);
+        let pass = Pass::<Pipelines> {
+            object: &object,
+            observed: Some(&observed),
+            valid: Some(&valid),
+            outcome: &Outcome::Applied,
+            settings: &settings,
+            now: now(),
+        };
+        check(&case, "status.yaml", &[serde_json::to_value(Pipelines::status(&pass)).unwrap()]);
     }
 }
 

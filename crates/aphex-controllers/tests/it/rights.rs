@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use aphex_api::organization::Organization;
+use aphex_api::pipeline::Pipeline;
 use aphex_api::repo_binding::RepoBinding;
 use aphex_runtime::lease::{Elector, Settings};
 use aphex_runtime::{Clock, Metrics, Shutdown};
@@ -35,6 +36,7 @@ async fn session() -> anyhow::Result<(Engine, BTreeSet<(String, String)>)> {
     let mut elevated = binding_spec("rights-infra", "rights");
     elevated["permissionProfile"] = json!("elevated");
     engine.create::<RepoBinding>(PLATFORM, "RepoBinding", "rights-infra", elevated).await?;
+    engine.ready_pipeline("team-rights", "rights-web", "rights").await?;
     engine.phase("rights-app", "Ready").await?;
     engine.phase("rights-infra", "Ready").await?;
     let given = given(&engine).await?;
@@ -53,6 +55,7 @@ async fn session() -> anyhow::Result<(Engine, BTreeSet<(String, String)>)> {
     })
     .await?;
 
+    engine.api::<Pipeline>("team-rights").delete("rights-web", &DeleteParams::default()).await?;
     let bindings = engine.api::<RepoBinding>(PLATFORM);
     for name in ["rights-app", "rights-infra"] {
         bindings.delete(name, &DeleteParams::default()).await?;

@@ -33,7 +33,7 @@ pub(crate) async fn run(global: &Global, arguments: Apply) -> anyhow::Result<()>
         applied.push(done);
     }
     if let Some(seconds) = arguments.wait {
-        for done in &applied {
+        for done in applied.iter().filter(|done| becomes_ready(&done.object)) {
             wait_until_ready(done, Duration::from_secs(seconds), note).await?;
         }
     }
@@ -82,6 +82,15 @@ fn title(resource: &ApiResource, name: &str) -> String {
         "" => format!("{kind}/{name}"),
         group => format!("{kind}.{group}/{name}"),
     }
+}
+
+/// Whether an object comes to carry the condition Ready.
+///
+/// Of Kubernetes' own kinds, whose groups have no dot or end in `k8s.io`, only pods do among those that people apply.
+fn becomes_ready(object: &DynamicObject) -> bool {
+    let Some(types) = &object.types else { return false };
+    let group = types.api_version.split_once('/').map_or("", |(group, _)| group);
+    types.kind == "Pod" || (group.contains('.') && !group.ends_with(".k8s.io"))
 }
 
 /// Waits for the condition Ready of an object, when its kind has conditions; reports each change of message.
@@ -173,6 +182,24 @@ mod tests {
         let kinds: Vec<String> =
             parse(text).unwrap().iter().map(|o| o["kind"].as_str().unwrap().to_owned()).collect();
         assert_eq!(kinds, ["A", "B", "C"]);
+    }
+
+    #[test]
+    fn only_what_becomes_ready_is_waited_for() {
+        let becomes = |api_version: &str, kind: &str| {
+            let object = serde_json::json!({ "apiVersion": api_version, "kind": kind, "metadata": {} });
+            becomes_ready(&serde_json::from_value(object).unwrap())
+        };
+        for (api_version, kind) in
+            [("platform.dev/v1alpha1", "Pipeline"), ("aphex.io/v1alpha1", "Organization"), ("v1", "Pod")]
+        {
+            assert!(becomes(api_version, kind), "{kind}");
+        }
+        for (api_version, kind) in
+            [("v1", "Namespace"), ("apps/v1", "Deployment"), ("rbac.authorization.k8s.io/v1", "Role")]
+        {
+            assert!(!becomes(api_version, kind), "{kind}");
+        }
     }
 
     #[test]

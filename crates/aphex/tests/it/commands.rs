@@ -41,6 +41,36 @@ fn a_newcomer_needs_only_the_program() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_developer_sees_how_their_pipeline_fares() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut up = Up::start(folder.path())?;
+    let paths = [example("organization.yaml"), example("pipeline.yaml")]
+        .map(|path| path.to_string_lossy().into_owned());
+    let applied = up.ok(&["apply", "-f", &paths[0], "-f", &paths[1], "--wait", "60"])?;
+    assert_eq!(
+        applied,
+        "organization.aphex.io/acme-corp serverside-applied\nnamespace/team-payments serverside-applied\n\
+         pipeline.platform.dev/checkout serverside-applied\n"
+    );
+    let listed = up.ok(&["pipeline", "list"])?;
+    let row: Vec<&str> = listed.lines().nth(1).unwrap_or_default().split_whitespace().collect();
+    let expected = ["team-payments", "checkout", "acme-corp", "Codertocat/Hello-World", "Ready"];
+    assert_eq!(row[..5], expected, "{listed}");
+    let pipeline = json(&up.ok(&["pipeline", "get", "checkout", "-o", "json"])?)?;
+    assert!(pipeline["status"]["webhookURL"].as_str().is_some_and(|url| url.ends_with("/acme-corp")));
+    assert!(!pipeline["status"].to_string().contains("whsec_"), "{pipeline}");
+
+    let payload = example("github-push.json").to_string_lossy().into_owned();
+    let pushed = up.ok(&["push", "team-payments.checkout", "--payload", &payload])?;
+    assert!(pushed.contains("created PipelineRun checkout/checkout-"), "{pushed}");
+    let missing = up.run(&["pipeline", "get", "none"])?;
+    assert_eq!(missing.status.code(), Some(4));
+    assert!(String::from_utf8(missing.stderr)?.contains("`aphex pipeline list` shows what is there"));
+    assert_eq!(up.terminate()?, Some(0));
+    Ok(())
+}
+
+#[test]
 fn a_bad_spec_is_refused_by_the_server_and_told() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let up = Up::start(folder.path())?;

@@ -1,7 +1,6 @@
 use aphex_api::conditions::Reason;
 use aphex_api::organization::{Organization, OrganizationSpec, OrganizationStatus};
 use aphex_api::repo_binding::RepoBindingStatus;
-use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
@@ -141,4 +140,23 @@ fn a_namespace_of_somebody_else_is_never_taken() {
     assert_eq!(rejection(&binding("app", "acme", 1), &seen).0, Reason::NameTaken);
     seen.owns_namespace = true;
     assert!(check(&binding("app", "acme", 1), &seen).is_ok());
+}
+
+#[test]
+fn who_has_the_namespace_is_told_where_its_labels_say_so() {
+    let object = binding("app", "acme", 1);
+    let held = |kind: &str, name: &str| {
+        let mut namespace = Namespace::default();
+        let labels = [(labels::OWNER_KIND, kind), (labels::OWNER_NAME, name)];
+        namespace.metadata.labels =
+            Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+        rejection(&object, &Observed { namespace: Some(namespace), ..observed() })
+    };
+    let told = held("RepoBinding", "team-red.app");
+    assert_eq!(told, (Reason::NameTaken, "RepoBinding team-red.app already has the name app".to_owned()));
+    // An earlier binding of the same name is not this one.
+    for (kind, name) in [("RepoBinding", "app-acme"), ("Organization", "acme")] {
+        let told = "Namespace app exists already and is not this RepoBinding's".to_owned();
+        assert_eq!(held(kind, name), (Reason::NameTaken, told));
+    }
 }
