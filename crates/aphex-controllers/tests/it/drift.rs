@@ -30,7 +30,7 @@ async fn a_steady_state_makes_no_write_request() -> anyhow::Result<()> {
     engine.finish().await
 }
 
-/// Wakes both controllers by annotations until they have made several whole passes.
+/// Wakes the controllers of both by annotations until they have made several whole passes.
 async fn passes(engine: &Engine, mark: &str) -> anyhow::Result<()> {
     for round in 0..3 {
         let target = engine.requests.reads() + A_PASS;
