@@ -17,6 +17,14 @@ deny:
 test:
     cargo xtask test
 
+# controllers, gateway and comparisons on a real kube-apiserver (needs Go)
+live:
+    cargo xtask live
+
+# Kubernetes' own conformance specs on the embedded engine (needs Go)
+conformance:
+    cargo xtask conformance
+
 # edges, sizes, orphans, generated files
 check:
     cargo xtask check
@@ -24,6 +32,10 @@ check:
 # write generated files
 gen:
     cargo xtask crds
+
+# the platform in real pods on a real node (needs root, Go and Debian's containerd)
+e2e:
+    cargo xtask e2e
 
 # the main job, start to end
 demo:

@@ -10,6 +10,7 @@ mod engines;
 mod folders;
 mod generated;
 mod image;
+mod live;
 mod openapi;
 mod orphans;
 mod progress;
@@ -52,6 +53,8 @@ enum Chore {
     Cluster(cluster::Arguments),
     /// Write the image of the program, without Docker
     Image(image::Arguments),
+    /// The tests that can run on a real kube-apiserver, on one (needs Go)
+    Live,
     /// Kubernetes' own conformance specs that need no running pods, on the embedded engine
     Conformance(conformance::Arguments),
     /// The platform as its users have it: on a whole node, or on the embedded engine
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         Chore::Engines(arguments) => engines::run(&arguments),
         Chore::Cluster(arguments) => cluster::run(arguments),
         Chore::Image(arguments) => image::run(&arguments),
+        Chore::Live => live::run(),
         Chore::Conformance(arguments) => conformance::run(&arguments),
         Chore::E2e(arguments) => e2e::run(&arguments),
         Chore::Crds => generated::write_crds(),

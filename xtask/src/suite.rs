@@ -34,6 +34,11 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     if !status.success() {
         bail!("tests failed");
     }
+    // What needs a server of its own is run by `cargo xtask live`.
+    let missing = totals.left_out.iter().filter(|reason| !reason.contains("APHEX_TEST_KUBECONFIG")).count();
+    if std::env::var_os("CI").is_some() && missing > 0 {
+        bail!("{missing} tests were left out, which CI does not allow");
+    }
     if totals.passed == 0 {
         bail!("no test ran");
     }

@@ -12,10 +12,10 @@ mod engine;
 mod golden;
 #[path = "it/isolation.rs"]
 mod isolation;
-#[path = "it/policies.rs"]
-mod policies;
 #[path = "it/pipeline.rs"]
 mod pipeline;
+#[path = "it/policies.rs"]
+mod policies;
 #[path = "it/provisioning.rs"]
 mod provisioning;
 #[path = "it/rejection.rs"]

@@ -1,0 +1,66 @@
+//! The tests that can run on a real kube-apiserver, run on one.
+//!
+//! With `APHEX_TEST_KUBECONFIG` the component suites of controllers and gateway work on that cluster instead of the
+//! embedded engine, and the merge and rule comparisons ask its API server. The comparisons want a server on which nobody
+//! else writes; the suites want kube-controller-manager.
+
+use anyhow::{Context as _, bail};
+
+use crate::cluster::{Cluster, Kind, Options};
+use crate::engines;
+use crate::progress::Step;
+use crate::run::cargo;
+
+/// A cluster, and what is run on it.
+struct Round {
+    name: &'static str,
+    controllers: bool,
+    crates: &'static [&'static str],
+}
+
+const ROUNDS: &[Round] = &[
+    Round { name: "live-api", controllers: false, crates: &["aphex-merge", "aphex-schema"] },
+    Round { name: "live-controllers", controllers: true, crates: &["aphex-controllers", "aphex-gateway"] },
+];
+
+/// Runs them all; every cluster is taken down again, however its tests end.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let mut failed = Vec::new();
+    for round in ROUNDS {
+        let ended = play(round);
+        Cluster::down(round.name).with_context(|| format!("cannot take down cluster {}", round.name))?;
+        if let Err(error) = ended {
+            failed.push(format!("{error:#}"));
+        }
+    }
+    if !failed.is_empty() {
+        bail!("{}", failed.join("\n"));
+    }
+    Ok(())
+}
+
+fn play(round: &Round) -> anyhow::Result<()> {
+    let kind = Kind::Api { controllers: round.controllers };
+    let cluster = Cluster::up(&Options { name: round.name.to_owned(), kind, port: None })?;
+    let what = round.crates.join(", ");
+    let step = Step::start(format!("{what} on kube-apiserver"));
+    let mut tests = cargo();
+    tests.args(["test", "--no-fail-fast", "--test", "it"]);
+    for name in round.crates {
+        tests.args(["--package", name]);
+    }
+    // Comparisons send what kubectl sends.
+    let mut path = engines::folder_with(&["kubectl"])?.into_os_string();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    let status = tests
+        .env("PATH", path)
+        .env("APHEX_TEST_KUBECONFIG", cluster.kubeconfig())
+        .status()
+        .context("cannot run cargo test")?;
+    if !status.success() {
+        bail!("tests of {what} failed on kube-apiserver");
+    }
+    step.done();
+    Ok(())
+}
