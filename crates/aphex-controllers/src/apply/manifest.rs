@@ -22,7 +22,6 @@ pub struct Owner {
 
 impl Owner {
     /// The labels that name the owner.
-    #[must_use]
     pub fn labels(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let namespace = self.namespace.as_deref().map(|namespace| (labels::OWNER_NAMESPACE, namespace));
         [(labels::OWNER_KIND, self.kind), (labels::OWNER_NAME, &self.name), (labels::OWNER_UID, &self.uid)]
