@@ -1,6 +1,7 @@
 //! Specs that cannot be carried out: what the status says, and that nothing is touched.
 
 use aphex_api::repo_binding::{ProvisionedResources, RepoBinding};
+use aphex_testkit::eventually;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
@@ -108,10 +109,16 @@ async fn a_name_is_had_by_one_and_reaches_into_no_others() -> anyhow::Result<()>
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn objects_outside_the_platform_namespace_are_refused() -> anyhow::Result<()> {
+async fn objects_outside_the_platform_namespace_that_no_policy_kept_out_are_refused() -> anyhow::Result<()> {
     let engine = Engine::start().await?;
-    let created: RepoBinding =
-        engine.create("default", "RepoBinding", "elsewhere", binding_spec("elsewhere", "nobody")).await?;
+    let kind = "ValidatingAdmissionPolicyBinding";
+    let bindings = engine.dynamic("admissionregistration.k8s.io", "v1", kind, None);
+    bindings.delete("aphex-platform-kinds", &DeleteParams::default()).await?;
+    let spec = || binding_spec("elsewhere", "nobody");
+    let created: RepoBinding = eventually("the policy is not enforced any more", || async {
+        Ok(engine.create("default", "RepoBinding", "elsewhere", spec()).await.ok())
+    })
+    .await?;
     assert_eq!(created.spec.branch, "main", "the schema's defaults are filled in");
     let refused = |binding: &RepoBinding| {
         let message = binding.status.as_ref().map(|status| status.message.as_str());
