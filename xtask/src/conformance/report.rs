@@ -63,7 +63,9 @@ fn replaced(page: &str, outcomes: &[Outcome]) -> Option<String> {
     let passed = outcomes.iter().filter(|one| one.passed).count();
     let mut result = format!("\n{} specs run, {passed} passed.\n", outcomes.len());
     for one in outcomes.iter().filter(|one| !one.passed) {
-        result.push_str(&format!("\n- does not pass: {}\n", one.name));
+        result.push_str("\n- does not pass: ");
+        result.push_str(&one.name);
+        result.push('\n');
     }
     Some(format!("{before}{BEGIN}{result}{END}{after}"))
 }

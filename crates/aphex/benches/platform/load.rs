@@ -135,7 +135,7 @@ async fn watch(kubeconfig: &Path) -> anyhow::Result<f64> {
                 match events.next().await {
                     // The namespace's own ConfigMap may be among them.
                     Some(Ok(WatchEvent::Added(map))) => {
-                        seen += usize::from(map.data.is_some_and(|d| d.contains_key("text")))
+                        seen += usize::from(map.data.is_some_and(|d| d.contains_key("text")));
                     }
                     Some(Ok(_)) => {}
                     other => anyhow::bail!("a watch ended early: {:?}", other.map(Result::err)),

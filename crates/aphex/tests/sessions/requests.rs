@@ -76,12 +76,10 @@ impl Requests {
     pub(crate) async fn lines(&self, asked: Asked, wanted: Option<usize>) -> anyhow::Result<Answer> {
         let mut response = self.open(asked).await?;
         let (code, headers) = (response.status().as_u16(), headers(&response));
-        let mut body = Vec::new();
-        let enough = |body: &[u8]| {
-            wanted.is_some_and(|wanted| body.iter().filter(|byte| **byte == b'\n').count() >= wanted)
-        };
-        while !enough(&body) {
+        let (mut body, mut lines) = (Vec::new(), 0);
+        while wanted.is_none_or(|wanted| lines < wanted) {
             let Some(chunk) = response.chunk().await? else { break };
+            lines += chunk.split(|byte| *byte == b'\n').count() - 1;
             body.extend_from_slice(&chunk);
         }
         Ok(Answer { code, headers, body: String::from_utf8(body)? })

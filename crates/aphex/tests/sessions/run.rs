@@ -145,17 +145,17 @@ fn told(found: &Difference) -> String {
     match (&found.ours, &found.theirs) {
         (Some(ours), Some(theirs)) if ours.contains('\n') || theirs.contains('\n') => {
             let (ours, theirs): (Vec<&str>, Vec<&str>) = (ours.lines().collect(), theirs.lines().collect());
-            let only = |sign: char, lines: &[&str], others: &[&str]| -> String {
+            let only = |sign: &str, lines: &[&str], others: &[&str]| -> String {
                 let lone = lines.iter().filter(|line| !others.contains(line)).take(LINES);
-                lone.map(|line| format!("    {sign} {line}\n")).collect()
+                lone.flat_map(|line| ["    ", sign, " ", line, "\n"]).collect()
             };
-            let lone = only('+', &ours, &theirs) + &only('-', &theirs, &ours);
+            let lone = only("+", &ours, &theirs) + &only("-", &theirs, &ours);
             text += if lone.is_empty() { "    (lines in another order, or repeated)\n" } else { &lone };
         }
         (ours, theirs) => {
-            for (sign, said) in [('+', ours), ('-', theirs)] {
+            for (sign, said) in [("+", ours), ("-", theirs)] {
                 if let Some(said) = said {
-                    text += &format!("    {sign} {said}\n");
+                    text.extend(["    ", sign, " ", said, "\n"]);
                 }
             }
         }
