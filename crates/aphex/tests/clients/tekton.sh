@@ -4,7 +4,8 @@
 set -euo pipefail
 kubectl=$1 controller=$2 sink=$3 interceptors=$4 pipeline=$5 triggers=$6
 running=()
-trap 'for p in ${running[@]+"${running[@]}"}; do kill "$p" 2>/dev/null || true; done' EXIT
+# Tekton's programs take their time to end, and never do once the engine is gone.
+trap 'for p in ${running[@]+"${running[@]}"}; do kill -9 "$p" 2>/dev/null || true; done' EXIT
 k() { "$kubectl" -n work "$@"; }
 
 fail() { echo "FAILED: $*" >&2; tail -5 ./*.log >&2 || true; exit 1; }
