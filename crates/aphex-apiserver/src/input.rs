@@ -52,6 +52,11 @@ pub fn decode(content_type: &str, body: &[u8]) -> Result<Result<Decoded, DecodeE
     }
 }
 
+/// Whether a body of that media type is YAML.
+pub fn is_yaml(content_type: &str) -> bool {
+    content_type == YAML
+}
+
 /// Reads JSON.
 pub fn json(body: &[u8]) -> Result<Decoded, DecodeError> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);

@@ -128,11 +128,11 @@ fn check_fields(
     let unknown = prune_unknown(call, value);
     let unknown = unknown.iter().map(|path| format!("unknown field \"{path}\""));
     let duplicates = duplicates.iter().cloned();
-    // Custom kinds are pruned after decoding; built-in ones are decoded strictly in one go.
-    let findings: Vec<String> = match call.resource.custom() {
-        Some(_) => duplicates.chain(unknown).collect(),
-        None => unknown.chain(duplicates).collect(),
-    };
+    // Custom kinds are pruned after decoding, and YAML becomes JSON before it; JSON of built-in kinds is decoded
+    // strictly in one go.
+    let apart = call.resource.custom().is_some() || input::is_yaml(call.content_type());
+    let findings: Vec<String> =
+        if apart { duplicates.chain(unknown).collect() } else { unknown.chain(duplicates).collect() };
     match validation {
         FieldValidation::Strict if !findings.is_empty() => {
             Err(fail(&format!("strict decoding error: {}", findings.join(", "))))

@@ -128,3 +128,19 @@ async fn bodies_are_bounded_in_size_and_depth() {
     let deep = format!("{{\"data\":{}", "[".repeat(100_000));
     assert_eq!(server.send(Method::POST, CONFIG_MAPS, JSON, &deep).await.code, 400);
 }
+
+#[tokio::test]
+async fn keys_that_occur_twice_in_yaml_are_told_before_unknown_fields() {
+    let server = Server::start().await;
+    let path = format!("{CONFIG_MAPS}?fieldValidation=Strict");
+    let body = "metadata: {name: a}\ndat: {}\ndata:\n  x: a\n  x: b\n";
+    let refused = server.send(Method::POST, &path, "application/yaml", body).await;
+    assert_eq!(refused.code, 400);
+    assert!(
+        refused.message().ends_with(
+            "strict decoding error: yaml: unmarshal errors:\n  line 5: key \"x\" already set in map, unknown field \"dat\""
+        ),
+        "{}",
+        refused.message()
+    );
+}

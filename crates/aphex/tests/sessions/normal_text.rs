@@ -30,7 +30,7 @@ const PLACES: &[(&str, &str)] = &[
     (r#"(\\?"resourceVersion\\?":\\?")[1-9]\d*"#, "$1<version>"),
     (r":3[0-2]\d{3}/", ":<port>/"),
     (r"nodePort: 3[0-2]\d{3}\b", "nodePort: <port>"),
-    (r"(?m)(^|[ :(])(\d+m)?\d+s( ago\b|[ )\n]|$) *", "$1<age>$3   "),
+    (r"(?m)(^|[ :(])(\d+m)?\d+s( ago\b|[ )]|$) *", "$1<age>$3   "),
     (r"[EWI]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ ([\w.]+:)\d+\]", "<log> $1"),
     (r"too old resource version: \d+ \(\d+\)", "too old resource version: <version> (<version>)"),
     (r"(Too large resource version: \d+, current: )\d+", "$1<version>"),
