@@ -7,6 +7,7 @@ mod create;
 mod draft;
 mod modify;
 mod ownership;
+mod pod_parts;
 mod schema;
 
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use aphex_schema::path::Path;
 use aphex_store::{Change as StoreChange, CommitError, Entry, Expect};
 use serde_json::Value;
 
-use super::{commit_failed, draft, ownership, schema};
+use super::{commit_failed, draft, ownership, pod_parts, schema};
 use crate::admission::policy;
 use crate::admission::quota::{self, Refused};
 use crate::admission::{self, Operation, Write};
@@ -179,6 +179,8 @@ fn reset(call: &Call, new: &mut Value, live: &Value) {
             }
             object::set_meta(new, "managedFields", managed);
         }
+        "ephemeralcontainers" => pod_parts::only_ephemeral_containers(new, live),
+        "resize" => pod_parts::only_resources(new, live),
         // The whole object was made by the one who binds.
         "binding" => {}
         "finalize" => {
