@@ -2,7 +2,7 @@
 //!
 //! A quota's status names the revision it was read at, so two writes can never spend the same rest; a lock a namespace
 //! only keeps them from trying in vain. A write that fails charges nothing, for there is no transaction. What is given
-//! back (deletes, pods that end) is counted anew by [`keeper`].
+//! back (deletes, pods that end) is counted anew by `keeper`.
 
 mod keeper;
 
