@@ -96,7 +96,8 @@ impl Facts {
             version: text("version"),
             description: text("description"),
             license: text("license"),
-            repository: text("repository"),
+            // Not of the package, which is not published and so names none.
+            repository: env!("CARGO_PKG_REPOSITORY").to_owned(),
             revision: git(&["rev-parse", "HEAD"]).unwrap_or_default(),
             time: git(&["log", "-1", "--format=%cd", "--date=format-local:%Y-%m-%dT%H:%M:%SZ"])
                 .unwrap_or_else(|| "1970-01-01T00:00:00Z".to_owned()),
@@ -199,6 +200,7 @@ mod tests {
         let get = |key: &str| labels.get(&format!("org.opencontainers.image.{key}")).cloned();
         assert_eq!(get("version").as_deref(), Some(env!("CARGO_PKG_VERSION")));
         assert_eq!(get("licenses").as_deref(), Some("Apache-2.0"));
+        assert!(get("source").unwrap().starts_with("https://"));
         assert!(get("created").unwrap().ends_with('Z'));
     }
 }
