@@ -97,14 +97,20 @@ impl Queue {
     }
 
     /// Ends the work on a Delivery and says when it is due again, if it is.
+    ///
+    /// What was scheduled meanwhile stays: somebody may have asked for a replay. For our own writes the watch takes it
+    /// away again, since it sees the verdict last.
     pub(super) fn finished(&self, key: &Key, again: Option<Timestamp>, now: Timestamp) {
         let mut state = self.state();
         state.running.remove(key);
-        state.remove(key);
-        drop(state);
         if let Some(at) = again {
-            self.schedule(key, at, now);
+            let at = Instant::now() + at.duration_since(now).try_into().unwrap_or_default();
+            if state.due.get(key).is_none_or(|due| *due > at) {
+                state.put(key, at);
+            }
         }
+        drop(state);
+        self.changed.notify_one();
     }
 
     /// How many wait or are worked on.
@@ -196,6 +202,8 @@ mod tests {
         queue.schedule(&key("two"), at(1), at(0));
         assert_eq!(popped(&queue, 2).as_deref(), Some("two"));
         assert_eq!((popped(&queue, 2), queue.len()), (None, 2));
+        queue.finished(&key("one"), None, at(2));
+        assert_eq!(popped(&queue, 2).as_deref(), Some("one"), "it was asked for while it was worked on");
         queue.finished(&key("one"), None, at(2));
         queue.finished(&key("two"), Some(at(12)), at(2));
         assert_eq!(popped(&queue, 9), None);
