@@ -10,14 +10,13 @@ mod bench;
 mod report;
 mod specs;
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
+use crate::engines;
 use crate::progress::Step;
 use crate::run::{cargo, say, succeed};
-use crate::{engines, run};
 use bench::Bench;
 use report::Outcome;
 
@@ -121,11 +120,4 @@ fn judge(specs: &[String], outcomes: &[Outcome]) -> anyhow::Result<()> {
 
 fn indented(text: &str) -> String {
     text.lines().take(30).map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
-}
-
-/// The built program.
-fn aphex() -> PathBuf {
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| run::root().join("target"), PathBuf::from);
-    target.join("debug/aphex")
 }

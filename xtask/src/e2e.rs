@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use crate::cluster::{Cluster, Kind, Options};
 use crate::image::target;
 use crate::progress::Step;
-use crate::run::{cargo, note, root, succeed};
+use crate::run::{built, cargo, note, root, succeed};
 use crate::{engines, image};
 
 /// The cluster's name.
@@ -104,7 +104,7 @@ fn on_embedded() -> anyhow::Result<()> {
     session(
         &root().join("crates/aphex/tests/stranger.sh"),
         &[
-            target()?.join("debug/aphex").as_os_str(),
+            built("aphex").as_os_str(),
             engines::program("kubectl")?.as_os_str(),
             root().join("examples").as_os_str(),
         ],

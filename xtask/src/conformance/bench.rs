@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::Context as _;
 
+use crate::run::built;
+
 /// Specs wait for history to be dropped; so do we, but not for minutes.
 const HISTORY: &str = "20";
 /// The loops of kube-controller-manager that the embedded engine has no counterpart of.
@@ -62,7 +64,7 @@ impl Bench {
     }
 
     fn up(&mut self) -> anyhow::Result<()> {
-        let mut child = Command::new(super::aphex())
+        let mut child = Command::new(built("aphex"))
             .args(["up", "--api-port", "0", "--gateway-port", "0", "--history", HISTORY, "--data-dir"])
             .arg(self.folder().join("data"))
             .stdin(Stdio::null())
