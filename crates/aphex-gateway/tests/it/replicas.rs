@@ -106,8 +106,9 @@ async fn the_roles_give_what_is_asked_for_and_nothing_else() -> anyhow::Result<(
     let refused: Vec<String> = asked
         .iter()
         .filter(|asked| {
-            let here = asked.namespace == world.organization() && platform::allow(&at_listeners, asked);
-            !here && !platform::allow(&everywhere, asked)
+            // On a server that several tests share, this gateway sees the other tests' listeners as well.
+            let at_a_listener = asked.namespace.starts_with("org-") && platform::allow(&at_listeners, asked);
+            !at_a_listener && !platform::allow(&everywhere, asked)
         })
         .map(ToString::to_string)
         .collect();
