@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
 use crate::cluster::{Cluster, Kind, Options};
-use crate::image::target;
+use crate::image::{Build, target};
 use crate::progress::Step;
 use crate::run::{built, cargo, note, root, succeed};
 use crate::{engines, image};
@@ -42,6 +42,9 @@ pub(crate) struct Arguments {
     /// An archive with localhost/aphex:1, instead of building one
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
+    /// Build the image's program without optimising it, in a fraction of the time
+    #[arg(long, conflicts_with = "image")]
+    quick: bool,
     /// Leave the cluster up
     #[arg(long)]
     keep: bool,
@@ -54,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Engine::Cluster => {
             let archive = match &arguments.image {
                 Some(archive) => archive.clone(),
-                None => build_image()?,
+                None => build_image(if arguments.quick { Build::Quick } else { Build::Release })?,
             };
             let ended = on_cluster(&archive);
             if arguments.keep {
@@ -67,9 +70,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
-fn build_image() -> anyhow::Result<PathBuf> {
+fn build_image(build: Build) -> anyhow::Result<PathBuf> {
     let archive = target()?.join("aphex-e2e-image.tar");
-    image::build(Some(IMAGE.parse().map_err(anyhow::Error::msg)?), &archive)?;
+    image::build(Some(IMAGE.parse().map_err(anyhow::Error::msg)?), &archive, build)?;
     Ok(archive)
 }
 

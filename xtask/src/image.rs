@@ -11,7 +11,7 @@ mod reference;
 use std::collections::BTreeMap;
 
 pub(crate) use layer::Layer;
-pub(crate) use program::{Arguments, build, run, target};
+pub(crate) use program::{Arguments, Build, build, run, target};
 pub(crate) use reference::Reference;
 
 /// Who runs what in images: no one that has an account here, distroless' number for it.

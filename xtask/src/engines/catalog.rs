@@ -53,6 +53,7 @@ pub(super) const TESTED: &[&str] = &[
     "kubectl-1.33",
     "kubectl-1.34",
     "kubectl-1.36",
+    "kubectl-1.37",
     "client-go",
     "tekton-pipeline-controller",
     "tekton-triggers-eventlistenersink",

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Image, Layer, Reference, archive};
 use crate::progress::Step;
-use crate::run::{cargo, root, say};
+use crate::run::{cargo, note, root, say};
 
 /// Where Linux distributions keep the certificate authorities they trust, most common first.
 const AUTHORITIES: &[&str] =
@@ -24,26 +24,55 @@ pub(crate) struct Arguments {
     /// The archive to write [default: aphex-image.tar in the target folder]
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Build twice, in folders of their own, and compare: the same source must give the same image
+    #[arg(long)]
+    twice: bool,
+}
+
+/// How the program in an image is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Build {
+    /// As it is shipped; takes minutes.
+    Release,
+    /// As tests are built, in a fraction of the time: for tests of everything around it.
+    Quick,
 }
 
 /// Builds the program and its image; says where it is and what its digest is.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let out =
         arguments.out.clone().map_or_else(|| target().map(|target| target.join("aphex-image.tar")), Ok)?;
-    let (reference, digest) = build(arguments.reference.clone(), &out)?;
+    let (reference, digest) = build(arguments.reference.clone(), &out, Build::Release)?;
+    if arguments.twice {
+        let folder = tempfile::tempdir_in(target()?).context("cannot make a folder to build in")?;
+        let again = Program { folder: folder.path().to_owned(), build: Build::Release };
+        let (_, second) = pack(Some(reference.clone()), &folder.path().join("image.tar"), &again)?;
+        if digest != second {
+            bail!("two builds of the same source differ: {reference} is {digest}, and then {second}");
+        }
+        note("built twice, the digests are the same");
+    }
     let size = std::fs::metadata(&out).with_context(|| format!("cannot read {}", out.display()))?.len();
     say(&format!("{reference}@{digest}\n{} ({:.1} MB)", out.display(), bytes_to_megabytes(size)));
     Ok(())
 }
 
 /// Builds the program and writes its image; the reference and the digest of the manifest.
-pub(crate) fn build(reference: Option<Reference>, out: &Path) -> anyhow::Result<(Reference, String)> {
+pub(crate) fn build(
+    reference: Option<Reference>,
+    out: &Path,
+    build: Build,
+) -> anyhow::Result<(Reference, String)> {
+    pack(reference, out, &Program { folder: target()?, build })
+}
+
+fn pack(reference: Option<Reference>, out: &Path, program: &Program) -> anyhow::Result<(Reference, String)> {
     let facts = Facts::read()?;
     let reference = match reference {
         Some(reference) => reference,
         None => format!("localhost/aphex:{}", facts.version).parse().map_err(anyhow::Error::msg)?,
     };
-    let program = compile()?;
+    let program = program.compile()?;
     let step = Step::start(format!("pack {reference}"));
     let layer = Layer::new()
         .compressed()
@@ -129,45 +158,72 @@ fn git(arguments: &[&str]) -> Option<String> {
     (output.status.success() && !text.trim().is_empty()).then(|| text.trim().to_owned())
 }
 
-/// Builds the program so that it needs no library and tells no path of this machine.
-fn compile() -> anyhow::Result<PathBuf> {
-    if !cfg!(target_os = "linux") {
-        bail!("images are for Linux, so the program that goes into one is built there");
-    }
-    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let paths = paths()?;
-    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
-    flags.extend(paths.iter().map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display())));
-    // C sources tell their paths as well.
-    let c: Vec<String> =
-        paths.iter().map(|(path, name)| format!("-ffile-prefix-map={}={name}", path.display())).collect();
-    let step = Step::start("build aphex for its image (the first time takes some minutes)");
-    let output = cargo()
-        // With --target, flags go to the program and not to build scripts and macros, which cannot be static.
-        .args(["build", "--release", "--locked", "--quiet", "--package", "aphex", "--target", &triple])
-        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
-        .env(format!("CFLAGS_{}", triple.replace('-', "_")), c.join(" "))
-        .output()
-        .context("cannot run cargo build")?;
-    if !output.status.success() {
-        bail!(
-            "cargo build ended with {}:\n{}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    step.done();
-    Ok(target()?.join(triple).join("release/aphex"))
+/// The program to be built for an image.
+struct Program {
+    /// The folder that cargo builds into.
+    folder: PathBuf,
+    build: Build,
 }
 
-/// Folders of this machine, and what they are called in the program. Where several fit, the last one counts.
-fn paths() -> anyhow::Result<Vec<(PathBuf, &'static str)>> {
-    let folder =
-        |variable: &str, below: &str| std::env::var_os(variable).map(PathBuf::from).or_else(|| home(below));
-    let mut paths = vec![(root(), "/source"), (target()?, "/target")];
-    paths.extend(folder("CARGO_HOME", ".cargo").map(|path| (path, "/cargo")));
-    paths.extend(folder("RUSTUP_HOME", ".rustup").map(|path| (path, "/rustup")));
-    Ok(paths)
+impl Program {
+    /// Builds it so that it needs no library and tells no path of this machine.
+    fn compile(&self) -> anyhow::Result<PathBuf> {
+        if !cfg!(target_os = "linux") {
+            bail!("images are for Linux, so the program that goes into one is built there");
+        }
+        let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+        let paths = self.paths()?;
+        let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
+        flags.extend(
+            paths.iter().map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display())),
+        );
+        // C sources tell their paths as well.
+        let c: Vec<String> =
+            paths.iter().map(|(path, name)| format!("-ffile-prefix-map={}={name}", path.display())).collect();
+        let (profile, below, strip) = match self.build {
+            Build::Release => ("release", "release", false),
+            Build::Quick => ("dev", "debug", true),
+        };
+        let step = Step::start(format!(
+            "build aphex for its image, profile {profile} (the first time takes minutes)"
+        ));
+        let output = cargo()
+            // With --target, flags go to the program and not to build scripts and macros, which cannot be static.
+            .args([
+                "build",
+                "--profile",
+                profile,
+                "--locked",
+                "--quiet",
+                "--package",
+                "aphex",
+                "--target",
+                &triple,
+            ])
+            .env("CARGO_TARGET_DIR", &self.folder)
+            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
+            .env(format!("CFLAGS_{}", triple.replace('-', "_")), c.join(" "))
+            .envs(strip.then_some(("CARGO_PROFILE_DEV_STRIP", "true")))
+            .output()
+            .context("cannot run cargo build")?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("cargo build ended with {}:\n{}", output.status, said.trim());
+        }
+        step.done();
+        Ok(self.folder.join(triple).join(below).join("aphex"))
+    }
+
+    /// Folders of this machine, and what they are called in the program. Where several fit, the last one counts.
+    fn paths(&self) -> anyhow::Result<Vec<(PathBuf, &'static str)>> {
+        let folder = |variable: &str, below: &str| {
+            std::env::var_os(variable).map(PathBuf::from).or_else(|| home(below))
+        };
+        let mut paths = vec![(root(), "/source"), (self.folder.clone(), "/target")];
+        paths.extend(folder("CARGO_HOME", ".cargo").map(|path| (path, "/cargo")));
+        paths.extend(folder("RUSTUP_HOME", ".rustup").map(|path| (path, "/rustup")));
+        Ok(paths)
+    }
 }
 
 fn home(below: &str) -> Option<PathBuf> {

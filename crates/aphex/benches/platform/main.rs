@@ -1,8 +1,9 @@
 //! The platform as a user meets it: start, memory, writes, reads, lists, watches, a binding, a push.
 //!
-//! `cargo bench -p aphex --bench platform` prints a table. Where the real kube-apiserver and etcd are built
+//! `cargo bench -p aphex --bench platform` prints tables. Where the real kube-apiserver and etcd are built
 //! (`cargo xtask engines`; `APHEX_ENGINES` names their folder) the same clients then put the same load on them, and
-//! every line begins with the ratio. `docs/performance.md` keeps the figures of a run.
+//! every line begins with the ratio; where Tekton's sink is built as well, it and our gateway are sent the same pushes
+//! on one kube-apiserver. `-- api` and `-- hooks` run one of the two. `docs/performance.md` keeps the figures of a run.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the figures are the output")]
 #![allow(unreachable_pub, reason = "a program of several files")]
@@ -11,6 +12,7 @@ mod embedded;
 mod figures;
 mod load;
 mod push;
+mod sink;
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,7 @@ use aphex_testkit::real::{Disk, Programs, Real};
 
 use embedded::Up;
 use figures::Figures;
+use push::millis;
 
 /// What a process does in the moment after it is ready is not idle.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -30,13 +33,27 @@ async fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let mut figures = Figures::default();
-    embedded(&mut figures).await?;
-    match Programs::find()? {
-        Ok(programs) => real(&programs, &mut figures).await?,
-        Err(missing) => eprintln!("nothing to compare with: {missing} is not in $APHEX_ENGINES"),
+    let parts: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|one| one == part);
+    let programs = Programs::find()?;
+    if let Err(missing) = &programs {
+        eprintln!("nothing to compare with: {missing} is not in $APHEX_ENGINES");
     }
-    print!("{}", figures.table());
+    let programs = programs.ok();
+    if wanted("api") {
+        let mut figures = Figures::default();
+        embedded(&mut figures).await?;
+        if let Some(programs) = &programs {
+            real(programs, &mut figures).await?;
+        }
+        print!("{}", figures.table());
+    }
+    if let Some(programs) = programs.filter(|_| wanted("hooks")) {
+        match sink::compare(&programs).await? {
+            Some(table) => print!("\n{table}"),
+            None => eprintln!("Tekton's sink and interceptors are not in $APHEX_ENGINES"),
+        }
+    }
     Ok(())
 }
 
@@ -72,8 +89,4 @@ async fn real(programs: &Programs, figures: &mut Figures) -> anyhow::Result<()> 
     }
     figures.theirs("resident memory at the end, MiB", embedded::resident(processes)?);
     Ok(())
-}
-
-fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
 }

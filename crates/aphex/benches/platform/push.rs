@@ -1,24 +1,36 @@
 //! The main job under load: signed pushes in, PipelineRuns out.
 
+use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use aphex_api::repo_binding::RepoBinding;
 use futures::StreamExt as _;
-use kube::Api;
-use kube::api::{DynamicObject, WatchEvent, WatchParams};
+use kube::api::{DynamicObject, ListParams, PartialObjectMeta};
 use kube::core::{ApiResource, GroupVersionKind};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, ResourceExt as _};
+use serde_json::Value;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::embedded::Up;
-use crate::load::{Measured, client, rate};
+use crate::load::{Measured, client};
 
-const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
-const PUSHES: usize = 2_000;
+/// An organization, a binding, and a push to its repository.
+pub const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
+/// The namespace that the runs of the example are in.
+const TENANT: &str = "hello-world";
+/// How many pushes there are where nobody is asked to go slowly.
+pub const PUSHES: usize = 2_000;
 /// Hooks under way at once.
 const SENDERS: usize = 32;
-/// Long beyond what the runs of all pushes should take.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// When no run has come for so long, none will.
+const QUIET: Duration = Duration::from_secs(15);
+/// Which delivery a run came of, as the answer to the hook named it.
+const EVENT: &str = "platform.aphex/event-id";
 
 /// Binds the example repository, sends it many pushes, and waits until each has its run.
 pub async fn platform(up: &Up) -> anyhow::Result<Vec<Measured>> {
@@ -26,69 +38,137 @@ pub async fn platform(up: &Up) -> anyhow::Result<Vec<Measured>> {
     up.run(&["apply", "-f", &file("organization.yaml"), "--wait", "60"])?;
     let bound = up.run(&["apply", "-f", &file("repo-binding.yaml"), "--wait", "60"])?;
     let mut measured = vec![("binding applied to Ready, CLI, ms".to_owned(), millis(bound), false)];
-    let payload = Arc::new(std::fs::read(file("github-push.json"))?);
-    let (mut answers, runs) = pushes(up, &payload).await?;
-    answers.sort_by(f64::total_cmp);
-    measured.push(("pushes to runs stored/s".to_owned(), runs, true));
-    measured.push((
-        "answer to a push under that load, p50, ms".to_owned(),
-        answers[answers.len() / 2],
-        false,
-    ));
-    measured.push((
-        "answer to a push under that load, p99, ms".to_owned(),
-        answers[answers.len() * 99 / 100],
-        false,
-    ));
+    let hook = Hook::of_binding(&up.kubeconfig).await?;
+    let flow = hook.send(PUSHES).await?;
+    anyhow::ensure!(flow.lost == 0, "{} pushes have no run", flow.lost);
+    measured.push(("pushes to runs stored/s".to_owned(), flow.rate, true));
+    measured.push(("answer to a push under that load, p50, ms".to_owned(), flow.answers.at(50), false));
+    measured.push(("answer to a push under that load, p99, ms".to_owned(), flow.answers.at(99), false));
     Ok(measured)
 }
 
-/// Times of the answers, ms; runs stored a second, from the first push to the last run.
-async fn pushes(up: &Up, payload: &Arc<Vec<u8>>) -> anyhow::Result<(Vec<f64>, f64)> {
-    let client = client(&up.kubeconfig).await?;
-    let bindings: Api<RepoBinding> = Api::namespaced(client.clone(), "platform-system");
-    let status = bindings.get("hello-world").await?.status.context("the binding has no status")?;
-    let url = status.webhook_url.context("the binding has no webhook URL")?;
-    let secret = status.webhook_secret.context("the binding has no webhook secret")?;
-    let signature = aphex_gateway::sign(secret.as_bytes(), payload);
-
-    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("tekton.dev", "v1", "PipelineRun"));
-    let runs: Api<DynamicObject> = Api::namespaced_with(client, "hello-world", &kind);
-    let mut events = runs.watch(&WatchParams::default(), "0").await?.boxed();
-    let counted = tokio::spawn(async move {
-        let mut seen = 0;
-        while seen < PUSHES {
-            match events.next().await {
-                Some(Ok(WatchEvent::Added(_))) => seen += 1,
-                Some(Ok(_)) => {}
-                other => anyhow::bail!("the watch of runs ended early: {:?}", other.map(Result::err)),
-            }
-        }
-        Ok(())
-    });
-
-    let hooks = reqwest::Client::new();
-    let since = Instant::now();
-    let sent = futures::stream::iter(0..PUSHES).map(|number| {
-        let post = hooks
-            .post(&url)
-            .header("Content-Type", "application/json")
-            .header("X-GitHub-Event", "push")
-            .header("X-GitHub-Delivery", format!("00000000-0000-4000-8000-{number:012}"))
-            .header("X-Hub-Signature-256", &signature)
-            .body(payload.to_vec());
-        async move {
-            let since = Instant::now();
-            let status = post.send().await?.status();
-            anyhow::ensure!(status.is_success(), "a push was answered {status}");
-            Ok(millis(since.elapsed()))
-        }
-    });
-    let answers: Vec<anyhow::Result<f64>> = sent.buffer_unordered(SENDERS).collect().await;
-    tokio::time::timeout(PATIENCE, counted).await.context("not every push became a run")???;
-    Ok((answers.into_iter().collect::<anyhow::Result<_>>()?, rate(PUSHES, since)))
+/// Where pushes go, and where their runs appear.
+pub struct Hook {
+    pub url: String,
+    secret: String,
+    payload: Arc<Vec<u8>>,
+    runs: Api<PartialObjectMeta<DynamicObject>>,
 }
 
-fn millis(time: Duration) -> f64 {
+impl Hook {
+    /// The webhook of the example's binding, which is Ready.
+    pub async fn of_binding(kubeconfig: &Path) -> anyhow::Result<Self> {
+        let client = client(kubeconfig).await?;
+        let bindings: Api<RepoBinding> = Api::namespaced(client.clone(), "platform-system");
+        let status = bindings.get(TENANT).await?.status.context("the binding has no status")?;
+        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("tekton.dev", "v1", "PipelineRun"));
+        Ok(Self {
+            url: status.webhook_url.context("the binding has no webhook URL")?,
+            secret: status.webhook_secret.context("the binding has no webhook secret")?,
+            payload: Arc::new(std::fs::read(format!("{EXAMPLES}/github-push.json"))?),
+            runs: Api::namespaced_with(client, TENANT, &kind),
+        })
+    }
+
+    /// Sends so many pushes and waits until each has its run.
+    pub async fn send(&self, pushes: usize) -> anyhow::Result<Flow> {
+        // Those of earlier pushes are seen again.
+        let before = self.runs.list(&ListParams::default()).await?.items.len();
+        let mut events =
+            watcher::watcher(self.runs.clone(), watcher::Config::default()).default_backoff().boxed();
+        let stored = AbortOnDropHandle::new(tokio::spawn(async move {
+            let mut stored = HashMap::new();
+            while stored.len() < before + pushes {
+                let Ok(event) = tokio::time::timeout(QUIET, events.next()).await else { break };
+                match event.context("the watch of runs ended")? {
+                    Ok(Event::Apply(run) | Event::InitApply(run)) => {
+                        let event = run.labels().get(EVENT).context("a run has no event")?;
+                        stored.entry(event.clone()).or_insert_with(Instant::now);
+                    }
+                    Ok(_) => {}
+                    Err(error) => eprintln!("the watch of runs begins anew: {error}"),
+                }
+            }
+            anyhow::Ok(stored)
+        }));
+        let (hooks, signature) =
+            (reqwest::Client::new(), aphex_gateway::sign(self.secret.as_bytes(), &self.payload));
+        let began = Instant::now();
+        let sent = futures::stream::iter(0..pushes).map(|_| self.post(&hooks, &signature));
+        let sent: Vec<anyhow::Result<Sent>> = sent.buffer_unordered(SENDERS).collect().await;
+        let stored = stored.await??;
+        let sent: Vec<Sent> = sent.into_iter().collect::<anyhow::Result<_>>()?;
+        let run = |one: &Sent| Some(*stored.get(&one.event)? - one.at);
+        let last =
+            sent.iter().filter_map(|one| stored.get(&one.event)).max().context("no push became a run")?;
+        let runs: Vec<f64> = sent.iter().filter_map(run).map(millis).collect();
+        Ok(Flow {
+            #[expect(clippy::cast_precision_loss, reason = "small counts")]
+            rate: runs.len() as f64 / (*last - began).as_secs_f64(),
+            lost: pushes - runs.len(),
+            answers: Times::new(sent.iter().map(|one| millis(one.answered)).collect()),
+            runs: Times::new(runs),
+        })
+    }
+
+    async fn post(&self, hooks: &reqwest::Client, signature: &str) -> anyhow::Result<Sent> {
+        let post = hooks
+            .post(&self.url)
+            .header("Content-Type", "application/json")
+            .header("X-GitHub-Event", "push")
+            .header("X-GitHub-Delivery", delivery())
+            .header("X-Hub-Signature-256", signature)
+            .body(self.payload.to_vec());
+        let at = Instant::now();
+        let answer = post.send().await?;
+        let (status, answered) = (answer.status(), at.elapsed());
+        anyhow::ensure!(status.is_success(), "a push was answered {status}");
+        let answer: Value = serde_json::from_slice(&answer.bytes().await?)?;
+        let event = answer["eventID"].as_str().context("an answer has no eventID")?.to_owned();
+        Ok(Sent { event, at, answered })
+    }
+}
+
+/// A push that was answered.
+struct Sent {
+    event: String,
+    at: Instant,
+    answered: Duration,
+}
+
+/// What became of many pushes.
+pub struct Flow {
+    /// Runs stored a second, from the first push to the last run.
+    pub rate: f64,
+    /// Pushes that were answered well and never became a run.
+    pub lost: usize,
+    /// From a push to its answer, ms.
+    pub answers: Times,
+    /// From a push to its run's being seen by a watch, ms.
+    pub runs: Times,
+}
+
+/// Times in order.
+pub struct Times(Vec<f64>);
+
+impl Times {
+    fn new(mut times: Vec<f64>) -> Self {
+        times.sort_by(f64::total_cmp);
+        Self(times)
+    }
+
+    /// The time below which so many of a hundred are.
+    pub fn at(&self, percent: usize) -> f64 {
+        self.0.get(self.0.len() * percent / 100).copied().unwrap_or(f64::NAN)
+    }
+}
+
+/// A delivery id as GitHub's, of version 4.
+fn delivery() -> String {
+    let digits = format!("{:032x}", rand::random::<u128>());
+    format!("{}-{}-4{}-8{}-{}", &digits[..8], &digits[8..12], &digits[13..16], &digits[17..20], &digits[20..])
+}
+
+pub fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }

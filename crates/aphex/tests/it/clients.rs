@@ -16,7 +16,7 @@ use aphex_testkit::{engine, left_out};
 use super::program::Up;
 
 /// Several minor versions: the oldest and the newest are beyond Kubernetes' own promise of one minor version, and work all the same.
-const KUBECTLS: &[&str] = &["kubectl", "kubectl-1.33", "kubectl-1.34", "kubectl-1.36"];
+const KUBECTLS: &[&str] = &["kubectl", "kubectl-1.33", "kubectl-1.34", "kubectl-1.36", "kubectl-1.37"];
 
 /// For sessions that want to meet an expired revision.
 const FORGETFUL: &[&str] = &["--history", "15"];
