@@ -18,7 +18,8 @@ use crate::wait::eventually_for;
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 /// Loops of kube-controller-manager that work on any kind of object; the others run workloads.
 const LOOPS: &str = "namespace-controller,garbage-collector-controller,serviceaccount-controller,\
-                     root-ca-certificate-publisher-controller,clusterrole-aggregation-controller";
+                     root-ca-certificate-publisher-controller,clusterrole-aggregation-controller,\
+                     resourcequota-controller";
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The programs of a control plane, as `cargo xtask engines` builds them.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use aphex_schema::{FieldError, Path};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::fields::{at, entries, has, items, text, texts};
 use crate::quantity::Quantity;
@@ -54,6 +54,20 @@ const SCOPES: &[&str] = &[
 /// What a quota that only sees some pods may limit.
 const POD_COMPUTE: &[&str] =
     &["pods", "cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"];
+/// What a quota that only sees some volumes may limit.
+const VOLUMES: &[&str] = &["persistentvolumeclaims", "requests.storage"];
+
+/// How many of the limits are about objects that a scope does not see (`IsResourceQuotaScopeValidForResource`).
+fn unsuited(scope: &str, spec: &Value) -> usize {
+    let suited = match scope {
+        "BestEffort" => &POD_COMPUTE[..1],
+        "VolumeAttributesClass" => VOLUMES,
+        scope if SCOPES.contains(&scope) => POD_COMPUTE,
+        _ => return 0,
+    };
+    let standard = |name: &&str| QUOTA.contains(name) || name.starts_with("requests.hugepages-");
+    entries(spec, "hard").iter().filter(|(name, _)| standard(name) && !suited.contains(name)).count()
+}
 
 pub(super) fn quota(spec: &Value, errors: &mut Vec<FieldError>) {
     let path = Path::root().child("spec");
@@ -80,11 +94,10 @@ pub(super) fn quota(spec: &Value, errors: &mut Vec<FieldError>) {
         errors.push(FieldError::invalid(&path.child("scopes"), at(spec, "scopes").clone(), why));
     };
     for scope in &scopes {
-        let limited = matches!(*scope, "BestEffort" | "NotBestEffort" | "Terminating" | "NotTerminating");
-        let allowed = if *scope == "BestEffort" { &POD_COMPUTE[..1] } else { POD_COMPUTE };
         if !SCOPES.contains(scope) {
             wrong("unsupported scope");
-        } else if limited && entries(spec, "hard").iter().any(|(name, _)| !allowed.contains(name)) {
+        }
+        for _ in 0..unsuited(scope, spec) {
             wrong("unsupported scope applied to resource");
         }
     }
@@ -102,6 +115,14 @@ const SELECTOR_NO_VALUE: &str =
 const SELECTOR_EXISTS: &str = "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, \
      ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity";
 
+/// The selector as Kubernetes shows it in messages: its internal type, whose fields have Go's names.
+fn internal(spec: &Value) -> Value {
+    let expressions = items(spec, "scopeSelector.matchExpressions").iter().map(
+        |one| json!({ "Operator": one["operator"], "ScopeName": one["scopeName"], "Values": one["values"] }),
+    );
+    json!({ "MatchExpressions": expressions.collect::<Vec<_>>() })
+}
+
 /// The expressions with which a quota selects what it sees.
 pub(super) fn scope_selector(spec: &Value, errors: &mut Vec<FieldError>) {
     let path = Path::root().child("spec").child("scopeSelector").child("matchExpressions");
@@ -110,6 +131,9 @@ pub(super) fn scope_selector(spec: &Value, errors: &mut Vec<FieldError>) {
         let (scope, operator) = (text(expression, "scopeName"), text(expression, "operator"));
         if !SCOPES.contains(&scope) {
             errors.push(FieldError::invalid(&path.child("scopeName"), scope, "unsupported scope"));
+        }
+        for _ in 0..unsuited(scope, spec) {
+            errors.push(FieldError::invalid(&path, internal(spec), "unsupported scope applied to resource"));
         }
         if !matches!(scope, "PriorityClass" | "VolumeAttributesClass")
             && SCOPES.contains(&scope)

@@ -179,7 +179,8 @@ impl<'a> Player<'a> {
         let until: BTreeMap<String, Value> =
             serde_json::from_str(&self.filled(&serde_json::to_string(&step.until)?))?;
         let met = eventually(path, || async {
-            let answer = self.requests.ask(self.asked(step, "GET", path)?).await?;
+            let (method, path) = path.split_once(' ').unwrap_or(("GET", path));
+            let answer = self.requests.ask(self.asked(step, method, path)?).await?;
             let body = answer.json().unwrap_or_default();
             *last.borrow_mut() = format!("{} {}", answer.code, answer.body);
             let holds = until.iter().all(|(at, wanted)| match at.as_str() {

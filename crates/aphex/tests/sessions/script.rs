@@ -34,7 +34,8 @@ pub(crate) struct Step {
     pub(crate) request: Option<String>,
     /// The path of a watch that is read until so many `events` came or the server ends it.
     pub(crate) watch: Option<String>,
-    /// The path of an object that is read again and again `until` it is so.
+    /// The path of an object that is read again and again `until` it is so; or a request that may be made often, such
+    /// as a dry run: `METHOD /path?query`.
     pub(crate) wait: Option<String>,
 
     /// What kubectl reads from its standard input.
