@@ -1,8 +1,9 @@
 //! A request taken apart: which resource, which verb, which options.
 //!
 //! Paths follow `k8s.io/apiserver/pkg/endpoints/request/requestinfo.go`; options are in [`options`], content
-//! negotiation in [`negotiate`].
+//! negotiation in [`negotiate`], the time that a request may take in [`deadline`].
 
+pub mod deadline;
 pub mod negotiate;
 pub mod options;
 

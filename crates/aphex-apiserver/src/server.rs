@@ -26,7 +26,7 @@ use crate::admission::{policy, priorities, quota};
 use crate::body::Body;
 use crate::call::{Call, Warnings};
 use crate::registry::{Registry, Snapshot};
-use crate::request::{Output, Query, ResourcePath, Shape, Target, Verb, negotiate, parse_path};
+use crate::request::{Output, Query, ResourcePath, Shape, Target, Verb, deadline, negotiate, parse_path};
 use crate::status::Status;
 use crate::{access, crds, discovery, expiry, health, namespaces, openapi, own_objects, respond, verbs};
 
@@ -181,9 +181,25 @@ impl ApiServer {
     }
 
     async fn answer(self: &Arc<Self>, parts: &Parts, body: Bytes) -> Result<Response<Body>, Status> {
-        let user = access::authenticate(self, parts)?;
         let query = Query::parse(parts.uri.query());
-        match parse_path(parts.uri.path()) {
+        let target = parse_path(parts.uri.path());
+        if is_long(&target, &query) {
+            return self.answer_in_time(parts, target, query, body).await;
+        }
+        let time = deadline::of(&query)?;
+        let answer = self.answer_in_time(parts, target, query, body);
+        tokio::time::timeout(time, answer).await.unwrap_or_else(|_| Err(deadline::exceeded()))
+    }
+
+    async fn answer_in_time(
+        self: &Arc<Self>,
+        parts: &Parts,
+        target: Target,
+        query: Query,
+        body: Bytes,
+    ) -> Result<Response<Body>, Status> {
+        let user = access::authenticate(self, parts)?;
+        match target {
             Target::Resource(path) => self.resource(parts, user, *path, query, body).await,
             Target::Other(segments) => {
                 access::authorize_path(self, &user, &parts.method, parts.uri.path())?;
@@ -279,6 +295,14 @@ impl ApiServer {
     /// Reads `Accept` for answers that are no objects.
     pub(crate) fn plain_output(headers: &HeaderMap, query: &Query) -> Output {
         negotiate::output(headers, query.get("pretty")).unwrap_or(Output::JSON)
+    }
+}
+
+/// Whether a request has no time to be answered in: it is answered for as long as the caller likes.
+fn is_long(target: &Target, query: &Query) -> bool {
+    match target {
+        Target::Resource(path) => path.watch || query.flag("watch").unwrap_or(false),
+        Target::Other(_) => false,
     }
 }
 

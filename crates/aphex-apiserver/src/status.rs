@@ -297,6 +297,11 @@ impl Status {
         Self::new(410, "Expired", message)
     }
 
+    /// 504 for a request that took too long.
+    pub fn timeout(message: &str) -> Self {
+        Self::new(504, "Timeout", format!("Timeout: {message}")).with(Details::default())
+    }
+
     /// 504 for a revision that does not exist yet.
     pub fn too_large_resource_version(wanted: u64, current: u64) -> Self {
         let message = format!("Timeout: Too large resource version: {wanted}, current: {current}");

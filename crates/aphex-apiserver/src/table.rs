@@ -21,13 +21,8 @@ pub fn of_list(call: &Call, version: &str, objects: &[Value], meta: &ListMeta) -
 }
 
 /// The object of a watch event as a table; only the first of a watch names the columns.
-pub fn of_event(call: &Call, version: &str, kind: &str, object: &Value, with_columns: bool) -> Value {
+pub fn of_event(call: &Call, version: &str, object: &Value, with_columns: bool) -> Value {
     let meta = json!({"resourceVersion": object::resource_version(object)});
-    if kind == "BOOKMARK" {
-        let mut meta = meta;
-        object::put(object::map(&mut meta), "annotations", object::meta(object, "annotations").cloned());
-        return table(call, version, &[], &meta, with_columns);
-    }
     table(call, version, &[object], &meta, with_columns)
 }
 

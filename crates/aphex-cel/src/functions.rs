@@ -26,6 +26,7 @@ use crate::value::Value;
 
 pub(crate) use crate::pattern::compile as compile_pattern;
 pub(crate) use lists::sort;
+pub use time::parse_duration;
 
 /// How a function is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -27,5 +27,6 @@ mod value;
 pub use check::{Checked, CostRange, Declarations, Declared, Object, Type};
 pub use environment::{Environment, Extension, reserved_words};
 pub use error::{CompileError, EvaluateError, Issue};
+pub use functions::parse_duration;
 pub use program::{Evaluation, Limits, Observation, Program, Resolver};
 pub use value::{Format, Key, Map, Network, Opaque, Quantity, Semver, Url, Value};

@@ -245,7 +245,7 @@ impl Follower {
             }
             Shape::Table(version) => {
                 let with_columns = !std::mem::replace(&mut self.columns_sent, true);
-                table::of_event(&self.call, version, kind, object, with_columns)
+                table::of_event(&self.call, version, object, with_columns)
             }
         };
         line(kind, &codec::to_bytes(&shaped))

@@ -60,8 +60,10 @@ fn duration(_: &mut Scope, arguments: &[Value]) -> Outcome {
     }
 }
 
-/// Go's notation: `1h30m`, `-1.5s`, `10us`.
-fn parse_duration(text: &str) -> Option<i64> {
+/// A duration in Go's notation (`1h30m`, `-1.5s`, `10us`) in nanoseconds; none if it is not one.
+///
+/// The syntax is that of `time.ParseDuration`, which Kubernetes reads durations with.
+pub fn parse_duration(text: &str) -> Option<i64> {
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -161,5 +163,20 @@ fn clock(arguments: &[Value], unit: i64, part: impl Fn(jiff::Zoned) -> i64) -> O
     match arguments {
         [Value::Duration(nanos)] => Ok(Value::Int(nanos / unit)),
         _ => civil(arguments, part),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_duration;
+
+    #[test]
+    fn durations_are_read_as_go_reads_them() {
+        assert_eq!(parse_duration("1h30m"), Some(5_400_000_000_000));
+        assert_eq!(parse_duration("-1.5s"), Some(-1_500_000_000));
+        assert_eq!(parse_duration("0"), Some(0));
+        assert_eq!(parse_duration("10"), None);
+        assert_eq!(parse_duration("soon"), None);
+        assert_eq!(parse_duration(""), None);
     }
 }
