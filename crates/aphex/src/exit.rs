@@ -1,5 +1,11 @@
 //! Exit codes, as documented in `docs/exit-codes.md`.
 
+/// Everything asked for is done.
+pub(crate) const DONE: u8 = 0;
+/// `aphex plan`: something would change.
+pub(crate) const CHANGES: u8 = 2;
+/// Wrong usage.
+pub(crate) const USAGE: u8 = 2;
 /// Anything that has no code of its own.
 pub(crate) const FAILURE: u8 = 1;
 /// The object asked for does not exist.
@@ -21,6 +27,10 @@ pub(crate) struct Coded {
 
 /// The code for an error: its own when it has one, else by what the server said.
 pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
+    // The code of a context goes before that of its causes.
+    if let Some(coded) = error.downcast_ref::<Coded>() {
+        return coded.code;
+    }
     for cause in error.chain() {
         if let Some(coded) = cause.downcast_ref::<Coded>() {
             return coded.code;
