@@ -132,6 +132,10 @@ impl Shadow {
         let selector = selector(&wanted).ok_or(ShadowError::Selector(wanted))?;
         let (status, mut list) = self.ask(request).await?;
         let (objects, written) = self.state().within(address);
+        if status.is_success() && list["items"].is_null() {
+            // A kube-apiserver writes an empty list of metadata so.
+            list["items"] = json!([]);
+        }
         if let (true, Some(items)) = (status.is_success(), list["items"].as_array_mut()) {
             items.retain(|item| !written.contains(&named(address, item)));
             items.extend(objects.into_iter().filter(|object| {
