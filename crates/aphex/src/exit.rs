@@ -1,13 +1,9 @@
 //! Exit codes, as documented in `docs/exit-codes.md`.
 
-/// Everything asked for is done.
-pub(crate) const DONE: u8 = 0;
-/// `aphex plan`: something would change.
-pub(crate) const CHANGES: u8 = 2;
-/// Wrong usage.
-pub(crate) const USAGE: u8 = 2;
 /// Anything that has no code of its own.
 pub(crate) const FAILURE: u8 = 1;
+/// The command line is not as it should be; what clap refuses has it too.
+pub(crate) const USAGE: u8 = 2;
 /// The object asked for does not exist.
 pub(crate) const NOT_FOUND: u8 = 4;
 /// The server understood and refuses: not allowed, or not valid.
@@ -16,6 +12,10 @@ pub(crate) const REFUSED: u8 = 5;
 pub(crate) const UNREACHABLE: u8 = 6;
 /// Waiting took longer than the caller allowed.
 pub(crate) const TIMED_OUT: u8 = 7;
+/// Everything asked for is done.
+pub(crate) const DONE: u8 = 0;
+/// `aphex plan`: something would change.
+pub(crate) const CHANGES: u8 = 2;
 
 /// An error that asks for one of these codes.
 #[derive(Debug, thiserror::Error)]

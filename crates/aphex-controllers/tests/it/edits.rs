@@ -33,6 +33,10 @@ const TEXTS: [&str; 10] = [
     "refs/heads/other",
 ];
 
+/// What the server says when a field belongs to the other shape of a binding.
+const OTHER_SHAPE: [&str; 4] =
+    ["goes with tenantName", "go with aphexOrg", "set either aphexOrg", "are required with aphexOrg"];
+
 /// Values that cannot be guessed: another one that the schema allows, by kind and field.
 fn values(kind: &str, field: &str) -> Option<Value> {
     match (kind, field) {
@@ -52,45 +56,55 @@ fn spec_schema(definition: &CustomResourceDefinition) -> Value {
     serde_json::to_value(schema.properties.as_ref().unwrap().get("spec").unwrap()).unwrap()
 }
 
-/// A value that a schema allows and that is not the given one.
-fn other(schema: &Value, current: &Value) -> Option<Value> {
+/// Values that a schema allows and that are not the given one; rules of the schema may still refuse some.
+fn others(schema: &Value, current: &Value) -> Vec<Value> {
     if let Some(words) = schema["enum"].as_array() {
-        return words.iter().find(|word| *word != current && !word.is_null()).cloned();
+        return words.iter().filter(|word| *word != current && !word.is_null()).cloned().collect();
     }
-    match schema["type"].as_str()? {
-        "boolean" => Some(json!(!current.as_bool().or(schema["default"].as_bool()).unwrap_or_default())),
-        "integer" | "number" => {
-            let (least, most) =
-                (schema["minimum"].as_i64().unwrap_or(0), schema["maximum"].as_i64().unwrap_or(1000));
-            [least + 1, most, least].map(|number| json!(number)).into_iter().find(|number| number != current)
+    match schema["type"].as_str() {
+        Some("boolean") => {
+            vec![json!(!current.as_bool().or(schema["default"].as_bool()).unwrap_or_default())]
         }
-        "string" => text(schema, current),
-        "array" => Some(json!([other(&schema["items"], &Value::Null)?])).filter(|value| value != current),
-        "object" => {
-            let properties = schema["properties"].as_object().filter(|all| !all.is_empty())?;
-            let mut object = serde_json::Map::new();
-            for (name, schema) in properties {
-                object.insert(name.clone(), other(schema, &current[name])?);
-            }
-            Some(Value::Object(object))
+        Some("integer" | "number") => {
+            #[expect(clippy::cast_possible_truncation, reason = "limits of integers are whole and small")]
+            let limit = |name: &str, usual: i64| schema[name].as_f64().map_or(usual, |limit| limit as i64);
+            let (least, most) = (limit("minimum", 0), limit("maximum", 1000));
+            [least + 1, most, least].into_iter().map(Value::from).filter(|number| number != current).collect()
         }
-        _ => None,
+        Some("string") => texts(schema, current),
+        Some("array") => {
+            others(&schema["items"], &current[0]).into_iter().map(|item| json!([item])).collect()
+        }
+        Some("object") => objects(schema, current),
+        _ => Vec::new(),
     }
 }
 
-fn text(schema: &Value, current: &Value) -> Option<Value> {
-    let (least, most) =
-        (schema["minLength"].as_u64().unwrap_or(0), schema["maxLength"].as_u64().unwrap_or(u64::MAX));
+fn texts(schema: &Value, current: &Value) -> Vec<Value> {
+    let least = schema["minLength"].as_u64().unwrap_or(0);
+    let most = schema["maxLength"].as_u64().unwrap_or(u64::MAX);
     let pattern = schema["pattern"].as_str().map(|pattern| Regex::new(pattern).unwrap());
     let fits = |text: &&str| {
         (least..=most).contains(&(text.len() as u64))
             && pattern.as_ref().is_none_or(|pattern| pattern.is_match(text))
             && current != text
     };
-    // A rule of the schema may want more than the shortest text that fits.
-    let longest =
-        TEXTS.iter().filter(|text| schema["x-kubernetes-validations"].is_array() && text.len() >= 16);
-    longest.chain(&TEXTS).copied().find(|text| fits(text)).map(|text| json!(text))
+    TEXTS.into_iter().filter(fits).map(Value::from).collect()
+}
+
+/// Objects with all their properties: the first value of each, the second of each, and so on.
+fn objects(schema: &Value, current: &Value) -> Vec<Value> {
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    let choices: Vec<(&String, Vec<Value>)> =
+        properties.map(|(name, schema)| (name, others(schema, &current[name]))).collect();
+    if choices.iter().any(|(_, values)| values.is_empty()) {
+        return Vec::new();
+    }
+    let most = choices.iter().map(|(_, values)| values.len()).max().unwrap_or_default();
+    let object = |turn: usize| {
+        choices.iter().map(|(name, values)| ((*name).clone(), values[turn % values.len()].clone())).collect()
+    };
+    (0..most).map(|turn| Value::Object(object(turn))).collect()
 }
 
 /// The fields of a spec that may not change, as its rules say.
@@ -202,23 +216,26 @@ impl<'a> Edited<'a> {
     async fn edit(&self, field: &str, schema: &Value) -> anyhow::Result<Edit> {
         let before = self.api.get(&self.subject.name).await?.data["spec"][field].clone();
         let kind = format!("{:?}", self.subject.kind);
-        let value = values(&kind, field).or_else(|| other(schema, &before));
-        let value = value.ok_or_else(|| {
-            anyhow::anyhow!("{kind}.spec.{field}: no other value is known; add one to `values`")
-        })?;
-        match self.set(field, &value).await {
-            Ok(()) => {}
-            Err(kube::Error::Api(status)) if status.message.contains("is immutable") => {
-                return Ok(Edit::Immutable);
+        let known = values(&kind, field).map_or_else(|| others(schema, &before), |value| vec![value]);
+        let mut refused = Err(format!("{kind}.spec.{field}: no other value is known; add one to `values`"));
+        for value in known {
+            refused = match self.set(field, &value).await {
+                Ok(()) => Ok(()),
+                Err(kube::Error::Api(status)) => Err(status.message.clone()),
+                Err(error) => return Err(error.into()),
+            };
+            match &refused {
+                Ok(()) => break,
+                Err(message) if message.contains("is immutable") => return Ok(Edit::Immutable),
+                Err(_) => {}
             }
-            Err(kube::Error::Api(status))
-                if ["goes with", "go with", "set either"]
-                    .iter()
-                    .any(|text| status.message.contains(text)) =>
-            {
+        }
+        match refused {
+            Ok(()) => {}
+            Err(message) if OTHER_SHAPE.iter().any(|text| message.contains(text)) => {
                 return Ok(Edit::OtherShape);
             }
-            Err(error) => anyhow::bail!("{kind}.spec.{field} = {value}: {error}; add a value to `values`"),
+            Err(message) => anyhow::bail!("{kind}.spec.{field}: {message}; add a value to `values`"),
         }
         eventually("the new spec was looked at", || async { self.settled().await }).await?;
         self.at_rest().await?;
@@ -315,13 +332,16 @@ impl<K: Resource<DynamicType = ()>> Defined for K {
 fn values_are_guessed_from_a_schema() {
     let none = Value::Null;
     let word = json!({ "type": "string", "enum": ["a", "b"] });
-    assert_eq!(other(&word, &json!("a")), Some(json!("b")));
-    assert_eq!(other(&json!({ "type": "boolean" }), &json!(true)), Some(json!(false)));
-    let few = json!({ "type": "integer", "minimum": 1, "maximum": 5 });
-    assert_eq!(other(&few, &json!(2)), Some(json!(5)));
+    assert_eq!(others(&word, &json!("a")), [json!("b")]);
+    assert_eq!(others(&json!({ "type": "boolean" }), &json!(true)), [json!(false)]);
+    let few = json!({ "type": "integer", "minimum": 1.0, "maximum": 5.0 });
+    assert_eq!(others(&few, &json!(2)), [json!(5), json!(1)]);
     let list = json!({ "type": "array", "items": word });
-    assert_eq!(other(&list, &none), Some(json!(["a"])));
+    assert_eq!(others(&list, &none), [json!(["a"]), json!(["b"])]);
+    assert_eq!(others(&list, &json!(["a", "b"])), [json!(["b"])]);
     let object = json!({ "type": "object", "properties": { "policy": word, "max": few } });
-    assert_eq!(other(&object, &json!({ "policy": "a" })), Some(json!({ "policy": "b", "max": 2 })));
-    assert_eq!(other(&json!({ "type": "object" }), &none), None);
+    let choices = others(&object, &json!({ "policy": "a" }));
+    assert_eq!(choices[0], json!({ "policy": "b", "max": 2 }));
+    assert_eq!(choices.len(), 3);
+    assert!(others(&json!({ "type": "object" }), &none).is_empty());
 }
