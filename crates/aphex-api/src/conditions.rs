@@ -4,6 +4,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::{Schema, SchemaGenerator, json_schema};
 
+/// Type of the condition that only an object has whose name others carry in their labels.
+pub const FOREIGN_OBJECTS: &str = "ForeignObjects";
+
 /// What is known about a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
@@ -48,6 +51,8 @@ pub enum Reason {
     Deleting,
     /// Webhooks arrive at the gateway's own address; no tunnel is used. Nothing to do.
     LocalExposure,
+    /// Objects carry this object's name in their labels, and another's uid. Delete them, or take the labels off.
+    ForeignObjects,
 }
 
 impl Reason {
@@ -64,7 +69,46 @@ impl Reason {
             Self::ProvisioningFailed => "ProvisioningFailed",
             Self::Deleting => "Deleting",
             Self::LocalExposure => "LocalExposure",
+            Self::ForeignObjects => "ForeignObjects",
         }
+    }
+
+    /// What somebody can do about it; nothing when there is nothing to do.
+    #[must_use]
+    pub fn advice(self) -> Option<&'static str> {
+        match self {
+            Self::Provisioned | Self::LocalExposure => None,
+            Self::Provisioning => Some("wait: it is being made"),
+            Self::WaitingFor => Some("create what it waits for; it goes on by itself once that is there"),
+            Self::InvalidSpec => Some(
+                "change the spec as the message says, look at it with `aphex plan -f FILE`, and apply it again",
+            ),
+            Self::NotAllowed => Some("ask a platform administrator for what the message names"),
+            Self::NameTaken => Some("choose another name, or remove the object that has it"),
+            Self::ProvisioningFailed => Some(
+                "it is tried again by itself; if the message stays, look at what it names and at the controller's log",
+            ),
+            Self::Deleting => Some("wait until it is gone, or remove what the message names"),
+            Self::ForeignObjects => Some("delete the objects that the message names, or take the labels off"),
+        }
+    }
+
+    /// The reason of a wire value.
+    #[must_use]
+    pub fn from_wire(text: &str) -> Option<Self> {
+        let all = [
+            Self::Provisioned,
+            Self::Provisioning,
+            Self::WaitingFor,
+            Self::InvalidSpec,
+            Self::NotAllowed,
+            Self::NameTaken,
+            Self::ProvisioningFailed,
+            Self::Deleting,
+            Self::LocalExposure,
+            Self::ForeignObjects,
+        ];
+        all.into_iter().find(|reason| reason.as_str() == text)
     }
 }
 

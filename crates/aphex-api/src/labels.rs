@@ -15,6 +15,8 @@ pub const SECRET_STORE_ORGANIZATION: &str = "aphex.dev/org";
 /// Label: the permission profile of a tenant namespace.
 pub const PERMISSION_PROFILE: &str = "platform.aphex/permission-profile";
 
+/// What the labels that name an owner begin with.
+pub const OWNER_PREFIX: &str = "platform.aphex/owner-";
 /// Label: kind of the owner, for owners that an owner reference cannot name (other namespace, cluster scope).
 pub const OWNER_KIND: &str = "platform.aphex/owner-kind";
 /// Label: namespace of the owner, when it is not the platform's own.

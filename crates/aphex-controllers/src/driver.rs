@@ -6,6 +6,7 @@
 mod publish;
 mod wake;
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use kube::api::{Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::core::object::HasStatus;
 use kube::runtime::controller::{Action, Config};
+use kube::runtime::reflector::Store;
 use kube::runtime::{Controller, watcher};
 use kube::{Api, Resource, ResourceExt as _};
 use serde::Serialize;
@@ -146,6 +148,9 @@ pub async fn run<R: Reconciler>(_: R, context: Arc<Context>, shutdown: &Shutdown
     let api: Api<R::Object> = Api::all(context.client.clone());
     let controller = Controller::new(api, watcher::Config::default())
         .with_config(Config::default().concurrency(CONCURRENCY));
+    let store = controller.store();
+    context.metrics.count_objects(R::NAME, move || phases::<R>(&store));
+    let metrics = context.metrics.clone();
     let watches = Watches::new(controller, context.client.clone(), &context.settings);
     let token = shutdown.token();
     let controller =
@@ -160,7 +165,18 @@ pub async fn run<R: Reconciler>(_: R, context: Arc<Context>, shutdown: &Shutdown
             }
         })
         .await;
+    metrics.forget_objects(R::NAME);
     tracing::info!(controller = R::NAME, "controller stopped");
+}
+
+/// How many objects there are, by phase; one that no pass has looked at yet is pending.
+fn phases<R: Reconciler>(store: &Store<R::Object>) -> BTreeMap<&'static str, usize> {
+    let mut phases = BTreeMap::new();
+    for object in store.state() {
+        let phase = object.status().map_or("Pending", |status| R::summary(status).phase);
+        *phases.entry(phase).or_default() += 1;
+    }
+    phases
 }
 
 /// One pass over one object.
@@ -169,19 +185,11 @@ async fn pass<R: Reconciler>(object: Arc<R::Object>, context: Arc<Context>) -> R
     let id = format!("{}/{namespace}/{name}", R::NAME);
     let api: Api<R::Object> = Api::namespaced(context.client.clone(), &namespace);
     let began = Instant::now();
-    let outcome = match api.get_opt(&name).await {
-        Ok(None) => {
-            context.clear_failures(&id);
-            return Ok(Action::await_change());
-        }
-        Ok(Some(object)) => carry_out::<R>(&context, &api, &object).await,
-        Err(source) => Some(Outcome::Failed(StepError::read(R::Object::kind(&()), source))),
-    };
-    let Some(outcome) = outcome else {
+    let Some(outcome) = once::<R>(&context, &api, &name).await else {
         context.clear_failures(&id);
         return Ok(Action::await_change());
     };
-    context.metrics.observe_pass(R::NAME, outcome.as_str(), began.elapsed());
+    context.metrics.observe_pass(R::NAME, &outcome, began.elapsed());
     if let Outcome::Failed(error) = &outcome {
         tracing::warn!(controller = R::NAME, object.name = name, error = errors::chain(error), "pass failed");
         return Ok(Action::requeue(backoff(context.count_failure(&id))));
@@ -197,18 +205,26 @@ async fn pass<R: Reconciler>(object: Arc<R::Object>, context: Arc<Context>) -> R
     })
 }
 
+/// Runs the steps over the object of a name as it is now; tells nothing when it is no more.
+pub(crate) async fn once<R: Reconciler>(
+    context: &Context,
+    api: &Api<R::Object>,
+    name: &str,
+) -> Option<Outcome> {
+    match api.get_opt(name).await {
+        Ok(None) => None,
+        Ok(Some(object)) => carry_out::<R>(context, api, &object).await,
+        Err(source) => Some(Outcome::Failed(StepError::read(R::Object::kind(&()), source))),
+    }
+}
+
 /// Runs the steps, then publishes the status; tells nothing when the object is no more.
 async fn carry_out<R: Reconciler>(
     context: &Context,
     api: &Api<R::Object>,
     object: &R::Object,
 ) -> Option<Outcome> {
-    let owner = Owner {
-        kind: publish::kind::<R>(),
-        namespace: object.namespace().filter(|namespace| *namespace != context.settings.platform_namespace),
-        name: object.name_any(),
-        uid: object.uid().unwrap_or_default(),
-    };
+    let owner = owner::<R>(context, object);
     let mut trace = Trace { observed: None, valid: None };
     let outcome = if object.meta().deletion_timestamp.is_some() {
         match take_back::<R>(context, api, object, &owner).await {
@@ -232,6 +248,16 @@ async fn carry_out<R: Reconciler>(
     };
     publish::publish::<R>(context, api, object, R::status(&pass)).await;
     Some(outcome)
+}
+
+/// The object as the owner of what it wants.
+pub(crate) fn owner<R: Reconciler>(context: &Context, object: &R::Object) -> Owner {
+    Owner {
+        kind: publish::kind::<R>(),
+        namespace: object.namespace().filter(|namespace| *namespace != context.settings.platform_namespace),
+        name: object.name_any(),
+        uid: object.uid().unwrap_or_default(),
+    }
 }
 
 /// How far a pass came, for the status.

@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod organization;
 pub mod outcome;
 pub mod pipeline;
+pub mod plan;
 pub mod repo_binding;
 pub mod tunnels;
 pub mod webhook_secret;

@@ -36,6 +36,32 @@ impl Outcome {
             Self::Failed(_) => "failed",
         }
     }
+
+    /// Why it ended so: the reason of the condition Ready.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Applied => Reason::Provisioned,
+            Self::Unsettled(_) => Reason::Provisioning,
+            Self::Waiting(_) => Reason::WaitingFor,
+            Self::Rejected(rejection) => rejection.reason,
+            Self::Deleting(_) => Reason::Deleting,
+            Self::Failed(_) => Reason::ProvisioningFailed,
+        }
+    }
+
+    /// What is missing or wrong, for people; nothing when everything is in place.
+    #[must_use]
+    pub fn message(&self) -> Option<String> {
+        match self {
+            Self::Applied => None,
+            Self::Unsettled(waiting) | Self::Waiting(waiting) | Self::Deleting(waiting) => {
+                Some(waiting.to_string())
+            }
+            Self::Rejected(rejection) => Some(rejection.message.clone()),
+            Self::Failed(error) => Some(aphex_runtime::errors::chain(error)),
+        }
+    }
 }
 
 /// What is being waited for, in a sentence for the user.

@@ -6,14 +6,20 @@
 mod deletion;
 #[path = "it/drift.rs"]
 mod drift;
+#[path = "it/edits.rs"]
+mod edits;
 #[path = "it/engine.rs"]
 mod engine;
+#[path = "it/foreign.rs"]
+mod foreign;
 #[path = "it/golden.rs"]
 mod golden;
 #[path = "it/isolation.rs"]
 mod isolation;
 #[path = "it/pipeline.rs"]
 mod pipeline;
+#[path = "it/plan.rs"]
+mod plan;
 #[path = "it/policies.rs"]
 mod policies;
 #[path = "it/provisioning.rs"]

@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     propagate_version = true,
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = "Start here:\n  aphex demo            see the main job, start to end, on this machine\n  aphex up              run the platform on this machine\n  aphex org list        look at organizations (uses your kubeconfig)\n\nExit codes: 0 done, 1 failed, 2 wrong usage, 4 not found, 5 refused, 6 unreachable, 7 timed out."
+    after_help = "Start here:\n  aphex demo            see the main job, start to end, on this machine\n  aphex up              run the platform on this machine\n  aphex plan -f FILE    see what applying would change\n  aphex org list        look at organizations (uses your kubeconfig)\n\nExit codes: 0 done, 1 failed, 2 wrong usage, 4 not found, 5 refused, 6 unreachable, 7 timed out."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -68,6 +68,16 @@ pub(crate) enum Command {
     /// Create or change the objects in files, as `kubectl apply --server-side` does
     #[command(after_help = "Example:\n  aphex apply -f examples/organization.yaml --wait 60")]
     Apply(Apply),
+    /// Show what applying files would change, with all that the controllers would make of it; write nothing
+    #[command(
+        after_help = "Examples:\n  aphex plan -f examples/organization.yaml -f examples/repo-binding.yaml\n  aphex plan -f - -o json < binding.yaml\n\nExit codes: 0 nothing would change, 2 something would, 1 an object would be refused, or there is no plan."
+    )]
+    Plan(Plan),
+    /// Show an object with everything it owns, what happened of late, and what to do next
+    #[command(
+        after_help = "Examples:\n  aphex describe repo hello-world\n  aphex describe pipeline checkout -n team-payments\n  aphex describe org acme-corp -o json"
+    )]
+    Describe(Describe),
     /// Organizations
     #[command(after_help = "Example:\n  aphex org list\n  aphex org get acme-corp -o yaml")]
     Org {
@@ -96,6 +106,14 @@ pub(crate) enum Command {
         #[command(subcommand)]
         verb: Look,
     },
+    /// Runs of pipelines, made by pushes
+    #[command(
+        after_help = "Examples:\n  aphex run list -n hello-world\n  aphex run get hello-world-3b1bf772d5 -o yaml"
+    )]
+    Run {
+        #[command(subcommand)]
+        verb: Look,
+    },
     /// Send a signed event for a binding, as GitHub would
     #[command(
         after_help = "Example:\n  aphex push hello-world --git .\n  aphex push hello-world --payload examples/github-push.json"
@@ -109,6 +127,11 @@ pub(crate) enum Command {
     /// Run the webhook gateway against a cluster
     #[command(after_help = "Example:\n  aphex gateway --kubeconfig ~/.kube/config --port 8080")]
     Gateway(Gateway),
+    /// Print what a shell needs to complete this command line
+    #[command(
+        after_help = "Examples:\n  source <(aphex completion bash)\n  aphex completion zsh > ~/.zfunc/_aphex\n  aphex completion fish > ~/.config/fish/completions/aphex.fish"
+    )]
+    Completion(Completion),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -162,6 +185,51 @@ pub(crate) struct Apply {
     /// Wait this many seconds for the condition Ready of each object that has conditions
     #[arg(long, value_name = "SECONDS")]
     pub(crate) wait: Option<u64>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Plan {
+    /// File or folder of YAML or JSON; - reads standard input
+    #[arg(short = 'f', long = "filename", value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Plan as if fields were taken over from other managers
+    #[arg(long)]
+    pub(crate) force_conflicts: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Describe {
+    /// Kind of the object
+    #[arg(value_enum)]
+    pub(crate) kind: Described,
+    /// Its name
+    pub(crate) name: String,
+    /// Its namespace, when it is not the usual one
+    #[arg(short = 'n', long)]
+    pub(crate) namespace: Option<String>,
+}
+
+/// A kind that can be described.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Described {
+    /// Organization
+    #[value(alias = "organization")]
+    Org,
+    /// RepoBinding
+    #[value(aliases = ["rb", "repobinding"])]
+    Repo,
+    /// KnowledgeBase
+    #[value(alias = "knowledgebase")]
+    Kb,
+    /// Pipeline
+    Pipeline,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Completion {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Subcommand)]

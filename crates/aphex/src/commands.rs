@@ -1,38 +1,52 @@
 //! One file a command; this one only picks.
 
 mod apply;
+mod completion;
 mod controller;
 mod definitions;
 mod delivery;
 mod demo;
+mod describe;
 mod gateway;
 mod look;
 mod org;
 mod pipeline;
+mod plan;
 mod push;
 mod repo;
+mod run;
+mod settings;
 mod up;
 
 use aphex_runtime::log;
 
 use crate::cli::{Cli, Command, Global};
+use crate::exit;
 
-/// Runs the command.
-pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
+/// Runs the command; gives the exit code.
+pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
     let Cli { global, command } = cli;
     log::init(format(&global), default_filter(&command));
     match command {
         Command::Up(arguments) => up::run(&global, arguments).await,
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Apply(arguments) => apply::run(&global, arguments).await,
+        Command::Plan(arguments) => return plan::run(&global, arguments).await,
+        Command::Describe(arguments) => describe::run(&global, arguments).await,
         Command::Org { verb } => org::run(&global, verb).await,
         Command::Repo { verb } => repo::run(&global, verb).await,
         Command::Pipeline { verb } => pipeline::run(&global, verb).await,
         Command::Delivery { verb } => delivery::run(&global, verb).await,
+        Command::Run { verb } => run::run(&global, verb).await,
         Command::Push(arguments) => push::run(&global, arguments).await,
         Command::Controller(arguments) => controller::run(&global, arguments).await,
         Command::Gateway(arguments) => gateway::run(&global, arguments).await,
+        Command::Completion(arguments) => {
+            completion::run(&arguments);
+            Ok(())
+        }
     }
+    .map(|()| exit::DONE)
 }
 
 fn format(global: &Global) -> log::Format {

@@ -2,6 +2,8 @@
 
 /// Anything that has no code of its own.
 pub(crate) const FAILURE: u8 = 1;
+/// The command line is not as it should be; what clap refuses has it too.
+pub(crate) const USAGE: u8 = 2;
 /// The object asked for does not exist.
 pub(crate) const NOT_FOUND: u8 = 4;
 /// The server understood and refuses: not allowed, or not valid.
@@ -10,6 +12,10 @@ pub(crate) const REFUSED: u8 = 5;
 pub(crate) const UNREACHABLE: u8 = 6;
 /// Waiting took longer than the caller allowed.
 pub(crate) const TIMED_OUT: u8 = 7;
+/// Everything asked for is done.
+pub(crate) const DONE: u8 = 0;
+/// `aphex plan`: something would change.
+pub(crate) const CHANGES: u8 = 2;
 
 /// An error that asks for one of these codes.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +27,10 @@ pub(crate) struct Coded {
 
 /// The code for an error: its own when it has one, else by what the server said.
 pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
+    // The code of a context goes before that of its causes.
+    if let Some(coded) = error.downcast_ref::<Coded>() {
+        return coded.code;
+    }
     for cause in error.chain() {
         if let Some(coded) = cause.downcast_ref::<Coded>() {
             return coded.code;

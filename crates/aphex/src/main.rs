@@ -12,10 +12,13 @@ mod output;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 fn main() -> ExitCode {
-    let arguments = cli::Cli::parse();
+    let arguments = match cli::Cli::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return ExitCode::from(usage(&error)),
+    };
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         // Only possible when something installed one before us; whichever it is, TLS works.
         tracing::debug!("a TLS provider was installed already");
@@ -31,10 +34,22 @@ fn main() -> ExitCode {
     // Blocking work that never ends (a DNS lookup, say) must not keep the process.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             output::complain(&error);
             ExitCode::from(exit::code_of(&error))
         }
     }
+}
+
+/// Prints help, or what is wrong with the command line; gives the exit code.
+fn usage(error: &clap::Error) -> u8 {
+    let printed = error.print();
+    if !error.use_stderr() && printed.is_ok() {
+        return exit::DONE;
+    }
+    // A plan's own 2 says that something would change.
+    let matches = cli::Cli::command().ignore_errors(true).try_get_matches().ok();
+    let plans = matches.is_some_and(|matches| matches.subcommand_name() == Some("plan"));
+    if plans { exit::FAILURE } else { exit::USAGE }
 }

@@ -93,7 +93,16 @@ pub(crate) fn complain(error: &anyhow::Error) {
 
 /// Colours a word for standard error, on a terminal that wants it.
 pub(crate) fn paint(text: &str, code: &str) -> String {
-    if std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+    painted(text, code, std::io::stderr().is_terminal())
+}
+
+/// Colours a text of the answer, on a terminal that wants it.
+pub(crate) fn paint_answer(text: &str, code: &str) -> String {
+    painted(text, code, std::io::stdout().is_terminal())
+}
+
+fn painted(text: &str, code: &str, terminal: bool) -> String {
+    if terminal && std::env::var_os("NO_COLOR").is_none() {
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     } else {
         text.to_owned()

@@ -7,6 +7,8 @@ mod it {
     pub(crate) mod failures;
     pub(crate) mod leader;
     pub(crate) mod manifests;
+    pub(crate) mod monitoring;
+    pub(crate) mod plan;
     pub(crate) mod program;
     pub(crate) mod stranger;
 }

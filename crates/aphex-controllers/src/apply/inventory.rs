@@ -1,8 +1,10 @@
 //! Everything an owner owns on the engine, as found at the beginning of a pass.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use aphex_api::conditions::{FOREIGN_OBJECTS, Finding, Reason, State};
+use aphex_api::labels;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::api::{DynamicObject, ListParams};
 use kube::{Client, ResourceExt as _};
@@ -42,26 +44,66 @@ pub struct Place {
     pub namespace: Option<String>,
 }
 
-/// Everything an owner owns.
+/// Everything an owner owns, and what only claims to be its.
 #[derive(Clone, Debug, Default)]
-pub struct Inventory(BTreeMap<Key, DynamicObject>);
+pub struct Inventory {
+    owned: BTreeMap<Key, DynamicObject>,
+    foreign: BTreeSet<Key>,
+}
 
 impl Inventory {
     /// Reads everything an owner owns in some places. A kind that the engine does not know has no objects.
+    ///
+    /// What carries the owner's name is its only with the owner's uid, too: an earlier object of the name, or a stranger
+    /// who copied labels, has another. Such objects are noted, and neither changed nor pruned.
     pub async fn read(client: &Client, owner: &Owner, places: Vec<Place>) -> Result<Self, StepError> {
-        let selector = ListParams::default().labels(&owner.selector());
+        let selector = ListParams::default().labels(&owner.namesake_selector());
         let lists = stream::iter(places).map(|place| {
             let (client, selector) = (client.clone(), selector.clone());
             async move { list(client, place, &selector).await }
         });
         let found: Vec<Vec<(Key, DynamicObject)>> = lists.buffer_unordered(PARALLEL).try_collect().await?;
-        Ok(Self(found.into_iter().flatten().collect()))
+        let mut inventory = Self::default();
+        for (key, object) in found.into_iter().flatten() {
+            if owner.owns(&object) {
+                inventory.owned.insert(key, object);
+            } else if owner.is_namesake(&object) && !owner.may_take(&object) {
+                inventory.foreign.insert(key);
+            }
+        }
+        Ok(inventory)
+    }
+
+    /// Objects that carry the owner's name, but the uid of another.
+    pub fn foreign(&self) -> impl Iterator<Item = &Key> {
+        self.foreign.iter()
+    }
+
+    /// The finding that tells of them; nothing when there are none.
+    #[must_use]
+    pub fn foreign_finding(&self) -> Option<Finding> {
+        let first = self.foreign.first()?;
+        let more = match self.foreign.len() {
+            1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
+        let message = format!(
+            "{first}{more} carries this object's name in its labels and the uid of another; it is left alone. \
+             Delete it, or take the labels {}* off",
+            labels::OWNER_PREFIX
+        );
+        Some(Finding {
+            condition: FOREIGN_OBJECTS,
+            state: State::True,
+            reason: Reason::ForeignObjects,
+            message,
+        })
     }
 
     /// An object.
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<&DynamicObject> {
-        self.0.get(key)
+        self.owned.get(key)
     }
 
     /// An object, by its type.
@@ -89,17 +131,17 @@ impl Inventory {
 
     /// The names of everything found.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
-        self.0.keys()
+        self.owned.keys()
     }
 
     /// Notes an object.
     pub fn insert(&mut self, key: Key, object: DynamicObject) {
-        self.0.insert(key, object);
+        self.owned.insert(key, object);
     }
 
     /// Forgets an object.
     pub fn remove(&mut self, key: &Key) -> Option<DynamicObject> {
-        self.0.remove(key)
+        self.owned.remove(key)
     }
 }
 

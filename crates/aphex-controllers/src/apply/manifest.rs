@@ -35,6 +35,22 @@ impl Owner {
         format!("{}={}", labels::OWNER_UID, self.uid)
     }
 
+    /// Selects everything that carries its name: what it owns, and what owners of its name in other namespaces, earlier
+    /// ones and strangers have labelled so.
+    #[must_use]
+    pub fn namesake_selector(&self) -> String {
+        format!("{}={},{}={}", labels::OWNER_KIND, self.kind, labels::OWNER_NAME, self.name)
+    }
+
+    /// Whether an object's labels name an owner of this kind, namespace and name.
+    #[must_use]
+    pub fn is_namesake(&self, object: &impl kube::ResourceExt) -> bool {
+        let label = |key: &str| object.labels().get(key).map(String::as_str);
+        label(labels::OWNER_KIND) == Some(self.kind)
+            && label(labels::OWNER_NAME) == Some(&self.name)
+            && label(labels::OWNER_NAMESPACE) == self.namespace.as_deref()
+    }
+
     /// Whether an object's labels name this owner.
     #[must_use]
     pub fn owns(&self, object: &impl kube::ResourceExt) -> bool {

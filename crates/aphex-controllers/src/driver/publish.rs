@@ -58,7 +58,7 @@ pub(super) async fn publish<R: Reconciler>(
             return;
         }
     }
-    if let Some(event) = transition(old.map(R::summary), R::summary(&status)) {
+    for event in transitions(old.map(R::summary), R::summary(&status)) {
         tracing::info!(
             controller = R::NAME,
             object.name = name,
@@ -89,6 +89,31 @@ async fn record<R: Reconciler>(context: &Context, object: &R::Object, event: &Ev
     if let Err(error) = context.recorder.publish(event, &reference).await {
         tracing::warn!(controller = R::NAME, error = errors::chain(&error), "event not written");
     }
+}
+
+/// The Events of what is otherwise than before.
+fn transitions(old: Option<Summary<'_>>, new: Summary<'_>) -> Vec<Event> {
+    transition(old, new).into_iter().chain(foreign(old, new)).collect()
+}
+
+/// The Event of objects that carry this object's name and are another's: they were not there before, or others were.
+fn foreign(old: Option<Summary<'_>>, new: Summary<'_>) -> Option<Event> {
+    let told = |summary: Summary<'_>| {
+        conditions::find(summary.conditions, conditions::FOREIGN_OBJECTS).map(|found| found.message.clone())
+    };
+    let now = told(new)?;
+    if old.and_then(told).as_ref() == Some(&now) {
+        return None;
+    }
+    let note: String = now.chars().take(NOTE_MAX / 4).collect();
+    let reason = conditions::FOREIGN_OBJECTS.to_owned();
+    Some(Event {
+        type_: EventType::Warning,
+        reason,
+        note: Some(note),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    })
 }
 
 /// The Event of a transition: the phase, or status or reason of the condition Ready, is another than before.
@@ -136,5 +161,29 @@ mod tests {
         let failed = ready(State::False, Reason::InvalidSpec);
         let next = transition(Some(summary("Ready", "y", &done)), summary("Failed", "no", &failed)).unwrap();
         assert_eq!(next.type_, EventType::Warning);
+    }
+
+    #[test]
+    fn foreign_objects_make_one_event_until_they_are_others() {
+        let with = |message: &str| {
+            let mut conditions = ready(State::True, Reason::Provisioned);
+            let finding = Finding {
+                condition: conditions::FOREIGN_OBJECTS,
+                state: State::True,
+                reason: Reason::ForeignObjects,
+                message: message.to_owned(),
+            };
+            conditions.extend(merge(&[], vec![finding], None, jiff::Timestamp::UNIX_EPOCH));
+            conditions
+        };
+        let (none, one, other) =
+            (ready(State::True, Reason::Provisioned), with("Role a/b"), with("Role a/c"));
+        let events = |old: &[Condition], new: &[Condition]| {
+            transitions(Some(summary("Ready", "y", old)), summary("Ready", "y", new)).len()
+        };
+        assert_eq!(
+            (events(&none, &one), events(&one, &one), events(&one, &other), events(&one, &none)),
+            (1, 0, 1, 0)
+        );
     }
 }

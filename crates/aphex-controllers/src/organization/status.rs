@@ -31,6 +31,7 @@ pub(super) fn status(pass: &Pass<'_, Organizations>) -> OrganizationStatus {
         findings.push(finding(condition::WEBHOOK, State::True, reason, &exposure.webhook_url));
     }
     findings.push(finding(condition::READY, state, reason, &message));
+    findings.extend(pass.observed.and_then(|observed| observed.inventory.foreign_finding()));
     let phase = match state {
         State::True => OrganizationPhase::Active,
         State::False => OrganizationPhase::Failed,

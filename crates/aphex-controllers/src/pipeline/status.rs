@@ -27,8 +27,22 @@ fn repeated(pass: &Pass<'_, Pipelines>, said: &RepoBindingStatus) -> PipelineSta
         message: said.message.clone(),
         webhook_url: said.webhook_url.clone(),
         observed_generation: generation,
-        conditions: said.conditions.iter().map(|condition| of(condition, generation)).collect(),
+        conditions: with_foreign(
+            pass,
+            said.conditions.iter().map(|condition| of(condition, generation)).collect(),
+        ),
     }
+}
+
+/// The conditions, and the one that tells of bindings which carry this Pipeline's name and are not its own.
+fn with_foreign(pass: &Pass<'_, Pipelines>, mut conditions: Vec<Condition>) -> Vec<Condition> {
+    let found = pass.observed.and_then(|observed| observed.inventory.foreign_finding());
+    let Some(finding) = found else { return conditions };
+    // The binding may have one of its own, about other objects.
+    conditions.retain(|condition| condition.type_ != finding.condition);
+    let old = pass.object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    conditions.extend(conditions::merge(old, vec![finding], pass.object.metadata.generation, pass.now));
+    conditions
 }
 
 /// What this controller says: the binding is not there, is not wanted as it is, or has not answered yet.
@@ -63,7 +77,7 @@ fn own(pass: &Pass<'_, Pipelines>, binding: Option<&RepoBinding>) -> PipelineSta
         message,
         webhook_url,
         observed_generation: generation,
-        conditions: facts.chain(ready).collect(),
+        conditions: with_foreign(pass, facts.chain(ready).collect()),
     }
 }
 

@@ -150,6 +150,7 @@ fn findings(
         _ => groups.into_iter().map(group).collect(),
     };
     findings.push(finding(condition::READY, verdict.state, verdict.reason, &verdict.message));
+    findings.extend(observed.and_then(|observed| observed.inventory.foreign_finding()));
     findings
 }
 

@@ -340,6 +340,15 @@ pub(crate) fn pipeline(name: &str, more: &str) -> String {
     )
 }
 
+/// Every kind the platform makes, its bindings too.
+pub(crate) fn kinds() -> impl Iterator<Item = ApiResource> {
+    let ours = [("aphex.io", "v1alpha1", "RepoBinding")];
+    KINDS
+        .into_iter()
+        .chain(ours)
+        .map(|(group, version, kind)| ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind)))
+}
+
 /// Every kind the platform makes.
 const KINDS: [(&str, &str, &str); 18] = [
     ("", "v1", "Namespace"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use aphex_api::conditions;
-use aphex_api::pipeline::{Pipeline, PipelineStatus};
+use aphex_api::pipeline::{Pipeline, PipelineSpec, PipelineStatus};
 use aphex_api::repo_binding::{RepoBinding, RepoBindingPhase};
 use aphex_testkit::eventually;
 use k8s_openapi::api::core::v1::Namespace;
@@ -37,6 +37,21 @@ impl Engine {
         let labels = organization.map_or_else(|| json!({}), |name| json!({ "aphex.dev/org": name }));
         let metadata = json!({ "name": name, "labels": labels });
         self.apply(&json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata })).await?;
+        Ok(())
+    }
+
+    /// A Pipeline of a spec in a namespace of developers.
+    pub(crate) async fn team_pipeline(
+        &self,
+        namespace: &str,
+        name: &str,
+        organization: &str,
+        spec: PipelineSpec,
+    ) -> anyhow::Result<()> {
+        self.team(namespace, Some(organization)).await?;
+        let mut object = Pipeline::new(name, spec);
+        object.metadata.namespace = Some(namespace.to_owned());
+        self.api::<Pipeline>(namespace).create(&PostParams::default(), &object).await?;
         Ok(())
     }
 

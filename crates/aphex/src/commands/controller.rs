@@ -24,11 +24,7 @@ pub(crate) async fn run(global: &Global, arguments: Controller) -> anyhow::Resul
     let client = connect::client(global).await?;
     let version = client.apiserver_version().await.context("cannot reach the Kubernetes API")?;
     tracing::info!(kubernetes.version = %version.git_version, "connected");
-    let settings = Settings {
-        argocd_namespace: arguments.argocd_namespace,
-        cluster_url: arguments.cluster_url,
-        ..Settings::new(&arguments.gateway_url)?
-    };
+    let settings = settings(&arguments)?;
     let listener = TcpListener::bind(arguments.admin)
         .await
         .with_context(|| format!("cannot listen on {}: choose another with --admin", arguments.admin))?;
@@ -51,6 +47,15 @@ pub(crate) async fn run(global: &Global, arguments: Controller) -> anyhow::Resul
     };
     shutdown.drain(DRAIN).await;
     worked
+}
+
+/// What the arguments say, as plain values.
+pub(crate) fn settings(arguments: &Controller) -> anyhow::Result<Settings> {
+    Ok(Settings {
+        argocd_namespace: arguments.argocd_namespace.clone(),
+        cluster_url: arguments.cluster_url.clone(),
+        ..Settings::new(&arguments.gateway_url)?
+    })
 }
 
 /// Waits for the lead and works while it lasts. A lead that is lost ends the process: what it knows may be out of date.

@@ -79,7 +79,7 @@ pub(crate) fn api(client: &Client, resource: &ApiResource, namespace: Option<&st
 }
 
 /// One object by name; without a namespace, the one of that name wherever it is.
-async fn find(
+pub(crate) async fn find(
     client: &Client,
     resource: &ApiResource,
     name: &str,

@@ -1,0 +1,107 @@
+//! What the controllers would make of objects, without making it.
+//!
+//! The controllers' own steps run against a [`Shadow`] of the engine: it reads through to the engine and keeps every
+//! write to itself, tried by the engine's dry run where that is possible. Passes over the objects concerned are repeated
+//! until nothing differs any more, as the watches would have it. So a plan has no rules of its own.
+//!
+//! ```text
+//! objects -> apply -> Shadow <- observe, validate, desired, apply, status -> what differs
+//!                       |  reads, dry runs
+//!                     engine
+//! ```
+
+mod address;
+mod change;
+mod examine;
+mod exposure;
+mod shadow;
+mod state;
+mod subject;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aphex_runtime::{Clock, Metrics};
+use serde::Serialize;
+
+pub use change::{Action, Change};
+pub use examine::{Examination, Health, Named, Owned, Ready, examine};
+pub use shadow::Shadow;
+pub use subject::{Subject, SubjectKind};
+
+use crate::context::{Context, Settings};
+use crate::outcome::{Outcome, StepError};
+
+/// How often the objects are gone over at most; a chain of all kinds takes half as many.
+const ROUNDS: usize = 12;
+
+/// Everything that would not stay as it is.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The objects, in the order in which they would be written.
+    pub changes: Vec<Change>,
+    /// How the controllers' passes would end.
+    pub verdicts: BTreeMap<Subject, Verdict>,
+}
+
+/// How a pass over one object would end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// In one word.
+    pub outcome: &'static str,
+    /// The reason of the condition Ready.
+    pub reason: &'static str,
+    /// What is missing or wrong; nothing when everything would be in place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+impl Verdict {
+    fn of(outcome: &Outcome) -> Self {
+        Self { outcome: outcome.as_str(), reason: outcome.reason().as_str(), message: outcome.message() }
+    }
+
+    /// Whether somebody must do something before the object can be carried out.
+    #[must_use]
+    pub fn is_bad(&self) -> bool {
+        matches!(self.outcome, "rejected" | "failed")
+    }
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Something could not be read.
+    #[error("cannot look at the engine")]
+    Read(#[source] StepError),
+    /// The passes did not come to an end.
+    #[error("the controllers would not come to rest: after {ROUNDS} rounds something still changes")]
+    Restless,
+}
+
+/// Runs the controllers over everything that was written to the shadow and what depends on it.
+pub async fn plan(shadow: &Shadow, settings: Settings) -> Result<Plan, PlanError> {
+    let context = context(shadow, settings).await?;
+    let mut verdicts = BTreeMap::new();
+    for _ in 0..ROUNDS {
+        let revision = shadow.revision();
+        for subject in subject::concerned(shadow, &context).await.map_err(PlanError::Read)? {
+            if let Some(outcome) = subject.pass(&context).await {
+                verdicts.insert(subject, Verdict::of(&outcome));
+            }
+        }
+        if shadow.revision() == revision {
+            let written = shadow.written();
+            let changes = written.iter().filter_map(|(_, entry)| Change::of(entry)).collect();
+            return Ok(Plan { changes, verdicts });
+        }
+    }
+    Err(PlanError::Restless)
+}
+
+/// A context in which nothing has an effect: neither on the engine nor outside.
+async fn context(shadow: &Shadow, settings: Settings) -> Result<Context, PlanError> {
+    let client = shadow.client();
+    let exposure = exposure::Planned::read(&client, &settings).await.map_err(PlanError::Read)?;
+    Ok(Context::new(client, settings, Clock::system(), Arc::new(exposure), &Metrics::default()))
+}

@@ -1,0 +1,153 @@
+//! What to do next, from what was found.
+
+use aphex_api::conditions::Reason;
+use aphex_controllers::plan::{Health, Owned};
+use serde_json::Value;
+
+use super::Found;
+use crate::commands::look::{name, text};
+
+/// One line for each thing that somebody can do; nothing when all is well.
+pub(super) fn next(found: &Found) -> Vec<String> {
+    let mut next = Vec::new();
+    next.extend(unseen(found));
+    next.extend(conditions(&found.object));
+    if let Some(examination) = &found.examination {
+        next.extend(objects(&examination.owned));
+        next.extend(examination.foreign.iter().map(|foreign| {
+            let place = foreign.namespace.as_ref().map_or(String::new(), |namespace| format!("{namespace}/"));
+            format!(
+                "{} {place}{} carries this object's name in its labels and the uid of another; it is left alone: \
+                 delete it, or take the labels platform.aphex/owner-* off",
+                foreign.kind, foreign.name
+            )
+        }));
+    }
+    next.extend(activity(found));
+    next
+}
+
+/// The controllers have not looked, or not at this spec.
+fn unseen(found: &Found) -> Option<String> {
+    let object = &found.object;
+    let running =
+        "is one running? `kubectl get deployment -n platform-system aphex-controller`, or start `aphex up`";
+    if object.get("status").is_none_or(|status| status["conditions"].is_null()) {
+        return Some(format!("no controller has looked at it yet: {running}"));
+    }
+    let (seen, is) =
+        (object["status"]["observedGeneration"].as_i64(), object["metadata"]["generation"].as_i64());
+    (seen < is).then(|| format!("the status speaks of an older spec: if that stays so, {running}"))
+}
+
+fn conditions(object: &Value) -> Vec<String> {
+    let all = object.pointer("/status/conditions").and_then(Value::as_array);
+    let ready = all.into_iter().flatten().find(|condition| condition["type"] == "Ready");
+    let bad = ready.filter(|condition| condition["status"] != "True");
+    let advice = bad.and_then(|condition| {
+        let reason = text(condition, "/reason");
+        let advice = Reason::from_wire(&reason)?.advice()?;
+        Some(format!("{reason}: {advice}"))
+    });
+    advice.into_iter().collect()
+}
+
+fn objects(owned: &[Owned]) -> Vec<String> {
+    let mut next = Vec::new();
+    let amiss =
+        owned.iter().filter(|one| matches!(one.health, Health::Missing | Health::Drifted | Health::Unwanted));
+    let amiss = amiss.count();
+    if amiss > 0 {
+        next.push(format!(
+            "{amiss} of its objects are not as they should be; a controller repairs that within seconds. If it stays: \
+             is one running? `kubectl get deployment -n platform-system aphex-controller`, or start `aphex up`"
+        ));
+    }
+    for one in owned {
+        if let Some(ready) = one.ready.as_ref().filter(|ready| !ready.ready) {
+            next.push(format!(
+                "{} {} is not ready: {} {}",
+                one.named.kind, one.named.name, ready.reason, ready.message
+            ));
+        }
+    }
+    next
+}
+
+fn activity(found: &Found) -> Vec<String> {
+    let mut next = Vec::new();
+    if let Some(failed) = found.deliveries.first().filter(|delivery| delivery["verdict"] == "Failed") {
+        let (namespace, name) = (text(failed, "/namespace"), text(failed, "/name"));
+        next.push(format!(
+            "the last delivery failed: `aphex delivery get {name} -n {namespace} -o yaml` says why"
+        ));
+    }
+    if let Some(failed) = found.runs.first().filter(|run| run["state"] == "Failed") {
+        let (namespace, name) = (text(failed, "/namespace"), text(failed, "/name"));
+        next.push(format!(
+            "the last run failed: `kubectl describe pipelinerun -n {namespace} {name}` says where"
+        ));
+    }
+    let ready = found.object["status"]["phase"] == "Ready";
+    if ready && found.scene.repository.is_some() && found.deliveries.is_empty() {
+        let binding = found.binding.as_ref().map_or_else(|| name(&found.object).to_owned(), Clone::clone);
+        next.push(format!(
+            "no webhook has come yet: enter address and secret at GitHub, or send an event with `aphex push {binding}`"
+        ));
+    }
+    next
+}
+
+#[cfg(test)]
+mod tests {
+    use aphex_controllers::plan::{Examination, Named};
+    use serde_json::json;
+
+    use super::*;
+
+    fn found(status: &Value) -> Found {
+        Found {
+            object: json!({ "metadata": { "name": "a", "generation": 2 }, "status": status }),
+            ..Found::default()
+        }
+    }
+
+    fn ready(state: &str, reason: &str) -> Value {
+        json!({ "observedGeneration": 2, "conditions": [{ "type": "Ready", "status": state, "reason": reason }] })
+    }
+
+    #[test]
+    fn all_that_is_well_needs_nothing() {
+        assert_eq!(next(&found(&ready("True", "Provisioned"))), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_fault_has_its_line() {
+        let of = |found: &Found| next(found).join("\n");
+        assert!(of(&found(&json!({}))).contains("no controller has looked"));
+        assert!(of(&found(&ready("False", "NameTaken"))).starts_with("NameTaken: choose another name"));
+        let mut old = found(&ready("True", "Provisioned"));
+        old.object["metadata"]["generation"] = json!(3);
+        assert!(of(&old).contains("an older spec"));
+
+        let mut run = found(&ready("True", "Provisioned"));
+        run.runs = vec![json!({ "namespace": "n", "name": "r", "state": "Failed" })];
+        assert!(of(&run).contains("kubectl describe pipelinerun -n n r"));
+
+        let named = Named {
+            api_version: "v1".into(),
+            kind: "Secret".into(),
+            namespace: Some("n".into()),
+            name: "s".into(),
+        };
+        let missing = Owned { named: named.clone(), health: Health::Missing, ready: None };
+        let mut astray = found(&ready("True", "Provisioned"));
+        astray.examination =
+            Some(Examination { owned: vec![missing], foreign: vec![named], ..Examination::default() });
+        let said = of(&astray);
+        assert!(
+            said.contains("1 of its objects") && said.contains("Secret n/s carries this object's name"),
+            "{said}"
+        );
+    }
+}

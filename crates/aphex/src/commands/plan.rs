@@ -1,0 +1,155 @@
+//! `aphex plan`: what applying files would change, with all that the controllers would make of it.
+//!
+//! The files are applied to a shadow of the engine, as `aphex apply` would apply them, and the controllers' own steps are
+//! run over it. Nothing is written: the engine sees reads and dry runs.
+
+mod render;
+
+use aphex_controllers::plan::{Plan as Planned, Shadow, Subject, Verdict};
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::{apply, settings};
+use crate::cli::{Format, Global, Plan};
+use crate::output::{self, say};
+use crate::{connect, exit};
+
+/// What was asked for and what comes of it.
+struct Answer {
+    planned: Planned,
+    /// What the engine would not take at all.
+    refused: Vec<Refused>,
+}
+
+/// An object that the engine would not take.
+struct Refused {
+    kind: String,
+    namespace: Option<String>,
+    name: String,
+    message: String,
+}
+
+/// The exit code tells what the plan says, whatever else a code means elsewhere: see docs/exit-codes.md.
+pub(crate) async fn run(global: &Global, arguments: Plan) -> anyhow::Result<u8> {
+    let failed = || exit::Coded { code: exit::FAILURE, message: "there is no plan".to_owned() };
+    let answer = make(global, &arguments).await.map_err(|error| error.context(failed()))?;
+    match global.output {
+        Format::Table | Format::Wide => say(&text(&answer)),
+        Format::Json => say(&serde_json::to_string_pretty(&document(&answer)?)?),
+        Format::Yaml => say(serde_saphyr::to_string(&document(&answer)?)?.trim_end()),
+        Format::Name => {
+            for change in &answer.planned.changes {
+                say(&render::name(change));
+            }
+        }
+    }
+    Ok(code(&answer))
+}
+
+fn code(answer: &Answer) -> u8 {
+    if !answer.refused.is_empty() || answer.planned.verdicts.values().any(Verdict::is_bad) {
+        exit::FAILURE
+    } else if answer.planned.changes.is_empty() {
+        exit::DONE
+    } else {
+        exit::CHANGES
+    }
+}
+
+async fn make(global: &Global, arguments: &Plan) -> anyhow::Result<Answer> {
+    let mut objects = Vec::new();
+    for path in &arguments.files {
+        objects.extend(apply::read(path)?);
+    }
+    anyhow::ensure!(!objects.is_empty(), "nothing to plan: the files hold no objects");
+    let client = connect::client(global).await?;
+    let settings = settings::of_engine(&client).await?;
+    let shadow = Shadow::new(client);
+    let refused = put(&shadow.client(), &objects, arguments.force_conflicts).await?;
+    let planned = aphex_controllers::plan::plan(&shadow, settings).await?;
+    Ok(Answer { planned, refused })
+}
+
+/// Applies the objects to the shadow; tells which ones the engine refuses.
+async fn put(client: &Client, objects: &[Value], force: bool) -> anyhow::Result<Vec<Refused>> {
+    let mut refused = Vec::new();
+    for object in objects {
+        let Err(error) = apply::apply(client, object, force).await else { continue };
+        let code = exit::code_of(&error);
+        if !matches!(code, exit::REFUSED | exit::NOT_FOUND) {
+            return Err(error);
+        }
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        refused.push(Refused {
+            kind: text("/kind").unwrap_or_default(),
+            namespace: text("/metadata/namespace"),
+            name: text("/metadata/name").unwrap_or_default(),
+            message: aphex_runtime::errors::chain(error.as_ref()),
+        });
+    }
+    Ok(refused)
+}
+
+/// The plan for people: a diff of every object, then what would not come to be, then a summary.
+fn text(answer: &Answer) -> String {
+    let mut parts: Vec<String> = answer.planned.changes.iter().map(render::diff).collect();
+    for Refused { kind, namespace, name, message } in &answer.refused {
+        let title = render::title(kind, namespace.as_deref(), name);
+        parts.push(format!(
+            "{} {message}",
+            output::paint_answer(&format!("{title} would be refused:"), "1;31")
+        ));
+    }
+    parts.extend(answer.planned.verdicts.iter().filter_map(|(subject, verdict)| told(subject, verdict)));
+    // Nothing was planned for what is refused, which is another thing than that nothing would change.
+    if answer.refused.is_empty() || !answer.planned.changes.is_empty() {
+        parts.push(render::summary(&answer.planned.changes));
+    }
+    parts.join("\n")
+}
+
+/// A line about an object that would not be in place; nothing about others.
+fn told(subject: &Subject, verdict: &Verdict) -> Option<String> {
+    let title = render::title(&format!("{:?}", subject.kind), Some(&subject.namespace), &subject.name);
+    let message = verdict.message.as_ref()?;
+    let (said, colour) = match verdict.outcome {
+        "rejected" => ("would be rejected:", "1;31"),
+        "failed" => ("would fail:", "1;31"),
+        _ => ("would wait:", "33"),
+    };
+    Some(format!("{} {message}", output::paint_answer(&format!("{title} {said}"), colour)))
+}
+
+/// The plan for programs.
+fn document(answer: &Answer) -> anyhow::Result<Value> {
+    let mut verdicts = Vec::new();
+    for (subject, verdict) in &answer.planned.verdicts {
+        let mut told = serde_json::to_value(subject)?;
+        json_merge(&mut told, serde_json::to_value(verdict)?);
+        verdicts.push(told);
+    }
+    for Refused { kind, namespace, name, message } in &answer.refused {
+        verdicts.push(json!({
+            "kind": kind, "namespace": namespace, "name": name,
+            "outcome": "refused", "reason": "Refused", "message": message,
+        }));
+    }
+    let mut changes = Vec::new();
+    for change in &answer.planned.changes {
+        let mut shown = serde_json::to_value(change)?;
+        shown["diff"] = json!(render::unified(change));
+        changes.push(shown);
+    }
+    let count = render::Count::of(&answer.planned.changes);
+    Ok(json!({
+        "changes": changes,
+        "verdicts": verdicts,
+        "summary": { "create": count.create, "change": count.change, "prune": count.prune },
+    }))
+}
+
+fn json_merge(object: &mut Value, more: Value) {
+    if let (Value::Object(object), Value::Object(more)) = (object, more) {
+        object.extend(more);
+    }
+}

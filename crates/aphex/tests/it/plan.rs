@@ -1,0 +1,168 @@
+//! `aphex plan` and `aphex describe`, as people and programs use them.
+
+use std::io::Write as _;
+use std::process::{Output, Stdio};
+
+use serde_json::{Value, json};
+
+use super::program::{Up, aphex, example};
+
+fn answer(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn examples() -> [String; 3] {
+    ["organization.yaml", "repo-binding.yaml", "pipeline.yaml"]
+        .map(|name| example(name).to_string_lossy().into_owned())
+}
+
+#[test]
+fn a_plan_is_told_apart_by_its_exit_code_and_comes_true() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut up = Up::start(folder.path())?;
+    let [organization, binding, pipeline] = examples();
+    let files = ["plan", "-f", &organization, "-f", &binding, "-f", &pipeline];
+
+    let first = up.run(&files)?;
+    let text = answer(&first);
+    assert_eq!(first.status.code(), Some(2), "{text}");
+    assert!(text.contains("create Namespace hello-world, of RepoBinding hello-world"), "{text}");
+    assert!(text.contains("+++ planned/platform-system/organization.aphex.io/acme-corp"), "{text}");
+    assert!(text.contains(" to create, 0 to change, 0 to prune."), "{text}");
+    assert!(!text.contains('\u{1b}') && !text.contains("whsec_"), "neither colours nor secrets: {text}");
+    assert_eq!(up.ok(&["org", "list", "-o", "name"])?, "", "nothing was made");
+
+    up.ok(&["apply", "-f", &organization, "-f", &binding, "-f", &pipeline, "--wait", "60"])?;
+    let second = up.run(&files)?;
+    assert_eq!((second.status.code(), answer(&second).as_str()), (Some(0), "No changes.\n"));
+
+    let edit = folder.path().join("edit.yaml");
+    std::fs::write(&edit, std::fs::read_to_string(&binding)?.replace("branch: master", "branch: main"))?;
+    let third = up.run(&["plan", "-f", &edit.to_string_lossy(), "-o", "json"])?;
+    let plan: Value = serde_json::from_str(&answer(&third))?;
+    assert_eq!(third.status.code(), Some(2));
+    assert_eq!(plan["summary"], json!({ "create": 0, "change": 2, "prune": 0 }));
+    let trigger =
+        plan["changes"].as_array().and_then(|all| all.iter().find(|change| change["kind"] == "Trigger"));
+    let diff = trigger.and_then(|change| change["diff"].as_str()).unwrap_or_default();
+    assert!(diff.contains("-    value: master\n+    value: main\n"), "{plan}");
+    assert_eq!(up.terminate()?, Some(0));
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_is_told_and_is_an_error() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut up = Up::start(folder.path())?;
+    let evil = std::fs::read_to_string(example("repo-binding.yaml"))?.replace("hello-world", "kube-evil");
+    let mut child = aphex()
+        .arg("--kubeconfig")
+        .arg(&up.kubeconfig)
+        .args(["plan", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    child.stdin.take().map_or(Ok(()), |mut input| input.write_all(evil.as_bytes()))?;
+    let output = child.wait_with_output()?;
+    let text = answer(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let told = "RepoBinding platform-system/kube-evil would be rejected: Cannot create namespace with privileged name";
+    assert!(text.contains(told), "{text}");
+
+    let file = folder.path().join("bad.yaml");
+    let spec = "apiVersion: aphex.io/v1alpha1\nkind: Organization\nmetadata: {name: a, namespace: platform-system}\nspec: {displayName: A, adminUsers: []}\n";
+    std::fs::write(&file, spec)?;
+    let output = up.run(&["plan", "-f", &file.to_string_lossy()])?;
+    let text = answer(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("Organization platform-system/a would be refused: ")
+            && text.contains("spec.adminUsers"),
+        "{text}"
+    );
+    assert!(!text.contains("No changes") && !text.contains("ApiError"), "{text}");
+
+    let usage = up.run(&["plan", "--no-such-flag"])?;
+    assert_eq!(usage.status.code(), Some(1), "2 says that something would change");
+    assert_eq!(up.run(&["org", "--no-such-flag"])?.status.code(), Some(2));
+    up.kill();
+    let unreachable = up.run(&["plan", "-f", &examples()[0]])?;
+    assert_eq!(unreachable.status.code(), Some(1));
+    Ok(())
+}
+
+#[test]
+fn an_object_is_described_with_all_that_belongs_to_it() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut up = Up::start(folder.path())?;
+    let [organization, binding, pipeline] = examples();
+    up.ok(&["apply", "-f", &organization, "-f", &binding, "-f", &pipeline, "--wait", "60"])?;
+    let quiet = up.ok(&["describe", "repo", "hello-world"])?;
+    assert!(
+        quiet.contains("no webhook has come yet") && quiet.contains("`aphex push hello-world`"),
+        "{quiet}"
+    );
+
+    let payload = example("github-push.json").to_string_lossy().into_owned();
+    up.ok(&["push", "hello-world", "--payload", &payload, "--delivery", "seen"])?;
+    let text = up.ok(&["describe", "repo", "hello-world"])?;
+    for part in [
+        "RepoBinding platform-system/hello-world   Ready",
+        "│  ├─ NamespaceReady       True   Provisioned",
+        "├─ Owns 18, all in place",
+        "NetworkPolicy hello-world/tenant-isolation                   in place",
+        "seen   push   refs/heads/master   Created",
+        "└─ Last runs\n   └─ hello-world/hello-world-",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    assert!(!text.contains("whsec_") && !text.contains("Next"), "{text}");
+
+    let document: Value = serde_json::from_str(&up.ok(&["describe", "pipeline", "checkout", "-o", "json"])?)?;
+    assert_eq!(document["object"]["phase"], "Ready");
+    assert_eq!(document["examination"]["owned"][0]["kind"], "RepoBinding");
+    assert_eq!(document["examination"]["owned"][0]["health"], "inPlace");
+    assert!(document["binding"]["owned"].as_array().is_some_and(|owned| owned.len() == 18), "{document}");
+    assert!(!document.to_string().contains("whsec_"));
+
+    let text = up.ok(&["describe", "org", "acme-corp"])?;
+    assert!(
+        text.contains("├─ Bindings\n│  ├─ hello-world") && text.contains("team-payments.checkout"),
+        "{text}"
+    );
+    let runs = up.ok(&["run", "list", "-n", "hello-world"])?;
+    assert!(runs.starts_with("NAMESPACE") && runs.contains("push    Pending"), "{runs}");
+    let missing = up.run(&["describe", "kb", "none"])?;
+    assert_eq!(missing.status.code(), Some(4));
+    assert_eq!(up.terminate()?, Some(0));
+    Ok(())
+}
+
+#[test]
+fn what_is_wrong_is_shown_with_what_to_do() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let up = Up::start(folder.path())?;
+    let binding = examples()[1].clone();
+    up.ok(&["apply", "-f", &binding])?;
+    let described = || up.ok(&["describe", "repo", "hello-world"]);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let mut text = described()?;
+    while !text.contains("Waiting for Organization acme-corp to be created") {
+        anyhow::ensure!(std::time::Instant::now() < deadline, "{text}");
+        text = described()?;
+    }
+    assert!(text.contains("RepoBinding platform-system/hello-world   Pending"), "{text}");
+    assert!(text.contains("Owns nothing"), "{text}");
+    assert!(text.contains("└─ WaitingFor: create what it waits for"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn shells_are_given_their_completions() -> anyhow::Result<()> {
+    for (shell, part) in [("bash", "_aphex()"), ("zsh", "#compdef aphex"), ("fish", "complete -c aphex")] {
+        let output = aphex().args(["completion", shell]).output()?;
+        assert!(output.status.success() && answer(&output).contains(part), "{shell}");
+    }
+    assert_eq!(aphex().args(["completion", "cobol"]).output()?.status.code(), Some(2));
+    Ok(())
+}
