@@ -3,6 +3,7 @@
 mod cleanup;
 mod desired;
 mod observe;
+pub mod options;
 pub mod pipeline_spec;
 mod status;
 mod validate;

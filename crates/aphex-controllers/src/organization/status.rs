@@ -46,6 +46,7 @@ pub(super) fn status(pass: &Pass<'_, Organizations>) -> OrganizationStatus {
             None if matches!(pass.outcome, Outcome::Rejected(_)) => None,
             None => old.webhook_url,
         },
+        webhook_secret_rotation: old.webhook_secret_rotation,
         observed_generation: generation,
         conditions: conditions::merge(&old.conditions, findings, generation, pass.now),
     }

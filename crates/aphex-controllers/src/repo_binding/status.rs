@@ -15,7 +15,7 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBind
 
 use super::desired::{DISPATCHER, ISOLATION, LIMITS, QUOTA, RUNNER, TERRAFORM};
 use super::observe::Observed;
-use super::validate::EVENTS;
+use super::options::events;
 use super::{RepoBindings, tenant};
 use crate::driver::Pass;
 use crate::outcome::Outcome;
@@ -113,7 +113,7 @@ fn webhook(pass: &Pass<'_, RepoBindings>, observed: &Observed) -> Option<Webhook
     let secret: Secret =
         observed.inventory.typed(Some(&organization?.namespace()), &tenant.webhook_secret())?;
     let url = observed.organization.as_ref()?.status.as_ref()?.webhook_url.clone()?;
-    let events = EVENTS.iter().map(|event| (*event).to_owned()).collect();
+    let events = events(&pass.object.spec).iter().map(|event| event.as_str().to_owned()).collect();
     Some(WebhookConfiguration { url, secret: webhook_secret::read(&secret)?, events })
 }
 

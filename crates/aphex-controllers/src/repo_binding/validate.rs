@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 
 use super::observe::Observed;
+use super::options::{Options, options};
 use super::{overlap, pipeline_spec, tenant};
 use crate::catalog::Template;
 use crate::context::Settings;
@@ -23,8 +24,8 @@ pub struct Valid {
     pub tenant: TenantName,
     /// The repository.
     pub repository: Repository,
-    /// The branch whose pushes count.
-    pub branch: Branch,
+    /// Which events count, and how runs begin.
+    pub options: Options,
     /// How much the tenant may do.
     pub profile: PermissionProfile,
     /// The Tekton Pipeline, as `tekton.dev/v1`.
@@ -36,9 +37,6 @@ pub struct Valid {
     /// The webhook secret made earlier; `provision` makes one if there is none.
     pub webhook_secret: Option<String>,
 }
-
-/// The events a binding takes.
-pub(super) const EVENTS: [&str; 1] = ["push"];
 
 pub(super) fn validate(
     object: &RepoBinding,
@@ -55,6 +53,7 @@ pub(super) fn validate(
     let repository = Repository::new(&object.spec.repo_org, &object.spec.repo_name)
         .map_err(|e| invalid("spec.repoOrg, spec.repoName", &e))?;
     let branch: Branch = object.spec.branch.parse().map_err(|e| invalid("spec.branch", &e))?;
+    let options = options(&object.spec, &branch)?;
     let template = settings.catalog.get(shape.template).ok_or_else(|| {
         let known: Vec<&str> = settings.catalog.names().collect();
         Rejection::invalid(format!(
@@ -72,7 +71,7 @@ pub(super) fn validate(
         organization,
         tenant,
         repository,
-        branch,
+        options,
         profile: object.spec.permission_profile,
         pipeline,
         template: template.clone(),
@@ -189,7 +188,7 @@ fn reachable(observed: &Observed, name: &OrgName) -> Result<String, Stop> {
     }
 }
 
-fn invalid(field: &str, error: &dyn std::fmt::Display) -> Rejection {
+pub(super) fn invalid(field: &str, error: &dyn std::fmt::Display) -> Rejection {
     Rejection::invalid(format!("{field}: {error}"))
 }
 
