@@ -43,6 +43,9 @@ pub const TRIGGERED_AT: &str = "platform.aphex/triggered-at";
 /// Annotation on runs: made pending, to be released by the controllers.
 pub const QUEUED: &str = "platform.aphex/queued";
 
+/// Annotation on runs that were cancelled for a newer one: the newer one's name.
+pub const SUPERSEDED_BY: &str = "platform.aphex/superseded-by";
+
 /// Annotation on a RepoBinding or Organization: any new value asks for a new webhook secret.
 pub const ROTATE_WEBHOOK_SECRET: &str = "platform.aphex/rotate-webhook-secret";
 /// Annotation beside it: how long the old secret still verifies, such as `24h`.

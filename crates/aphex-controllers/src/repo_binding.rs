@@ -129,7 +129,7 @@ impl Reconciler for RepoBindings {
 }
 
 /// The name of a binding's tenant, as written.
-fn tenant(spec: &RepoBindingSpec) -> Option<&str> {
+pub(crate) fn tenant(spec: &RepoBindingSpec) -> Option<&str> {
     spec.pipeline_name.as_deref().or(spec.tenant_name.as_deref())
 }
 

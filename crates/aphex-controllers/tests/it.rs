@@ -22,5 +22,7 @@ mod provisioning;
 mod rejection;
 #[path = "it/rights.rs"]
 mod rights;
+#[path = "it/runs.rs"]
+mod runs;
 #[path = "it/schema.rs"]
 mod schema;
