@@ -11,6 +11,7 @@ mod org;
 mod pipeline;
 mod push;
 mod repo;
+mod rotate;
 mod up;
 
 use aphex_runtime::log;

@@ -2,6 +2,8 @@
 
 /// Anything that has no code of its own.
 pub(crate) const FAILURE: u8 = 1;
+/// The command line is not as it should be; what clap refuses has it too.
+pub(crate) const USAGE: u8 = 2;
 /// The object asked for does not exist.
 pub(crate) const NOT_FOUND: u8 = 4;
 /// The server understood and refuses: not allowed, or not valid.

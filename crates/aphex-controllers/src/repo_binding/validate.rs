@@ -14,6 +14,7 @@ use super::{overlap, pipeline_spec, tenant};
 use crate::catalog::Template;
 use crate::context::Settings;
 use crate::outcome::{Rejection, Stop};
+use crate::webhook_secret::{Kept, Request, Turn};
 
 /// A RepoBinding that can be carried out.
 #[derive(Clone, Debug)]
@@ -34,8 +35,12 @@ pub struct Valid {
     pub template: Template,
     /// Where webhooks reach the organization.
     pub webhook_url: String,
-    /// The webhook secret made earlier; `provision` makes one if there is none.
-    pub webhook_secret: Option<String>,
+    /// The webhook secret made earlier; `provision` makes one if there is none, and rotates it.
+    pub webhook_secret: Option<Kept>,
+    /// A request for a new one.
+    pub rotation: Option<Request>,
+    /// Whether `provision` carried it out.
+    pub turn: Turn,
 }
 
 pub(super) fn validate(
@@ -54,6 +59,7 @@ pub(super) fn validate(
         .map_err(|e| invalid("spec.repoOrg, spec.repoName", &e))?;
     let branch: Branch = object.spec.branch.parse().map_err(|e| invalid("spec.branch", &e))?;
     let options = options(&object.spec, &branch)?;
+    let rotation = Request::of(object, settings.rotation_grace)?;
     let template = settings.catalog.get(shape.template).ok_or_else(|| {
         let known: Vec<&str> = settings.catalog.names().collect();
         Rejection::invalid(format!(
@@ -77,6 +83,8 @@ pub(super) fn validate(
         template: template.clone(),
         webhook_url,
         webhook_secret: observed.webhook_secret.clone(),
+        rotation,
+        turn: Turn::Same,
     })
 }
 

@@ -27,6 +27,7 @@ pub(crate) async fn run(global: &Global, arguments: Controller) -> anyhow::Resul
     let settings = Settings {
         argocd_namespace: arguments.argocd_namespace,
         cluster_url: arguments.cluster_url,
+        rotation_grace: arguments.rotation_grace,
         ..Settings::new(&arguments.gateway_url)?
     };
     let listener = TcpListener::bind(arguments.admin)

@@ -13,7 +13,6 @@ use aphex_api::foreign::triggers::{
 };
 use aphex_api::labels;
 use aphex_api::repo_binding::BindingEvent;
-use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use serde_json::{Value, json};
 
@@ -32,13 +31,12 @@ pub(super) fn account(valid: &Valid) -> ServiceAccount {
 }
 
 pub(super) fn webhook_secret(valid: &Valid) -> Option<Secret> {
-    let secret = valid.webhook_secret.as_ref()?;
-    Some(Secret {
+    let secret = Secret {
         metadata: shared_metadata(valid, valid.tenant.webhook_secret()),
         type_: Some("Opaque".to_owned()),
-        data: Some([(KEY.to_owned(), ByteString(secret.clone().into_bytes()))].into()),
         ..Secret::default()
-    })
+    };
+    Some(valid.webhook_secret.clone()?.into_secret(secret))
 }
 
 /// The catalog's template, fitted to the pipeline's workspaces and to how runs begin.
