@@ -65,6 +65,6 @@ pub async fn run_with(context: Arc<Context>, shutdown: &Shutdown) {
         driver::run(organization::Organizations, Arc::clone(&context), shutdown),
         driver::run(repo_binding::RepoBindings, Arc::clone(&context), shutdown),
         driver::run(pipeline::Pipelines, Arc::clone(&context), shutdown),
-        runs::run(context, shutdown),
+        Box::pin(runs::run(context, shutdown)),
     );
 }

@@ -53,7 +53,7 @@ impl ControllerMetrics {
             registry.register("aphex_controller_writes", "Objects applied or pruned", writes.clone());
             registry.register(
                 "aphex_controller_runs",
-                "PipelineRuns released from a queue, cancelled as superseded, deleted as old",
+                "PipelineRuns released from a queue, cancelled as superseded, deleted as old, freed of a volume",
                 runs.clone(),
             );
             registry.register(

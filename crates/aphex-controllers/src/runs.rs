@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! watch PipelineRuns ─┐
-//!                     ├─► Index (by tenant namespace) ─► plan (pure) ─► act
-//! watch RepoBindings ─┘
+//! watch RepoBindings ─┼─► Index (by tenant namespace) ─► plan (pure) ─► act
+//! watch volumes ──────┘
 //! ```
 //!
 //! One watch of each kind serves all bindings, and a pass lists nothing. Only runs that a trigger of the platform made in
-//! the tenant namespace of a binding are touched: they carry its labels. Nothing is done before both watches have told
-//! everything there is, for a run not known of might be the one that fills the queue.
+//! the tenant namespace of a binding are touched, and the volumes that were made for them. Nothing is done before the
+//! runs and bindings are all known, for a run not known of might be the one that fills the queue.
 
 mod act;
 mod index;
@@ -22,7 +22,9 @@ use aphex_api::foreign::tekton::PipelineRun;
 use aphex_api::labels;
 use aphex_api::repo_binding::RepoBinding;
 use aphex_runtime::{Shutdown, errors};
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::api::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, ResourceExt as _};
 use tokio::sync::Notify;
@@ -60,6 +62,7 @@ pub async fn run(context: Arc<Context>, shutdown: &Shutdown) {
         tokio::join!(
             watch_runs(&context, &shared),
             watch_bindings(&context, &shared),
+            watch_volumes(&context, &shared),
             work(&context, &shared)
         );
     };
@@ -82,7 +85,7 @@ async fn watch_runs(context: &Context, shared: &Shared) {
             }
         }
     };
-    follow(api, config, shared, take).await;
+    follow(watcher(api, config), shared, take).await;
 }
 
 async fn watch_bindings(context: &Context, shared: &Shared) {
@@ -92,21 +95,39 @@ async fn watch_bindings(context: &Context, shared: &Shared) {
         match event {
             watcher::Event::Init => index.begin_bindings(),
             watcher::Event::InitApply(binding) | watcher::Event::Apply(binding) => {
-                index.put_binding(&binding)
+                index.put_binding(&binding);
             }
             watcher::Event::InitDone => index.end_bindings(),
             watcher::Event::Delete(binding) => index.remove_binding(&binding.name_any()),
         }
     };
-    follow(api, watcher::Config::default(), shared, take).await;
+    follow(watcher(api, watcher::Config::default()), shared, take).await;
+}
+
+async fn watch_volumes(context: &Context, shared: &Shared) {
+    let api: Api<PartialObjectMeta<PersistentVolumeClaim>> = Api::all(context.client.clone());
+    let take = |event| {
+        let mut index = shared.index();
+        match event {
+            watcher::Event::Init => index.begin_volumes(),
+            watcher::Event::InitApply(volume) => index.put_volume(&volume, index::Arrival::Listed),
+            watcher::Event::InitDone => index.end_volumes(),
+            watcher::Event::Apply(volume) => index.put_volume(&volume, index::Arrival::Watched),
+            watcher::Event::Delete(volume) => {
+                index.remove_volume(&volume.namespace().unwrap_or_default(), &volume.name_any());
+            }
+        }
+    };
+    follow(watcher(api, watcher::Config::default()), shared, take).await;
 }
 
 /// Feeds the index from a watch, which is begun again whenever it breaks.
-async fn follow<K>(api: Api<K>, config: watcher::Config, shared: &Shared, take: impl Fn(watcher::Event<K>))
-where
-    K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
-{
-    let mut events = watcher(api, config).default_backoff().boxed();
+async fn follow<K>(
+    events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send,
+    shared: &Shared,
+    take: impl Fn(watcher::Event<K>),
+) {
+    let mut events = events.default_backoff().boxed();
     loop {
         match events.try_next().await {
             Ok(Some(event)) => {

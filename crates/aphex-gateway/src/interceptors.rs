@@ -164,7 +164,10 @@ fn own_name(interceptor: &TriggerInterceptor) -> Option<&str> {
 
 /// A message that says which of several interceptors of a kind speaks.
 fn named(interceptor: &TriggerInterceptor, message: String) -> String {
-    own_name(interceptor).map_or_else(|| message.clone(), |name| format!("{name}: {message}"))
+    match own_name(interceptor) {
+        Some(name) => format!("{name}: {message}"),
+        None => message,
+    }
 }
 
 fn title(interceptor: &TriggerInterceptor) -> String {

@@ -2,6 +2,7 @@
 
 use aphex_api::foreign::tekton::{CANCELLED, CANCELLED_RUN_FINALLY, PipelineRun};
 use aphex_api::labels;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use super::plan::{Action, Run, State};
 
 /// The engine did not do what was asked of a run.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot change PipelineRun {name}")]
+#[error("cannot change PipelineRun {name}, or its volume")]
 pub(super) struct ActError {
     name: String,
     #[source]
@@ -30,26 +31,31 @@ pub(super) enum Answer {
 pub(super) async fn act(client: &Client, namespace: &str, action: &Action) -> Result<Answer, ActError> {
     let api: Api<PipelineRun> = Api::namespaced(client.clone(), namespace);
     let run = action.run();
-    let answer = match patch(action) {
-        Some(patch) => {
+    let answer = match (action, patch(action)) {
+        (_, Some(patch)) => {
             let parameters = PatchParams {
                 field_manager: Some(labels::FIELD_MANAGER.to_owned()),
                 ..PatchParams::default()
             };
             api.patch_metadata(&run.name, &parameters, &Patch::Merge(patch)).await.map(drop)
         }
-        None => {
-            let preconditions = Preconditions { uid: Some(run.uid.clone()), resource_version: None };
-            let parameters =
-                DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
-            api.delete(&run.name, &parameters).await.map(drop)
+        (Action::Free { volume, .. }, None) => {
+            let volumes: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
+            volumes.delete(&volume.name, &exactly(&volume.uid)).await.map(drop)
         }
+        (_, None) => api.delete(&run.name, &exactly(&run.uid)).await.map(drop),
     };
     match answer {
         Ok(()) => Ok(Answer::Done),
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(Answer::Overtaken),
         Err(source) => Err(ActError { name: format!("{namespace}/{}", run.name), source: Box::new(source) }),
     }
+}
+
+/// Deletes the object that was looked at, and no later one of its name.
+fn exactly(uid: &str) -> DeleteParams {
+    let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+    DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() }
 }
 
 /// The change of a run that stays.
@@ -64,6 +70,6 @@ fn patch(action: &Action) -> Option<Value> {
             metadata["annotations"] = json!({ labels::SUPERSEDED_BY: by });
             Some(json!({ "metadata": metadata, "spec": { "status": status } }))
         }
-        Action::Delete(_) => None,
+        Action::Delete(_) | Action::Free { .. } => None,
     }
 }

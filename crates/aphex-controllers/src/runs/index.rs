@@ -1,4 +1,4 @@
-//! What the two watches have told: the runs of each tenant, and what its binding says about them.
+//! What the watches have told: the runs of each tenant, their volumes, and what its binding says about them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -6,9 +6,11 @@ use aphex_api::foreign::tekton::{PENDING, PipelineRun};
 use aphex_api::labels;
 use aphex_api::repo_binding::RepoBinding;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt as _;
+use kube::api::PartialObjectMeta;
 
-use super::plan::{self, Action, Age, Policy, Run, State};
+use super::plan::{self, Action, Age, Policy, Run, State, Volume};
 use crate::metrics::ControllerMetrics;
 
 /// How a run became known.
@@ -31,6 +33,7 @@ pub(super) struct Index {
     /// What a list that is under way has told so far.
     listed_runs: HashSet<(String, String)>,
     listed_bindings: HashSet<String>,
+    listed_volumes: HashSet<(String, String)>,
     runs_known: bool,
     bindings_known: bool,
 }
@@ -39,6 +42,7 @@ pub(super) struct Index {
 struct Tenant {
     binding: Option<(String, Policy)>,
     runs: BTreeMap<String, Run>,
+    volumes: BTreeMap<String, Volume>,
     /// Runs of which something was asked, until the watch tells that they did it.
     asked: HashMap<String, Asked>,
     queued: i64,
@@ -142,7 +146,9 @@ impl Index {
         let listed = std::mem::take(&mut self.listed_bindings);
         let gone: Vec<String> =
             self.bindings.keys().filter(|name| !listed.contains(*name)).cloned().collect();
-        gone.iter().for_each(|name| self.remove_binding(name));
+        for name in gone {
+            self.remove_binding(&name);
+        }
         self.bindings_known = true;
     }
 
@@ -151,6 +157,41 @@ impl Index {
         let Some(tenant) = self.tenants.get_mut(&namespace) else { return };
         tenant.binding = None;
         self.changed.insert(namespace);
+    }
+
+    pub(super) fn begin_volumes(&mut self) {
+        self.listed_volumes.clear();
+    }
+
+    /// Takes note of a volume if it was made for a run.
+    pub(super) fn put_volume(&mut self, object: &PartialObjectMeta<PersistentVolumeClaim>, arrival: Arrival) {
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        if arrival == Arrival::Listed {
+            self.listed_volumes.insert((namespace.clone(), name.clone()));
+        }
+        let run = object.owner_references().iter().find(|owner| owner.kind == "PipelineRun");
+        let Some(run) = run.filter(|_| object.metadata.deletion_timestamp.is_none()) else {
+            self.remove_volume(&namespace, &name);
+            return;
+        };
+        let volume =
+            Volume { name: name.clone(), uid: object.uid().unwrap_or_default(), run: run.uid.clone() };
+        self.tenants.entry(namespace.clone()).or_default().volumes.insert(name, volume);
+        self.changed.insert(namespace);
+    }
+
+    pub(super) fn end_volumes(&mut self) {
+        let listed = std::mem::take(&mut self.listed_volumes);
+        for (namespace, tenant) in &mut self.tenants {
+            tenant.volumes.retain(|name, _| listed.contains(&(namespace.clone(), name.clone())));
+        }
+    }
+
+    pub(super) fn remove_volume(&mut self, namespace: &str, name: &str) {
+        if let Some(tenant) = self.tenants.get_mut(namespace) {
+            tenant.volumes.remove(name);
+            self.changed.insert(namespace.to_owned());
+        }
     }
 
     /// The tenants of which something changed, once everything is known.
@@ -180,10 +221,12 @@ impl Index {
         metrics.change_queued(queued - tenant.queued);
         tenant.queued = queued;
         let planned = tenant.binding.as_ref().map(|(binding, policy)| {
-            let todo = plan::plan(policy, &runs);
+            let mut todo = plan::plan(policy, &runs);
+            let volumes: Vec<Volume> = tenant.volumes.values().cloned().collect();
+            todo.actions.extend(plan::free(&volumes, &runs));
             Planned { binding: binding.clone(), actions: todo.actions, more: todo.more }
         });
-        if tenant.binding.is_none() && tenant.runs.is_empty() {
+        if tenant.binding.is_none() && tenant.runs.is_empty() && tenant.volumes.is_empty() {
             self.tenants.remove(namespace);
         }
         planned
@@ -193,6 +236,10 @@ impl Index {
     pub(super) fn asked(&mut self, namespace: &str, action: &Action) {
         let Some(tenant) = self.tenants.get_mut(namespace) else { return };
         let asked = match action {
+            Action::Free { volume, .. } => {
+                tenant.volumes.remove(&volume.name);
+                return;
+            }
             Action::Release(_) => Asked::Begin,
             Action::Cancel { .. } => Asked::Stop,
             Action::Delete(_) => Asked::Go,

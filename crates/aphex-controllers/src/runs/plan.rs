@@ -61,6 +61,15 @@ pub(super) struct Run {
     pub(super) state: State,
 }
 
+/// A volume that was made for a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Volume {
+    pub(super) name: String,
+    pub(super) uid: String,
+    /// The run's uid.
+    pub(super) run: String,
+}
+
 /// Something to do to a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
@@ -70,12 +79,14 @@ pub(super) enum Action {
     Cancel { run: Run, by: String },
     /// Take it away.
     Delete(Run),
+    /// Take away a volume that it has no use for any more.
+    Free { run: Run, volume: Volume },
 }
 
 impl Action {
     pub(super) fn run(&self) -> &Run {
         match self {
-            Self::Release(run) | Self::Cancel { run, .. } | Self::Delete(run) => run,
+            Self::Release(run) | Self::Cancel { run, .. } | Self::Delete(run) | Self::Free { run, .. } => run,
         }
     }
 
@@ -85,6 +96,7 @@ impl Action {
             Self::Release(_) => "released",
             Self::Cancel { .. } => "cancelled",
             Self::Delete(_) => "deleted",
+            Self::Free { .. } => "freed",
         }
     }
 }
@@ -119,6 +131,16 @@ pub(super) fn plan(policy: &Policy, runs: &[Run]) -> Todo {
     let more = old.len() > DELETIONS;
     actions.extend(old.into_iter().take(DELETIONS).cloned().map(Action::Delete));
     Todo { actions, more }
+}
+
+/// The volumes of ended runs that stay.
+///
+/// Tekton deletes a volume with its run alone (pkg/reconciler/pipelinerun/affinity_assistant.go, TODO #5776), and the
+/// quota of a tenant has room for fewer volumes than ended runs are kept.
+pub(super) fn free(volumes: &[Volume], runs: &[Run]) -> Vec<Action> {
+    let of = |volume: &Volume| runs.iter().find(|run| run.uid == volume.run && run.state.is_done());
+    let unused = volumes.iter().filter_map(|volume| Some((volume.clone(), of(volume)?.clone())));
+    unused.take(DELETIONS).map(|(volume, run)| Action::Free { run, volume }).collect()
 }
 
 /// How many runs may be under way.

@@ -3,6 +3,7 @@
 use aphex_api::foreign::tekton::PipelineRun;
 use aphex_api::repo_binding::RepoBinding;
 use aphex_testkit::eventually;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt as _;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -83,6 +84,20 @@ async fn until(
     Ok(())
 }
 
+/// Makes the volume of a run, as Tekton does.
+async fn volume(engine: &Engine, tenant: &str, run: &str) -> anyhow::Result<()> {
+    let uid = engine.api::<PipelineRun>(tenant).get(run).await?.uid();
+    let volume: PersistentVolumeClaim = serde_json::from_value(json!({
+        "metadata": {
+            "name": format!("pvc-{run}"),
+            "ownerReferences": [{ "apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "name": run, "uid": uid }],
+        },
+        "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } },
+    }))?;
+    engine.api::<PersistentVolumeClaim>(tenant).create(&PostParams::default(), &volume).await?;
+    Ok(())
+}
+
 /// Has the controllers do to runs of a ready binding what they can do.
 pub(crate) async fn every_change(engine: &Engine, tenant: &str) -> anyhow::Result<()> {
     let options = |options: Value| Patch::Merge(json!({ "spec": options }));
@@ -96,6 +111,7 @@ pub(crate) async fn every_change(engine: &Engine, tenant: &str) -> anyhow::Resul
         .await?;
     triggered(engine, tenant, "only", "refs/heads/main", 1).await?;
     until(engine, tenant, "the run begins", &[("only", None)]).await?;
+    volume(engine, tenant, "only").await?;
     ended(engine, tenant, "only", "True", 2).await?;
     until(engine, tenant, "the run goes", &[]).await
 }
@@ -148,6 +164,7 @@ async fn a_newer_run_of_a_branch_cancels_the_older() -> anyhow::Result<()> {
 async fn only_the_newest_ended_runs_stay() -> anyhow::Result<()> {
     let engine = bound("kept", json!({ "retention": { "keepSucceeded": 2, "keepFailed": 1 } })).await?;
     triggered(&engine, "kept", "running", "refs/heads/main", 0).await?;
+    volume(&engine, "kept", "running").await?;
     // Not of the trigger: somebody made it by hand.
     let own: PipelineRun = serde_json::from_value(json!({
         "apiVersion": "tekton.dev/v1", "kind": "PipelineRun",
@@ -159,9 +176,18 @@ async fn only_the_newest_ended_runs_stay() -> anyhow::Result<()> {
         [("f1", "False", 1), ("f2", "False", 2), ("s1", "True", 3), ("s2", "True", 9), ("s3", "True", 5)]
     {
         triggered(&engine, "kept", name, "refs/heads/main", second).await?;
+        volume(&engine, "kept", name).await?;
         ended(&engine, "kept", name, how, second).await?;
     }
     let kept = [("f2", None), ("own", None), ("running", None), ("s2", None), ("s3", None)];
     until(&engine, "kept", "older ended runs go", &kept).await?;
+    let volumes = engine.api::<PersistentVolumeClaim>("kept");
+    eventually("the volume of the run that has not ended stays, and no other", || async {
+        let staying = volumes.list(&ListParams::default()).await?.items.into_iter();
+        let staying = staying.filter(|volume| volume.metadata.deletion_timestamp.is_none());
+        let names: Vec<String> = staying.map(|volume| volume.name_any()).collect();
+        Ok((names == ["pvc-running"]).then_some(()))
+    })
+    .await?;
     engine.finish().await
 }

@@ -45,7 +45,9 @@ fn index(runs: &[PipelineRun]) -> Index {
     index.put_binding(&binding("rival", false));
     index.end_bindings();
     index.begin_runs();
-    runs.iter().for_each(|run| index.put_run(run, Arrival::Listed));
+    for run in runs {
+        index.put_run(run, Arrival::Listed);
+    }
     index.end_runs();
     index
 }

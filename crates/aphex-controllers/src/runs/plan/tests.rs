@@ -102,6 +102,17 @@ fn the_newest_of_each_kind_are_kept_and_nothing_that_has_not_ended_goes() {
 }
 
 #[test]
+fn the_volume_of_a_run_that_has_ended_is_freed() {
+    let runs = [run("a", 1, Succeeded(at(2))), run("b", 2, Active), run("c", 3, Failed(at(4)))];
+    let volumes: Vec<Volume> = ["a", "b", "c", "gone"]
+        .map(|name| Volume { name: format!("pvc-{name}"), uid: "v".into(), run: format!("uid-{name}") })
+        .into();
+    let freed = free(&volumes, &runs);
+    let names: Vec<&str> = freed.iter().map(|action| action.run().name.as_str()).collect();
+    assert_eq!(names, ["a", "c"]);
+}
+
+#[test]
 fn one_pass_deletes_so_many_and_says_that_there_are_more() {
     let runs: Vec<Run> = (0..70).map(|n| run(&format!("r{n:02}"), n, Succeeded(at(n)))).collect();
     let todo = plan(&Policy::default(), &runs);
