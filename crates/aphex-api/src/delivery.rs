@@ -261,7 +261,7 @@ pub enum TriggerVerdict {
 /// What one interceptor said.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 pub struct InterceptorResult {
-    /// Name of the interceptor, such as `github` or `cel`.
+    /// Name of the interceptor in its trigger, else its kind, such as `github` or `cel`.
     pub name: String,
     /// Whether the event went on.
     pub verdict: InterceptorVerdict,

@@ -38,8 +38,20 @@ pub const EVENT_TYPE: &str = "platform.aphex/event-type";
 /// Label on runs: id of the event.
 pub const EVENT_ID: &str = "platform.aphex/event-id";
 
-/// Annotation on a RepoBinding: any new value asks for a new webhook secret.
+/// Annotation on runs: the git ref they are of, `refs/heads/<branch>` or `refs/pull/<number>/head`.
+pub const REF: &str = "platform.aphex/ref";
+/// Annotation on runs: when their event was received, RFC 3339; empty where the sink does not tell.
+pub const TRIGGERED_AT: &str = "platform.aphex/triggered-at";
+/// Annotation on runs: made pending, to be released by the controllers.
+pub const QUEUED: &str = "platform.aphex/queued";
+
+/// Annotation on runs that were cancelled for a newer one: the newer one's name.
+pub const SUPERSEDED_BY: &str = "platform.aphex/superseded-by";
+
+/// Annotation on a RepoBinding or Organization: any new value asks for a new webhook secret.
 pub const ROTATE_WEBHOOK_SECRET: &str = "platform.aphex/rotate-webhook-secret";
+/// Annotation beside it: how long the old secret still verifies, such as `24h`.
+pub const ROTATION_GRACE: &str = "platform.aphex/rotate-webhook-secret-grace";
 
 /// Kubernetes' own label that carries a namespace's name.
 pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";

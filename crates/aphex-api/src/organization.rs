@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::names::EMAIL_PATTERN;
+use crate::webhook_secret::SecretRotation;
 
 /// Types of an Organization's conditions.
 pub mod condition {
@@ -86,6 +87,9 @@ pub struct OrganizationStatus {
     /// Where webhooks are to be sent.
     #[serde(rename = "webhookURL", default, skip_serializing_if = "Option::is_none")]
     pub webhook_url: Option<String>,
+    /// The last request for a new webhook secret that was carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_secret_rotation: Option<SecretRotation>,
     /// The generation of the spec that the status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,

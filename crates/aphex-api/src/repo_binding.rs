@@ -6,13 +6,19 @@
 
 #![expect(unreachable_pub, reason = "KubeSchema repeats the deriving struct inside a function")]
 
+mod options;
+
+pub use options::{BindingEvent, Concurrency, ConcurrencyPolicy, Retention};
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::glob::GLOB_PATTERN;
 use crate::names::{GITHUB_OWNER_PATTERN, GITHUB_REPO_PATTERN, LABEL_PATTERN};
 use crate::profile::PermissionProfile;
+use crate::webhook_secret::SecretRotation;
 
 /// Types of a RepoBinding's conditions.
 pub mod condition {
@@ -68,7 +74,9 @@ pub mod condition {
     validation = Rule::new("has(self.pipelineName) == has(oldSelf.pipelineName) && (!has(self.pipelineName) || self.pipelineName == oldSelf.pipelineName)")
         .message("pipelineName is immutable"),
     validation = Rule::new("has(self.tenantName) == has(oldSelf.tenantName) && (!has(self.tenantName) || self.tenantName == oldSelf.tenantName)")
-        .message("tenantName is immutable")
+        .message("tenantName is immutable"),
+    validation = Rule::new("!has(self.allowForks) || !self.allowForks || (has(self.events) && self.events.exists(e, e == 'pull_request'))")
+        .message("allowForks goes with the event pull_request")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RepoBindingSpec {
@@ -112,10 +120,45 @@ pub struct RepoBindingSpec {
     #[serde(default = "main_branch")]
     #[schemars(length(min = 1, max = 244), regex(pattern = r"^[^\x00-\x20\x7f~^:?*\[\\]+$"))]
     pub branch: String,
+    /// The events that start the pipeline; pushes alone when absent.
+    #[serde(default = "push_alone", skip_serializing_if = "is_push_alone")]
+    #[schemars(length(min = 1, max = 2))]
+    #[x_kube(validation = Rule::new("self.all(a, self.exists_one(b, a == b))").message("events must not name one twice"))]
+    pub events: Vec<BindingEvent>,
+    /// Globs over the branch pushed to, or the base of a pull request; when empty, branch alone counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 255), regex(pattern = GLOB_PATTERN)))]
+    pub branches: Vec<String>,
+    /// Globs over file paths: a push counts when a file it changed matches one. Pull requests list no files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 255), regex(pattern = GLOB_PATTERN)))]
+    pub paths: Vec<String>,
+    /// Globs over file paths: files that match one do not make a push count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 255), regex(pattern = GLOB_PATTERN)))]
+    pub paths_ignore: Vec<String>,
+    /// What happens to a run while others are under way; every run starts at once when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+    /// How many ended runs are kept; 10 that succeeded and 10 that failed when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
+    /// Whether pull requests from forks start runs, which then have the tenant's rights; not when absent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_forks: bool,
 }
 
 fn main_branch() -> String {
     "main".to_owned()
+}
+
+fn push_alone() -> Vec<BindingEvent> {
+    vec![BindingEvent::Push]
+}
+
+/// An empty list, which the schema refuses, means the same in a bare value.
+fn is_push_alone(events: &[BindingEvent]) -> bool {
+    events.is_empty() || *events == [BindingEvent::Push]
 }
 
 /// What was found about a RepoBinding.
@@ -150,6 +193,9 @@ pub struct RepoBindingStatus {
     /// The secret that GitHub is to sign them with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook_secret: Option<String>,
+    /// The last request for a new secret that was carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_secret_rotation: Option<SecretRotation>,
     /// The tenant namespace was seen.
     #[serde(default)]
     pub namespace_created: bool,
@@ -293,5 +339,15 @@ mod tests {
         let spec: RepoBindingSpec =
             serde_json::from_value(serde_json::json!({ "repoOrg": "a", "repoName": "b" })).unwrap();
         assert_eq!((spec.branch.as_str(), spec.permission_profile), ("main", PermissionProfile::Standard));
+        assert_eq!(spec.events, [BindingEvent::Push]);
+    }
+
+    #[test]
+    fn options_that_are_left_out_leave_the_object_as_it_was() {
+        let bare = serde_json::json!({ "repoOrg": "a", "repoName": "b", "branch": "main", "permissionProfile": "standard" });
+        let spec: RepoBindingSpec = serde_json::from_value(bare.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&spec).unwrap(), bare);
+        let half: Retention = serde_json::from_value(serde_json::json!({ "keepFailed": 3 })).unwrap();
+        assert_eq!((half.keep_succeeded, half.keep_failed), (10, 3));
     }
 }

@@ -12,6 +12,8 @@ use crate::value::Value;
 
 /// Kubernetes' `PerCallLimit`: about a tenth of a second.
 const PER_CALL_LIMIT: u64 = 1_000_000;
+/// What an expression over a webhook's payload may cost, which can have tens of thousands of file names; about two seconds.
+const PAYLOAD_LIMIT: u64 = 20 * PER_CALL_LIMIT;
 /// Programs no deeper than this are evaluated on the caller's own stack.
 const SHALLOW: usize = 40;
 
@@ -50,6 +52,11 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Stops where an expression over one webhook payload has gone on too long; Tekton, whose expressions these are, never does.
+    pub fn payload() -> Self {
+        Self { cost: PAYLOAD_LIMIT }
+    }
+
     /// Stops at this cost, or at Kubernetes' limit for one call if that is lower.
     pub fn with_cost(cost: u64) -> Self {
         Self { cost: cost.min(PER_CALL_LIMIT) }

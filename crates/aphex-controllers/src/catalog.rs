@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use aphex_api::foreign::tekton::{ParamType, ParamValue};
+use aphex_api::foreign::tekton::{PENDING, ParamType, ParamValue};
 use aphex_api::foreign::triggers::{TriggerTemplate, TriggerTemplateSpec};
+use aphex_api::labels;
 use serde_json::Value;
 
 const BUILTIN: [&str; 1] = [include_str!("../../../platform/catalog/run-pipeline-v1.yaml")];
@@ -104,6 +105,14 @@ impl Template {
     }
 }
 
+/// Makes every run of a template pending, and says so, so that the controllers release it and nothing else.
+pub fn hold_back(spec: &mut TriggerTemplateSpec) {
+    for run in spec.resource_templates.iter_mut().filter(|resource| is_run(resource)) {
+        run["metadata"]["annotations"][labels::QUEUED] = "true".into();
+        run["spec"]["status"] = PENDING.into();
+    }
+}
+
 fn is_run(resource: &Value) -> bool {
     resource["kind"] == "PipelineRun"
 }
@@ -159,5 +168,18 @@ mod tests {
         assert_eq!(with.resource_templates[0]["spec"]["workspaces"][0]["name"], "source");
         let without = template.for_workspaces(&[]);
         assert!(without.resource_templates[0]["spec"].get("workspaces").is_none());
+    }
+
+    #[test]
+    fn a_run_that_is_held_back_is_pending_and_keeps_its_annotations() {
+        let mut spec = template().spec;
+        let before = spec.resource_templates[0]["metadata"]["annotations"].clone();
+        hold_back(&mut spec);
+        let run = &spec.resource_templates[0];
+        assert_eq!(run["spec"]["status"], "PipelineRunPending");
+        assert_eq!(run["metadata"]["annotations"]["platform.aphex/queued"], "true");
+        for (key, value) in before.as_object().unwrap() {
+            assert_eq!(&run["metadata"]["annotations"][key], value);
+        }
     }
 }

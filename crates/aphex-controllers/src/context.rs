@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aphex_runtime::{Clock, Metrics};
+use jiff::SignedDuration;
 use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
 
@@ -22,6 +23,8 @@ pub struct Settings {
     pub cluster_url: String,
     /// The gateway's own address, without a slash at the end.
     pub gateway_url: String,
+    /// How long a rotated webhook secret's predecessor verifies, where a request does not say.
+    pub rotation_grace: SignedDuration,
     /// Dispatcher templates.
     pub catalog: Catalog,
 }
@@ -36,6 +39,7 @@ impl Settings {
             argocd_namespace: "argocd".to_owned(),
             cluster_url: "https://kubernetes.default.svc".to_owned(),
             gateway_url: gateway_url.trim_end_matches('/').to_owned(),
+            rotation_grace: SignedDuration::from_hours(24),
             catalog: Catalog::builtin()?,
         })
     }

@@ -32,6 +32,7 @@ pub use wake::Watches;
 use crate::apply::{self, DesiredSet, Inventory, Owner};
 use crate::context::{Context, Settings};
 use crate::outcome::{Outcome, StepError, Stop, Waiting};
+use crate::webhook_secret::Kept;
 
 /// Passes over different objects that run at once.
 const CONCURRENCY: u16 = 8;
@@ -102,6 +103,11 @@ pub trait Reconciler: Send + Sync + 'static {
     /// What must still answer before everything is in place.
     fn unsettled(valid: &Self::Valid, observed: &Self::Observed) -> Option<Waiting>;
 
+    /// What is told once everything was applied, besides what the status tells.
+    fn news(_: &Self::Valid) -> Option<News> {
+        None
+    }
+
     /// The new status.
     fn status(pass: &Pass<'_, Self>) -> Self::Status;
 
@@ -125,6 +131,25 @@ pub struct Summary<'a> {
     pub message: &'a str,
     /// The conditions.
     pub conditions: &'a [Condition],
+}
+
+/// Something that happened once, for an Event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    reason: &'static str,
+    note: String,
+}
+
+impl News {
+    /// A webhook secret was rotated; `place` says where the new one is.
+    pub(crate) fn rotated(kept: &Kept, place: &str) -> Self {
+        let before = match &kept.previous {
+            Some((_, until)) => format!("the one before verifies until {until}"),
+            None => "the one before verifies no longer".to_owned(),
+        };
+        let note = format!("There is a new webhook secret: {place}, GitHub needs it; {before}");
+        Self { reason: "WebhookSecretRotated", note }
+    }
 }
 
 /// Everything a status is made from.
@@ -286,6 +311,9 @@ async fn steps<R: Reconciler>(
     let applied = applied.map_err(StepError::Apply)?;
     context.metrics.count_writes(R::NAME, "applied", applied.written);
     context.metrics.count_writes(R::NAME, "pruned", applied.pruned);
+    if let Some(news) = R::news(valid) {
+        publish::tell::<R>(context, object, news).await;
+    }
     Ok(R::unsettled(valid, observed).map_or(Outcome::Applied, Outcome::Unsettled))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Each controller is five steps, always in this order: `observe` (reads), `validate` (pure), `desired` (pure), `apply`
 //! (writes, shared), `status` (pure). [`driver`] runs them for every object, whatever it was woken by, and publishes the
-//! status. Everything goes through `kube::Client`, so the same code serves a cluster and the embedded engine.
+//! status. [`runs`] works otherwise, on what triggers make: it releases, cancels and deletes PipelineRuns. Everything goes through `kube::Client`, so the same code serves a cluster and the embedded engine.
 //!
 //! Invariants: an object of a user is never written but for its finalizer and status; what a user's spec cannot have is a
 //! rejection in status, not an error; a steady state makes no write request.
@@ -17,6 +17,7 @@ pub mod outcome;
 pub mod pipeline;
 pub mod plan;
 pub mod repo_binding;
+pub mod runs;
 pub mod tunnels;
 pub mod webhook_secret;
 
@@ -37,7 +38,10 @@ pub fn defined_kinds() -> Vec<kube::api::ApiResource> {
         Kind::of::<aphex_api::repo_binding::RepoBinding>(),
         Kind::of::<aphex_api::pipeline::Pipeline>(),
     ];
-    let read = [Kind::of::<aphex_api::foreign::argocd::Application>()];
+    let read = [
+        Kind::of::<aphex_api::foreign::argocd::Application>(),
+        Kind::of::<aphex_api::foreign::tekton::PipelineRun>(),
+    ];
     let mut kinds: Vec<Kind> = organization::Desired::kinds();
     kinds.extend(repo_binding::Desired::kinds());
     kinds.extend(pipeline::Desired::kinds());
@@ -61,6 +65,7 @@ pub async fn run_with(context: Arc<Context>, shutdown: &Shutdown) {
     tokio::join!(
         driver::run(organization::Organizations, Arc::clone(&context), shutdown),
         driver::run(repo_binding::RepoBindings, Arc::clone(&context), shutdown),
-        driver::run(pipeline::Pipelines, context, shutdown),
+        driver::run(pipeline::Pipelines, Arc::clone(&context), shutdown),
+        Box::pin(runs::run(context, shutdown)),
     );
 }

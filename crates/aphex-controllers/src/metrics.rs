@@ -9,6 +9,7 @@ use aphex_runtime::Metrics;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 
 use crate::outcome::Outcome;
@@ -33,6 +34,11 @@ struct WriteLabels {
     write: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RunLabels {
+    action: &'static str,
+}
+
 /// What the controllers count.
 #[derive(Clone, Debug)]
 pub struct ControllerMetrics {
@@ -40,6 +46,8 @@ pub struct ControllerMetrics {
     outcomes: Family<ReasonLabels, Counter>,
     phases: Phases,
     writes: Family<WriteLabels, Counter>,
+    runs: Family<RunLabels, Counter>,
+    queued: Gauge,
 }
 
 impl ControllerMetrics {
@@ -52,6 +60,7 @@ impl ControllerMetrics {
         let outcomes = Family::<ReasonLabels, Counter>::default();
         let phases = Phases::default();
         let writes = Family::<WriteLabels, Counter>::default();
+        let (runs, queued) = (Family::<RunLabels, Counter>::default(), Gauge::default());
         metrics.register(|registry| {
             registry.register(
                 "aphex_controller_reconcile_seconds",
@@ -65,8 +74,18 @@ impl ControllerMetrics {
             );
             registry.register_collector(Box::new(phases.clone()));
             registry.register("aphex_controller_writes", "Objects applied or pruned", writes.clone());
+            registry.register(
+                "aphex_controller_runs",
+                "PipelineRuns released from a queue, cancelled as superseded, deleted as old, freed of a volume",
+                runs.clone(),
+            );
+            registry.register(
+                "aphex_controller_runs_queued",
+                "PipelineRuns that wait for others of their binding",
+                queued.clone(),
+            );
         });
-        Self { passes, outcomes, phases, writes }
+        Self { passes, outcomes, phases, writes, runs, queued }
     }
 
     /// Counts a pass.
@@ -95,6 +114,16 @@ impl ControllerMetrics {
         if count > 0 {
             self.writes.get_or_create(&WriteLabels { controller, write }).inc_by(count as u64);
         }
+    }
+
+    /// Counts something done to a run.
+    pub fn count_run(&self, action: &'static str) {
+        self.runs.get_or_create(&RunLabels { action }).inc();
+    }
+
+    /// Changes the number of runs that wait.
+    pub fn change_queued(&self, by: i64) {
+        self.queued.inc_by(by);
     }
 }
 

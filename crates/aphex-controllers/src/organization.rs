@@ -10,6 +10,7 @@ mod status;
 mod validate;
 
 pub use desired::Desired;
+pub use desired::WEBHOOK_SECRET;
 pub(crate) use desired::{LISTENER, PUSH_BINDING};
 pub use observe::{Observed, TenantBinding};
 pub use validate::Valid;
@@ -24,9 +25,9 @@ use kube::runtime::reflector::ObjectRef;
 
 use crate::apply::{DesiredSet as _, Inventory, Owner};
 use crate::context::{Context, Settings};
-use crate::driver::{Pass, Reconciler, Summary, Watches};
+use crate::driver::{News, Pass, Reconciler, Summary, Watches};
 use crate::outcome::{StepError, Stop, Waiting};
-use crate::webhook_secret;
+use crate::webhook_secret::{self, Turn};
 
 /// The controller of Organizations.
 #[derive(Clone, Copy, Debug)]
@@ -69,11 +70,10 @@ impl Reconciler for Organizations {
 
     async fn provision(context: &Context, valid: Valid) -> Result<Valid, StepError> {
         let exposure = context.tunnels.expose(&valid.name).await.map_err(StepError::Tunnel)?;
-        let webhook_secret = match &valid.webhook_secret {
-            Some(secret) => secret.clone(),
-            None => webhook_secret::generate().map_err(StepError::Random)?,
-        };
-        Ok(Valid { exposure: Some(exposure), webhook_secret: Some(webhook_secret), ..valid })
+        let (kept, request) = (valid.webhook_secret.clone(), valid.rotation.as_ref());
+        let (kept, turn) =
+            webhook_secret::turn(kept, request, context.clock.now()).map_err(StepError::Random)?;
+        Ok(Valid { exposure: Some(exposure), webhook_secret: Some(kept), turn, ..valid })
     }
 
     fn desired(valid: &Valid, settings: &Settings) -> Desired {
@@ -86,6 +86,11 @@ impl Reconciler for Organizations {
 
     fn unsettled(_: &Valid, _: &Observed) -> Option<Waiting> {
         None
+    }
+
+    fn news(valid: &Valid) -> Option<News> {
+        let kept = valid.webhook_secret.as_ref().filter(|_| valid.turn == Turn::Rotated)?;
+        Some(News::rotated(kept, "the organization's Secret has it"))
     }
 
     fn status(pass: &Pass<'_, Self>) -> OrganizationStatus {

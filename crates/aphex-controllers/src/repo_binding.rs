@@ -3,6 +3,7 @@
 mod cleanup;
 mod desired;
 mod observe;
+pub mod options;
 pub mod pipeline_spec;
 mod status;
 mod validate;
@@ -22,9 +23,9 @@ use kube::runtime::reflector::{ObjectRef, Store};
 
 use crate::apply::{DesiredSet as _, Inventory, Owner};
 use crate::context::{Context, Settings};
-use crate::driver::{Pass, Reconciler, Summary, Watches};
+use crate::driver::{News, Pass, Reconciler, Summary, Watches};
 use crate::outcome::{StepError, Stop, Waiting};
-use crate::webhook_secret;
+use crate::webhook_secret::{self, Turn};
 
 /// The controller of RepoBindings.
 #[derive(Clone, Copy, Debug)]
@@ -77,12 +78,11 @@ impl Reconciler for RepoBindings {
         validate::validate(object, observed, settings)
     }
 
-    async fn provision(_: &Context, valid: Valid) -> Result<Valid, StepError> {
-        if valid.webhook_secret.is_some() {
-            return Ok(valid);
-        }
-        let secret = webhook_secret::generate().map_err(StepError::Random)?;
-        Ok(Valid { webhook_secret: Some(secret), ..valid })
+    async fn provision(context: &Context, mut valid: Valid) -> Result<Valid, StepError> {
+        let (kept, request) = (valid.webhook_secret.take(), valid.rotation.as_ref());
+        let (kept, turn) =
+            webhook_secret::turn(kept, request, context.clock.now()).map_err(StepError::Random)?;
+        Ok(Valid { webhook_secret: Some(kept), turn, ..valid })
     }
 
     fn desired(valid: &Valid, settings: &Settings) -> Desired {
@@ -102,6 +102,11 @@ impl Reconciler for RepoBindings {
             ))
         };
         (!observed.listens).then(message)
+    }
+
+    fn news(valid: &Valid) -> Option<News> {
+        let kept = valid.webhook_secret.as_ref().filter(|_| valid.turn == Turn::Rotated)?;
+        Some(News::rotated(kept, "status.webhookSecret has it"))
     }
 
     fn status(pass: &Pass<'_, Self>) -> RepoBindingStatus {
@@ -128,7 +133,7 @@ impl Reconciler for RepoBindings {
 }
 
 /// The name of a binding's tenant, as written.
-fn tenant(spec: &RepoBindingSpec) -> Option<&str> {
+pub(crate) fn tenant(spec: &RepoBindingSpec) -> Option<&str> {
     spec.pipeline_name.as_deref().or(spec.tenant_name.as_deref())
 }
 

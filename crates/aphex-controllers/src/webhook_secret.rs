@@ -1,13 +1,31 @@
-//! Webhook secrets: `whsec_` and 32 random bytes in hexadecimal.
+//! Webhook secrets: `whsec_` and 32 random bytes in hexadecimal; and their rotation.
+//!
+//! A rotated secret's predecessor stands beside it until its time is over, under the keys that the gateway reads. Which
+//! request made the secret is told by the Secret itself, so that no request is carried out twice, whatever happens.
 
+use std::collections::BTreeMap;
+
+use aphex_api::labels;
+use aphex_api::webhook_secret::SecretRotation;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
 use rand::TryRngCore as _;
 use rand::rand_core::OsError;
 use rand::rngs::OsRng;
 
+use crate::outcome::Rejection;
+
 /// The key that holds a webhook secret inside a Secret.
 pub const KEY: &str = "secret";
+/// The key of its predecessor.
+const PREVIOUS: &str = "secret.previous";
+/// The key that says until when the predecessor verifies.
+const PREVIOUS_UNTIL: &str = "secret.previous-until";
+/// Longest time that a predecessor may verify.
+const GRACE_MAX: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 const BYTES: usize = 32;
 
@@ -23,31 +41,140 @@ pub fn generate() -> Result<String, OsError> {
 /// The webhook secret that a Secret holds, if it holds one.
 #[must_use]
 pub fn read(secret: &Secret) -> Option<String> {
-    let ByteString(bytes) = secret.data.as_ref()?.get(KEY)?;
+    text(secret, KEY)
+}
+
+fn text(secret: &Secret, key: &str) -> Option<String> {
+    let ByteString(bytes) = secret.data.as_ref()?.get(key)?;
     let text = String::from_utf8(bytes.clone()).ok()?;
     (!text.is_empty()).then_some(text)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A webhook secret as a Secret keeps it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The secret in force.
+    pub current: String,
+    /// The one before, and until when it verifies.
+    pub previous: Option<(String, Timestamp)>,
+    /// The request that was carried out last.
+    pub request: Option<String>,
+}
 
-    #[test]
-    fn secrets_are_long_and_each_is_new() {
-        let (one, two) = (generate().unwrap(), generate().unwrap());
-        assert_ne!(one, two);
-        let hex = one.strip_prefix("whsec_").unwrap();
-        assert!(hex.len() == 64 && hex.chars().all(|c| c.is_ascii_hexdigit()));
-    }
-
-    #[test]
-    fn an_empty_or_missing_key_is_no_secret() {
-        let with = |value: &str| Secret {
-            data: Some([(KEY.to_owned(), ByteString(value.as_bytes().to_vec()))].into()),
-            ..Secret::default()
-        };
-        assert_eq!(read(&with("whsec_x")).as_deref(), Some("whsec_x"));
-        assert_eq!(read(&with("")), None);
-        assert_eq!(read(&Secret::default()), None);
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kept").field("request", &self.request).finish_non_exhaustive()
     }
 }
+
+impl Kept {
+    /// A secret without a past.
+    #[must_use]
+    pub fn new(current: impl Into<String>) -> Self {
+        Self { current: current.into(), previous: None, request: None }
+    }
+
+    /// What a Secret keeps, if it keeps a secret.
+    #[must_use]
+    pub fn read(secret: &Secret) -> Option<Self> {
+        // An end that cannot be read has passed, as the gateway sees it.
+        let until = text(secret, PREVIOUS_UNTIL).and_then(|until| until.parse().ok());
+        Some(Self {
+            current: read(secret)?,
+            previous: text(secret, PREVIOUS).zip(until),
+            request: secret.annotations().get(labels::ROTATE_WEBHOOK_SECRET).cloned(),
+        })
+    }
+
+    /// Writes it into a Secret.
+    #[must_use]
+    pub fn into_secret(self, mut secret: Secret) -> Secret {
+        let mut data = BTreeMap::from([(KEY, self.current)]);
+        if let Some((previous, until)) = self.previous {
+            data.extend([(PREVIOUS, previous), (PREVIOUS_UNTIL, until.to_string())]);
+        }
+        let data = data.into_iter().map(|(key, value)| (key.to_owned(), ByteString(value.into_bytes())));
+        secret.data = Some(data.collect());
+        if let Some(request) = self.request {
+            let annotations = secret.metadata.annotations.get_or_insert_default();
+            annotations.insert(labels::ROTATE_WEBHOOK_SECRET.to_owned(), request);
+        }
+        secret
+    }
+
+    /// What a status tells about it.
+    #[must_use]
+    pub fn rotation(&self) -> Option<SecretRotation> {
+        let previous_until = self.previous.as_ref().map(|(_, until)| Time(*until));
+        Some(SecretRotation { request: self.request.clone()?, previous_until })
+    }
+}
+
+/// A request for a new webhook secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Any value that is another than the last time.
+    pub value: String,
+    /// How long the old secret still verifies.
+    pub grace: SignedDuration,
+}
+
+impl Request {
+    /// The request that an object's annotations make.
+    pub fn of(object: &impl ResourceExt, grace: SignedDuration) -> Result<Option<Self>, Rejection> {
+        let annotations = object.annotations();
+        let grace = match annotations.get(labels::ROTATION_GRACE) {
+            Some(text) => {
+                text.parse().ok().filter(|grace| is_grace(*grace)).ok_or_else(|| ungraceful(text))?
+            }
+            None => grace,
+        };
+        let value = annotations.get(labels::ROTATE_WEBHOOK_SECRET).filter(|value| !value.is_empty());
+        Ok(value.map(|value| Self { value: value.clone(), grace }))
+    }
+}
+
+/// Whether a predecessor may verify for so long.
+#[must_use]
+pub fn is_grace(grace: SignedDuration) -> bool {
+    !grace.is_negative() && grace <= GRACE_MAX
+}
+
+fn ungraceful(text: &str) -> Rejection {
+    let annotation = labels::ROTATION_GRACE;
+    Rejection::invalid(format!(
+        "metadata.annotations[{annotation}]: '{text}' is no duration between 0s and 720h, such as 24h or 90m"
+    ))
+}
+
+/// What became of a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It is the one that was there, or the first.
+    Same,
+    /// It is a new one.
+    Rotated,
+}
+
+/// The secret to keep from now on: made, rotated when that was asked for, and without a predecessor whose time is over.
+pub fn turn(kept: Option<Kept>, request: Option<&Request>, now: Timestamp) -> Result<(Kept, Turn), OsError> {
+    let asked = request.map(|request| request.value.clone());
+    let Some(kept) = kept else {
+        return Ok((Kept { request: asked, ..Kept::new(generate()?) }, Turn::Same));
+    };
+    match request.filter(|request| kept.request.as_ref() != Some(&request.value)) {
+        None => {
+            let previous = kept.previous.filter(|(_, until)| now < *until);
+            Ok((Kept { previous, ..kept }, Turn::Same))
+        }
+        Some(request) => {
+            let until = now.saturating_add(request.grace).unwrap_or(Timestamp::MAX);
+            let until = Timestamp::from_second(until.as_second()).unwrap_or(until);
+            let previous = (now < until).then_some((kept.current, until));
+            Ok((Kept { current: generate()?, previous, request: asked }, Turn::Rotated))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

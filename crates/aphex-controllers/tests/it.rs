@@ -28,5 +28,9 @@ mod provisioning;
 mod rejection;
 #[path = "it/rights.rs"]
 mod rights;
+#[path = "it/rotation.rs"]
+mod rotation;
+#[path = "it/runs.rs"]
+mod runs;
 #[path = "it/schema.rs"]
 mod schema;

@@ -37,7 +37,7 @@ pub struct Event {
 pub struct Facts {
     /// Full name of the repository.
     pub repository: String,
-    /// The git ref.
+    /// The git ref: pushed to, or that of a pull request's head.
     pub git_ref: String,
     /// The branch: pushed to, or the base of a pull request.
     pub branch: String,
@@ -61,6 +61,8 @@ impl Facts {
             ..Self::default()
         };
         if kind == "pull_request" {
+            let number = body.pointer("/pull_request/number").and_then(Value::as_u64);
+            facts.git_ref = number.map(|number| format!("refs/pull/{number}/head")).unwrap_or_default();
             facts.branch = text("/pull_request/base/ref");
             facts.revision = text("/pull_request/head/sha");
         } else {
@@ -176,11 +178,12 @@ mod tests {
     #[test]
     fn facts_of_a_pull_request_are_its_base_and_head() {
         let body = json!({
-            "pull_request": { "base": { "ref": "main" }, "head": { "sha": "abc", "ref": "topic" } },
+            "pull_request": { "number": 7, "base": { "ref": "main" }, "head": { "sha": "abc", "ref": "topic" } },
             "repository": { "full_name": "acme/web" }, "sender": { "login": "dev" },
         });
         let facts = Facts::of("pull_request", &body);
         assert_eq!((facts.branch.as_str(), facts.revision.as_str()), ("main", "abc"));
+        assert_eq!(facts.git_ref, "refs/pull/7/head");
         assert_eq!((facts.repository.as_str(), facts.sender.as_str()), ("acme/web", "dev"));
     }
 

@@ -114,16 +114,18 @@ pub fn run(chain: &[TriggerInterceptor], context: &Context<'_>, extensions: Map<
                 (InterceptorVerdict::Passed, String::new())
             }
             Reply::Stop(message, rejection) => {
+                let message = named(interceptor, message);
                 outcome.end = End::Stopped { message: message.clone(), rejection };
                 (InterceptorVerdict::Stopped, message)
             }
             Reply::Fail(message) => {
+                let message = named(interceptor, message);
                 outcome.end = End::Failed { message: message.clone() };
                 (InterceptorVerdict::Failed, message)
             }
         };
         outcome.results.push(InterceptorResult {
-            name: title(interceptor),
+            name: own_name(interceptor).map_or_else(|| title(interceptor), str::to_owned),
             verdict,
             message,
             expression: answer.expression,
@@ -152,6 +154,19 @@ fn ask(interceptor: &TriggerInterceptor, context: &Context<'_>, extensions: &Map
                 format!("{} is not one of this gateway's interceptors: github, cel", title(interceptor));
             Answer::plain(Reply::Fail(message))
         }
+    }
+}
+
+/// The name that tells an interceptor from others of its kind in the chain, where it has one.
+fn own_name(interceptor: &TriggerInterceptor) -> Option<&str> {
+    interceptor.name.as_deref().filter(|name| !name.is_empty() && *name != interceptor.reference.name)
+}
+
+/// A message that says which of several interceptors of a kind speaks.
+fn named(interceptor: &TriggerInterceptor, message: String) -> String {
+    match own_name(interceptor) {
+        Some(name) => format!("{name}: {message}"),
+        None => message,
     }
 }
 

@@ -4,6 +4,8 @@
 mod deliveries;
 #[path = "it/golden.rs"]
 mod golden;
+#[path = "it/options.rs"]
+mod options;
 #[path = "it/replicas.rs"]
 mod replicas;
 #[path = "it/requests.rs"]

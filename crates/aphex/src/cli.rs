@@ -79,16 +79,20 @@ pub(crate) enum Command {
     )]
     Describe(Describe),
     /// Organizations
-    #[command(after_help = "Example:\n  aphex org list\n  aphex org get acme-corp -o yaml")]
+    #[command(
+        after_help = "Example:\n  aphex org list\n  aphex org get acme-corp -o yaml\n  aphex org rotate-secret acme-corp"
+    )]
     Org {
         #[command(subcommand)]
-        verb: Look,
+        verb: Keep,
     },
     /// Repository bindings
-    #[command(after_help = "Example:\n  aphex repo list\n  aphex repo get hello-world -o json")]
+    #[command(
+        after_help = "Example:\n  aphex repo list\n  aphex repo get hello-world -o json\n  aphex repo rotate-secret hello-world --grace 48h"
+    )]
     Repo {
         #[command(subcommand)]
-        verb: Look,
+        verb: Keep,
     },
     /// Pipelines of developers
     #[command(
@@ -254,6 +258,27 @@ pub(crate) enum Look {
     },
 }
 
+/// What can be done with objects that have a webhook secret.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keep {
+    #[command(flatten)]
+    Look(Look),
+    /// Replace the webhook secret; the old one still verifies for a while
+    RotateSecret(RotateSecret),
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RotateSecret {
+    /// Its name
+    pub(crate) name: String,
+    /// How long the old secret still verifies, such as 48h or 30m; 0s for not at all [default: the platform's, 24h]
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) grace: Option<jiff::SignedDuration>,
+    /// Print the new secret
+    #[arg(long)]
+    pub(crate) show: bool,
+}
+
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Push {
     /// Name of the RepoBinding
@@ -300,6 +325,9 @@ pub(crate) struct Controller {
     /// Work only while holding the Lease platform-system/aphex-controller, so that any number of replicas may run
     #[arg(long, value_name = "BOOL", env = "APHEX_LEADER_ELECT", default_value_t = true, action = clap::ArgAction::Set)]
     pub(crate) leader_elect: bool,
+    /// How long a rotated webhook secret's predecessor still verifies, where a request does not say
+    #[arg(long, value_name = "DURATION", env = "APHEX_ROTATION_GRACE", default_value = "24h")]
+    pub(crate) rotation_grace: jiff::SignedDuration,
     /// Address of /livez, /readyz and /metrics
     #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:8081")]
     pub(crate) admin: SocketAddr,

@@ -14,6 +14,7 @@ mod pipeline;
 mod plan;
 mod push;
 mod repo;
+mod rotate;
 mod run;
 mod settings;
 mod up;

@@ -160,6 +160,13 @@ pub struct WorkspaceDeclaration {
     pub rest: Rest,
 }
 
+/// `spec.status` of a run that does not begin until it is taken away.
+pub const PENDING: &str = "PipelineRunPending";
+/// `spec.status` of a run that is to end at once.
+pub const CANCELLED: &str = "Cancelled";
+/// `spec.status` of a run that is to end its tasks, and then run its `finally` tasks.
+pub const CANCELLED_RUN_FINALLY: &str = "CancelledRunFinally";
+
 /// One run of a pipeline.
 #[derive(CustomResource, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[kube(
@@ -183,6 +190,9 @@ pub struct PipelineRunSpec {
     /// Volumes for the pipeline's workspaces.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workspaces: Vec<Value>,
+    /// What is asked of the run besides running: to wait, to stop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
     /// Everything else.
     #[serde(flatten)]
     pub rest: Rest,

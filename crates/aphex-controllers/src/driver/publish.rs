@@ -10,7 +10,7 @@ use kube::runtime::events::{Event, EventType};
 use kube::{Api, Resource as _, ResourceExt as _};
 use serde_json::json;
 
-use super::{Reconciler, Summary};
+use super::{News, Reconciler, Summary};
 use crate::context::Context;
 
 /// Longest note of an Event (MaxEventNoteLength, kubernetes/pkg/apis/core/validation/events.go).
@@ -79,6 +79,25 @@ pub(super) async fn deleted<R: Reconciler>(context: &Context, object: &R::Object
         reason: "Deleted".to_owned(),
         note,
         action: "Delete".to_owned(),
+        secondary: None,
+    };
+    record::<R>(context, object, &event).await;
+}
+
+/// Tells something that happened once.
+pub(super) async fn tell<R: Reconciler>(context: &Context, object: &R::Object, news: News) {
+    tracing::info!(
+        controller = R::NAME,
+        object.name = object.name_any(),
+        reason = news.reason,
+        "{}",
+        news.note
+    );
+    let event = Event {
+        type_: EventType::Normal,
+        reason: news.reason.to_owned(),
+        note: Some(news.note),
+        action: "Reconcile".to_owned(),
         secondary: None,
     };
     record::<R>(context, object, &event).await;

@@ -19,7 +19,7 @@ use crate::apply::{Owned, desired_set};
 use crate::context::Settings;
 
 /// The Secret with the organization's own webhook secret.
-pub(super) const WEBHOOK_SECRET: &str = "github-webhook-secret";
+pub const WEBHOOK_SECRET: &str = "github-webhook-secret";
 /// The EventListener, and its ServiceAccount below.
 pub(crate) const LISTENER: &str = "github-listener";
 /// The ServiceAccount the listener runs as.

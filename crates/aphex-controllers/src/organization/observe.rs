@@ -12,7 +12,7 @@ use super::desired::{Desired, WEBHOOK_SECRET};
 use crate::apply::{DesiredSet as _, Inventory, Owner, Place, Scope};
 use crate::context::Context;
 use crate::outcome::StepError;
-use crate::webhook_secret;
+use crate::webhook_secret::Kept;
 
 /// What was read.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +22,7 @@ pub struct Observed {
     /// Whether that namespace is this organization's.
     pub owns_namespace: bool,
     /// The webhook secret made earlier.
-    pub webhook_secret: Option<String>,
+    pub webhook_secret: Option<Kept>,
     /// Bindings that name the organization and have a namespace.
     pub tenants: Vec<TenantBinding>,
     /// Everything the organization owns.
@@ -52,7 +52,7 @@ pub(super) async fn observe(
     Ok(Observed {
         owns_namespace: namespace.as_ref().is_some_and(|namespace| owner.may_take(namespace)),
         namespace,
-        webhook_secret: secret.as_ref().and_then(webhook_secret::read),
+        webhook_secret: secret.as_ref().and_then(Kept::read),
         tenants: tenants(context, &name).await?,
         inventory,
     })

@@ -4,19 +4,21 @@ use aphex_api::conditions::{self, Finding, Reason, State};
 use aphex_api::foreign::external_secrets::ClusterSecretStore;
 use aphex_api::foreign::triggers::{EventListener, TriggerBinding};
 use aphex_api::names::OrgName;
-use aphex_api::organization::{OrganizationPhase, OrganizationStatus, condition};
+use aphex_api::organization::{Organization, OrganizationPhase, OrganizationStatus, condition};
+use aphex_api::webhook_secret::SecretRotation;
 use aphex_runtime::errors;
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use kube::ResourceExt as _;
 
 use super::Organizations;
-use super::desired::{ADMIN_ROLE, LISTENER, LISTENER_ACCOUNT, PUSH_BINDING, SECRET_READER};
+use super::desired::{ADMIN_ROLE, LISTENER, LISTENER_ACCOUNT, PUSH_BINDING, SECRET_READER, WEBHOOK_SECRET};
 use super::observe::Observed;
 use crate::driver::Pass;
 use crate::outcome::Outcome;
 use crate::tunnels::Path;
+use crate::webhook_secret::Kept;
 
 pub(super) fn status(pass: &Pass<'_, Organizations>) -> OrganizationStatus {
     let old = pass.object.status.clone().unwrap_or_default();
@@ -46,6 +48,10 @@ pub(super) fn status(pass: &Pass<'_, Organizations>) -> OrganizationStatus {
             Some(exposure) => Some(exposure.webhook_url.clone()),
             None if matches!(pass.outcome, Outcome::Rejected(_)) => None,
             None => old.webhook_url,
+        },
+        webhook_secret_rotation: match pass.observed {
+            Some(observed) => rotation(observed, pass.object),
+            None => old.webhook_secret_rotation,
         },
         observed_generation: generation,
         conditions: conditions::merge(&old.conditions, findings, generation, pass.now),
@@ -95,6 +101,12 @@ fn seen(observed: &Observed, name: &OrgName, state: State, reason: Reason, messa
         (false, state) => finding(condition, state, reason, message),
     };
     groups.into_iter().map(group).collect()
+}
+
+fn rotation(observed: &Observed, object: &Organization) -> Option<SecretRotation> {
+    let name = object.name_any().parse::<OrgName>().ok()?;
+    let secret: Secret = observed.inventory.typed(Some(&name.namespace()), WEBHOOK_SECRET)?;
+    Kept::read(&secret)?.rotation()
 }
 
 fn observed_namespace(observed: &Observed) -> Option<String> {

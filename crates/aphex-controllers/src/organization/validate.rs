@@ -10,6 +10,7 @@ use super::observe::Observed;
 use crate::context::Settings;
 use crate::outcome::{Rejection, Stop};
 use crate::tunnels::Exposure;
+use crate::webhook_secret::{Kept, Request, Turn};
 
 /// Shortest webhook secret a user may choose.
 const SECRET_MIN: usize = 16;
@@ -21,8 +22,12 @@ pub struct Valid {
     pub name: OrgName,
     /// Its administrators.
     pub admins: Vec<AdminEmail>,
-    /// The webhook secret that the user chose or that was made earlier; `provision` makes one if there is none.
-    pub webhook_secret: Option<String>,
+    /// The webhook secret that the user chose or that was made earlier; `provision` makes one if there is none, and rotates it.
+    pub webhook_secret: Option<Kept>,
+    /// A request for a new one; whoever chose the secret changes it in the spec.
+    pub rotation: Option<Request>,
+    /// Whether `provision` carried it out.
+    pub turn: Turn,
     /// How webhooks reach it; `provision` sets it.
     pub exposure: Option<Exposure>,
     /// Namespaces of its tenants.
@@ -58,7 +63,9 @@ pub(super) fn validate(
     Ok(Valid {
         name,
         admins,
-        webhook_secret: chosen.map(str::to_owned).or_else(|| observed.webhook_secret.clone()),
+        rotation: Request::of(object, settings.rotation_grace)?.filter(|_| chosen.is_none()),
+        webhook_secret: chosen.map(Kept::new).or_else(|| observed.webhook_secret.clone()),
+        turn: Turn::Same,
         exposure: None,
         tenants: observed.tenants.iter().map(|tenant| tenant.namespace.clone()).collect(),
     })

@@ -15,7 +15,7 @@ use crate::apply::{DesiredSet as _, Inventory, Kind, Owner, Place, Scope};
 use crate::context::{Context, Settings};
 use crate::organization::LISTENER;
 use crate::outcome::StepError;
-use crate::webhook_secret;
+use crate::webhook_secret::Kept;
 
 /// What was read.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +33,7 @@ pub struct Observed {
     /// Whether the organization's listener listens for the tenant's namespace.
     pub listens: bool,
     /// The webhook secret made earlier.
-    pub webhook_secret: Option<String>,
+    pub webhook_secret: Option<Kept>,
     /// Everything the binding owns.
     pub inventory: Inventory,
 }
@@ -70,7 +70,7 @@ pub(super) async fn observe(
             stays(&listener) && listener.spec.namespace_selector.match_names.contains(&tenant.namespace())
         });
         let secret = observed.inventory.typed::<Secret>(Some(&namespace), &tenant.webhook_secret());
-        observed.webhook_secret = secret.as_ref().and_then(webhook_secret::read);
+        observed.webhook_secret = secret.as_ref().and_then(Kept::read);
     }
     Ok(observed)
 }

@@ -15,11 +15,11 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBind
 
 use super::desired::{DISPATCHER, ISOLATION, LIMITS, QUOTA, RUNNER, TERRAFORM};
 use super::observe::Observed;
-use super::validate::EVENTS;
+use super::options::events;
 use super::{RepoBindings, tenant};
 use crate::driver::Pass;
 use crate::outcome::Outcome;
-use crate::webhook_secret;
+use crate::webhook_secret::Kept;
 
 pub(super) fn status(pass: &Pass<'_, RepoBindings>) -> RepoBindingStatus {
     let old = pass.object.status.clone().unwrap_or_default();
@@ -34,7 +34,9 @@ pub(super) fn status(pass: &Pass<'_, RepoBindings>) -> RepoBindingStatus {
     // Without a look at the engine the facts of the last look stand.
     if let Some(observed) = pass.observed {
         status.set_provisioned(seen(pass, observed));
-        status.set_webhook(webhook(pass, observed));
+        let secret = secret(pass, observed);
+        status.set_webhook(secret.as_ref().and_then(|secret| webhook(pass, observed, secret)));
+        status.webhook_secret_rotation = secret.and_then(|secret| secret.rotation());
     }
     let findings = findings(&status, pass.observed, &verdict, pass);
     status.conditions = conditions::merge(&old.conditions, findings, generation, pass.now);
@@ -107,14 +109,23 @@ fn seen(pass: &Pass<'_, RepoBindings>, observed: &Observed) -> Seen {
     }
 }
 
-/// Address and secret for GitHub, once the secret is on the engine.
-fn webhook(pass: &Pass<'_, RepoBindings>, observed: &Observed) -> Option<WebhookConfiguration> {
+/// The webhook secret that is on the engine.
+fn secret(pass: &Pass<'_, RepoBindings>, observed: &Observed) -> Option<Kept> {
     let (tenant, organization) = names(pass)?;
     let secret: Secret =
         observed.inventory.typed(Some(&organization?.namespace()), &tenant.webhook_secret())?;
+    Kept::read(&secret)
+}
+
+/// Address and secret for GitHub.
+fn webhook(
+    pass: &Pass<'_, RepoBindings>,
+    observed: &Observed,
+    secret: &Kept,
+) -> Option<WebhookConfiguration> {
     let url = observed.organization.as_ref()?.status.as_ref()?.webhook_url.clone()?;
-    let events = EVENTS.iter().map(|event| (*event).to_owned()).collect();
-    Some(WebhookConfiguration { url, secret: webhook_secret::read(&secret)?, events })
+    let events = events(&pass.object.spec).iter().map(|event| event.as_str().to_owned()).collect();
+    Some(WebhookConfiguration { url, secret: secret.current.clone(), events })
 }
 
 /// One condition for each group of objects: True when all of it was seen, else what Ready says.

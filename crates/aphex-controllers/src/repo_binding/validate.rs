@@ -9,10 +9,12 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 
 use super::observe::Observed;
+use super::options::{Options, options};
 use super::{overlap, pipeline_spec, tenant};
 use crate::catalog::Template;
 use crate::context::Settings;
 use crate::outcome::{Rejection, Stop};
+use crate::webhook_secret::{Kept, Request, Turn};
 
 /// A RepoBinding that can be carried out.
 #[derive(Clone, Debug)]
@@ -23,8 +25,8 @@ pub struct Valid {
     pub tenant: TenantName,
     /// The repository.
     pub repository: Repository,
-    /// The branch whose pushes count.
-    pub branch: Branch,
+    /// Which events count, and how runs begin.
+    pub options: Options,
     /// How much the tenant may do.
     pub profile: PermissionProfile,
     /// The Tekton Pipeline, as `tekton.dev/v1`.
@@ -33,12 +35,13 @@ pub struct Valid {
     pub template: Template,
     /// Where webhooks reach the organization.
     pub webhook_url: String,
-    /// The webhook secret made earlier; `provision` makes one if there is none.
-    pub webhook_secret: Option<String>,
+    /// The webhook secret made earlier; `provision` makes one if there is none, and rotates it.
+    pub webhook_secret: Option<Kept>,
+    /// A request for a new one.
+    pub rotation: Option<Request>,
+    /// Whether `provision` carried it out.
+    pub turn: Turn,
 }
-
-/// The events a binding takes.
-pub(super) const EVENTS: [&str; 1] = ["push"];
 
 pub(super) fn validate(
     object: &RepoBinding,
@@ -55,6 +58,8 @@ pub(super) fn validate(
     let repository = Repository::new(&object.spec.repo_org, &object.spec.repo_name)
         .map_err(|e| invalid("spec.repoOrg, spec.repoName", &e))?;
     let branch: Branch = object.spec.branch.parse().map_err(|e| invalid("spec.branch", &e))?;
+    let options = options(&object.spec, &branch)?;
+    let rotation = Request::of(object, settings.rotation_grace)?;
     let template = settings.catalog.get(shape.template).ok_or_else(|| {
         let known: Vec<&str> = settings.catalog.names().collect();
         Rejection::invalid(format!(
@@ -72,12 +77,14 @@ pub(super) fn validate(
         organization,
         tenant,
         repository,
-        branch,
+        options,
         profile: object.spec.permission_profile,
         pipeline,
         template: template.clone(),
         webhook_url,
         webhook_secret: observed.webhook_secret.clone(),
+        rotation,
+        turn: Turn::Same,
     })
 }
 
@@ -189,7 +196,7 @@ fn reachable(observed: &Observed, name: &OrgName) -> Result<String, Stop> {
     }
 }
 
-fn invalid(field: &str, error: &dyn std::fmt::Display) -> Rejection {
+pub(super) fn invalid(field: &str, error: &dyn std::fmt::Display) -> Rejection {
     Rejection::invalid(format!("{field}: {error}"))
 }
 

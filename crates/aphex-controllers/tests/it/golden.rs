@@ -17,6 +17,7 @@ use aphex_controllers::outcome::Outcome;
 use aphex_controllers::pipeline::{self, Pipelines};
 use aphex_controllers::repo_binding::{self, RepoBindings};
 use aphex_controllers::tunnels::{Exposure, Path as ExposurePath};
+use aphex_controllers::webhook_secret::Kept;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
@@ -91,7 +92,7 @@ fn organizations_want_and_say_what_the_files_do() {
     for case in cases("organization") {
         let (object, owner) = read::<Organization>(&case);
         let mut observed = organization::Observed {
-            webhook_secret: Some(SECRET.to_owned()),
+            webhook_secret: Some(Kept::new(SECRET)),
             tenants: vec![organization::TenantBinding { namespace: "some-tenant".to_owned() }],
             ..organization::Observed::default()
         };
@@ -131,7 +132,7 @@ fn bindings_want_and_say_what_the_files_do() {
             organization: Some(organization),
             organization_namespace: true,
             listens: true,
-            webhook_secret: Some(SECRET.to_owned()),
+            webhook_secret: Some(Kept::new(SECRET)),
             ..repo_binding::Observed::default()
         };
         let valid = RepoBindings::validate(&object, &observed, &settings).unwrap();

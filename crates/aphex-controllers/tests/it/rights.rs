@@ -39,6 +39,7 @@ async fn session() -> anyhow::Result<(Engine, BTreeSet<(String, String)>)> {
     engine.ready_pipeline("team-rights", "rights-web", "rights").await?;
     engine.phase("rights-app", "Ready").await?;
     engine.phase("rights-infra", "Ready").await?;
+    crate::runs::every_change(&engine, "rights-app").await?;
     let given = given(&engine).await?;
 
     let limits = engine.api::<LimitRange>("rights-app");

@@ -99,3 +99,50 @@ async fn an_organization_has_a_name_administrators_and_a_strong_secret() -> anyh
     assert!(engine.api::<Organization>(PLATFORM).get_opt(&name).await?.is_some());
     engine.delete_raw("Organization", &name).await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_options_of_a_binding_have_their_bounds() -> anyhow::Result<()> {
+    let engine = Engine::without_controllers().await?;
+    let whole = binding_spec("options", "acme");
+    for (field, value, expected) in [
+        ("events", json!([]), "should have at least 1 items"),
+        ("events", json!(["issues"]), "supported values: \"push\", \"pull_request\""),
+        ("events", json!(["push", "push"]), "events must not name one twice"),
+        ("branches", json!(["!main"]), "should match"),
+        ("branches", json!([""]), "should be at least 1 chars long"),
+        ("paths", json!(vec!["x"; 33]), "must have at most 32 items"),
+        ("pathsIgnore", json!(["a\nb"]), "should match"),
+        (
+            "concurrency",
+            json!({ "policy": "Drop" }),
+            "supported values: \"Allow\", \"Queue\", \"CancelSuperseded\"",
+        ),
+        ("concurrency", json!({ "policy": "Allow", "max": 2 }), "max goes with policy Queue"),
+        ("concurrency", json!({ "policy": "Queue", "max": 0 }), "should be greater than or equal to 1"),
+        ("retention", json!({ "keepFailed": -1 }), "should be greater than or equal to 0"),
+        ("allowForks", json!(true), "allowForks goes with the event pull_request"),
+    ] {
+        let refused = engine.create_raw("RepoBinding", "options", &with(&whole, field, value)).await;
+        let message = refused.expect_err(expected);
+        assert!(message.contains(expected), "{expected}: {message}");
+    }
+    let mut spec = whole.clone();
+    for (field, value) in [
+        ("events", json!(["pull_request"])),
+        ("branches", json!(["main", "release/**"])),
+        ("concurrency", json!({ "policy": "Queue" })),
+        ("retention", json!({ "keepFailed": 0 })),
+        ("allowForks", json!(true)),
+    ] {
+        spec[field] = value;
+    }
+    let made = engine.create_raw("RepoBinding", "options", &spec).await.map_err(anyhow::Error::msg)?;
+    assert_eq!(made.data["spec"]["retention"]["keepSucceeded"], 10);
+    engine.delete_raw("RepoBinding", "options").await?;
+    // What nobody wrote is not there.
+    let made = engine.create_raw("RepoBinding", "bare", &whole).await.map_err(anyhow::Error::msg)?;
+    for field in ["events", "branches", "paths", "pathsIgnore", "concurrency", "retention", "allowForks"] {
+        assert!(made.data["spec"].get(field).is_none(), "{field}");
+    }
+    engine.delete_raw("RepoBinding", "bare").await
+}

@@ -70,7 +70,7 @@ impl Evaluator<'_> {
         let wrap = |error: String| format!("error evaluating cel expression: {error}");
         let program = self.programs.get(source).map_err(wrap)?;
         let extensions = std::slice::from_ref(&self.compare_secret);
-        let evaluation = program.evaluate_traced(&self.bindings, &Limits::default(), extensions);
+        let evaluation = program.evaluate_traced(&self.bindings, &Limits::payload(), extensions);
         for seen in evaluation.observations {
             self.values.insert(seen.path, shorten(seen.value));
         }

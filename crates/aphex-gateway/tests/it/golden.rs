@@ -15,7 +15,7 @@ use aphex_gateway::interceptors::{Secrets, cel::Programs};
 use aphex_gateway::snapshot::{Objects, Snapshot};
 use serde_json::{Value, json};
 
-struct NoSecrets;
+pub(crate) struct NoSecrets;
 
 impl Secrets for NoSecrets {
     fn value(&self, _: &SecretKeyRef) -> Option<Vec<u8>> {

@@ -54,6 +54,7 @@ pub(crate) fn settings(arguments: &Controller) -> anyhow::Result<Settings> {
     Ok(Settings {
         argocd_namespace: arguments.argocd_namespace.clone(),
         cluster_url: arguments.cluster_url.clone(),
+        rotation_grace: arguments.rotation_grace,
         ..Settings::new(&arguments.gateway_url)?
     })
 }

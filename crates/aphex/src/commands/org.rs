@@ -1,9 +1,10 @@
-//! `aphex org list|get`.
+//! `aphex org list|get|rotate-secret`.
 
 use aphex_api::organization::Organization;
 
 use super::look::{self, Shown, age, name, text};
-use crate::cli::{Global, Look};
+use super::rotate;
+use crate::cli::{Global, Keep};
 
 const SHOWN: Shown = Shown {
     noun: "organization",
@@ -23,6 +24,9 @@ const SHOWN: Shown = Shown {
     namespace: Some("platform-system"),
 };
 
-pub(crate) async fn run(global: &Global, verb: Look) -> anyhow::Result<()> {
-    look::run::<Organization>(global, verb, &SHOWN).await
+pub(crate) async fn run(global: &Global, verb: Keep) -> anyhow::Result<()> {
+    match verb {
+        Keep::Look(look) => look::run::<Organization>(global, look, &SHOWN).await,
+        Keep::RotateSecret(arguments) => rotate::run::<Organization>(global, &arguments).await,
+    }
 }

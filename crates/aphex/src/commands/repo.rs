@@ -1,9 +1,10 @@
-//! `aphex repo list|get`.
+//! `aphex repo list|get|rotate-secret`.
 
 use aphex_api::repo_binding::RepoBinding;
 
 use super::look::{self, Shown, age, name, text};
-use crate::cli::{Global, Look};
+use super::rotate;
+use crate::cli::{Global, Keep};
 
 const SHOWN: Shown = Shown {
     noun: "binding",
@@ -28,6 +29,9 @@ const SHOWN: Shown = Shown {
     namespace: Some("platform-system"),
 };
 
-pub(crate) async fn run(global: &Global, verb: Look) -> anyhow::Result<()> {
-    look::run::<RepoBinding>(global, verb, &SHOWN).await
+pub(crate) async fn run(global: &Global, verb: Keep) -> anyhow::Result<()> {
+    match verb {
+        Keep::Look(look) => look::run::<RepoBinding>(global, look, &SHOWN).await,
+        Keep::RotateSecret(arguments) => rotate::run::<RepoBinding>(global, &arguments).await,
+    }
 }

@@ -140,3 +140,104 @@ becomes octocat "the run of the push" k get pipelinerun from-good -o 'jsonpath={
 becomes pod/from-good-hello-pod "its pod" k get pod from-good-hello-pod -o name
 becomes 'pipelinerun.tekton.dev/first pipelinerun.tekton.dev/from-good' "runs" bash -c "'$kubectl' -n work get pipelineruns -o name | xargs"
 echo "ok an EventListener with the github and cel interceptors"
+
+# A binding with options: Tekton's own sink and ours make the same of the same events.
+here=$(cd "$(dirname "$0")" && pwd)
+examples=$here/../../../../examples payloads=$here/../../../aphex-gateway/tests/golden
+apply -f "$examples/organization.yaml" -f "$examples/repo-binding-options.yaml"
+p() { "$kubectl" -n platform-system "$@"; }
+p wait --for=condition=Ready repobinding/hello-options --timeout=60s >/dev/null
+hooks=$(p get repobinding hello-options -o 'jsonpath={.status.webhookURL}')
+# Outside a pod Tekton's sink cannot act as a trigger's account, so it gets a copy without one.
+copy() { # KIND NAME: an object of the organization, as one of this namespace
+  "$kubectl" -n org-acme-corp get "$1" "$2" -o json | python3 -c '
+import json, sys
+object = json.load(sys.stdin)
+object["metadata"] = {"name": object["metadata"]["name"], "namespace": "work"}
+object.get("spec", {}).pop("serviceAccountName", None)
+json.dump(object, sys.stdout)' | apply -f -
+}
+copy secret webhook-hello-options
+copy triggertemplate hello-options-trigger-template
+copy trigger hello-options-trigger
+apply -n work -f - <<'EOF'
+apiVersion: triggers.tekton.dev/v1beta1
+kind: EventListener
+metadata: {name: options}
+spec:
+  serviceAccountName: listener
+  triggers: [{triggerRef: hello-options-trigger}]
+EOF
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+NAMESPACE=work NAME=options K_SINK_TIMEOUT=30 EL_EVENT=disable METRICS_PROMETHEUS_PORT=0 "$sink" -kubeconfig "$KUBECONFIG" \
+  -el-name options -el-namespace work -port "$port" >options.log 2>&1 &
+running+=($!)
+becomes 200 "a live listener of a binding with options" curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:$port/live"
+
+send() { # URL EVENT BODY: prints the id that the event was given
+  local secret; secret=$(p get repobinding hello-options -o 'jsonpath={.status.webhookSecret}')
+  curl -s "$1" -H 'Content-Type: application/json' -H "X-GitHub-Event: $2" -H "X-GitHub-Delivery: $(cat /proc/sys/kernel/random/uuid)" \
+    -H "X-Hub-Signature-256: sha256=$(openssl dgst -sha256 -hmac "$secret" -hex <"$3" | sed 's/^.* //')" --data-binary "@$3" \
+    | python3 -c 'import json, sys; print(json.load(sys.stdin)["eventID"])'
+}
+run_of() { # EVENT-ID: what its run is of
+  "$kubectl" -n hello-options get pipelineruns -l "platform.aphex/event-id=$1" \
+    -o 'jsonpath={.items[*].metadata.annotations.platform\.aphex/ref} {.items[*].metadata.annotations.platform\.aphex/queued} {.items[*].spec.params[?(@.name=="git-revision")].value} {.items[*].spec.params[?(@.name=="branch")].value} {.items[*].spec.params[?(@.name=="event-type")].value}'
+}
+none='    '
+declare -A ids
+ask() { # NAME EVENT PYTHON: sends one event, changed by a line of Python, to both
+  python3 - "$payloads/$2/event.json" "$3" >"$1.json" <<'PY'
+import json, sys
+body = json.load(open(sys.argv[1]))
+if "commits" in body: body["commits"] = [{"added": [], "modified": ["src/main.rs"], "removed": []}]
+exec(sys.argv[2])
+json.dump(body, sys.stdout)
+PY
+  ids[$1-ours]=$(send "$hooks" "$2" "$1.json")
+  ids[$1-theirs]=$(send "http://127.0.0.1:$port/" "$2" "$1.json")
+}
+ask other-branch push 'body["ref"] = "refs/heads/topic"'
+ask longer-branch push 'body["ref"] = "refs/heads/release/1/2"'
+ask other-path push 'body["commits"][0]["modified"] = ["docs/a.md", "Makefile"]'
+ask other-repository push 'body["repository"]["full_name"] = "somebody/else"'
+ask closed pull_request 'body["action"] = "closed"'
+ask other-base pull_request 'body["pull_request"]["base"]["ref"] = "topic"'
+ask fork pull_request 'body["pull_request"]["head"]["repo"]["full_name"] = "stranger/Hello-World"'
+ask deleted-fork pull_request 'body["pull_request"]["head"]["repo"] = None'
+ask forced push 'body["commits"][0]["modified"] = ["Makefile"]; body["forced"] = True'
+ask no-commits push 'body["commits"] = []'
+ask glob-branch push 'body["ref"] = "refs/heads/release/1.x"'
+ask glob-path push 'body["commits"][0]["modified"] = ["deep/down/a\nb.md"]'
+ask request pull_request ''
+made() { [[ $(run_of "$1") == "$none" ]] || echo made; }
+for name in forced no-commits glob-branch glob-path request; do
+  becomes made "$name, by ours" made "${ids[$name-ours]}"
+  becomes "$(run_of "${ids[$name-ours]}")" "$name, by Tekton's sink" run_of "${ids[$name-theirs]}"
+done
+has "$(run_of "${ids[request-theirs]}")" '^refs/pull/2/head true ec26c3e57ca3a959ca5aad62de7213c562f8c821 changes pull_request$' "a pull request's run"
+has "$(run_of "${ids[glob-branch-theirs]}")" '^refs/heads/release/1.x true [0-9a-f]{40} release/1.x push$' "a push's run"
+for name in other-branch longer-branch other-path other-repository closed other-base fork deleted-fork; do
+  for whose in ours theirs; do
+    [[ $(run_of "${ids[$name-$whose]}") == "$none" ]] || fail "$name made a run ($whose)"
+  done
+done
+echo "ok a binding with options, by Tekton's sink as by ours"
+
+t() { "$kubectl" -n hello-options "$@"; }
+such() { t get pipelineruns -o "jsonpath={range .items[?(@.status.conditions[0].reason==\"$1\")]}{.metadata.name}{\"\\n\"}{end}"; }
+count() { such "$1" | wc -l; }
+becomes 1 "one run under way" count Running
+becomes 9 "nine that wait" count PipelineRunPending
+first=$(such Running)
+becomes "pod/$first-greet-pod" "its pod" t get pods -o name
+t patch pod "$first-greet-pod" --subresource=status -p '{"status":{"phase":"Succeeded","containerStatuses":[{"name":"step-say","image":"x","imageID":"x","ready":false,"restartCount":0,"state":{"terminated":{"exitCode":0,"reason":"Completed"}}}]}}' >/dev/null
+becomes "$first" "the first run's end" such Succeeded
+becomes 1 "the next run under way" count Running
+becomes 8 "eight that wait" count PipelineRunPending
+# Of each ref the newest goes on; of the six cancelled the newest five stay.
+p patch repobinding hello-options --type=merge -p '{"spec":{"concurrency":{"policy":"CancelSuperseded","max":null}}}' >/dev/null
+becomes 0 "none that waits" count PipelineRunPending
+becomes 3 "a run of each ref under way" count Running
+becomes 5 "cancelled runs that stay" count Cancelled
+echo "ok Tekton's controller does what ours asks of queued, superseded and old runs"

@@ -1,7 +1,6 @@
 //! The organization's namespace, what may reach into it, and its webhook secret.
 
 use aphex_api::labels;
-use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicySpec,
@@ -11,7 +10,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use super::{WEBHOOK_SECRET, cluster_metadata, metadata};
 use crate::context::Settings;
 use crate::organization::validate::Valid;
-use crate::webhook_secret::KEY;
 
 pub(super) fn namespace(valid: &Valid) -> Namespace {
     let mut metadata = cluster_metadata(&valid.name, valid.name.namespace());
@@ -53,11 +51,10 @@ pub(super) fn network_policy(valid: &Valid, settings: &Settings) -> NetworkPolic
 }
 
 pub(super) fn webhook_secret(valid: &Valid) -> Option<Secret> {
-    let secret = valid.webhook_secret.as_ref()?;
-    Some(Secret {
+    let secret = Secret {
         metadata: metadata(&valid.name, WEBHOOK_SECRET),
         type_: Some("Opaque".to_owned()),
-        data: Some([(KEY.to_owned(), ByteString(secret.clone().into_bytes()))].into()),
         ..Secret::default()
-    })
+    };
+    Some(valid.webhook_secret.clone()?.into_secret(secret))
 }

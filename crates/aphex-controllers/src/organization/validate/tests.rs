@@ -29,14 +29,14 @@ fn rejection(object: &Organization, observed: &Observed) -> (Reason, String) {
 
 #[test]
 fn the_secret_is_the_chosen_one_then_the_one_made_earlier() {
-    let observed = Observed { webhook_secret: Some("whsec_earlier".to_owned()), ..Observed::default() };
+    let observed = Observed { webhook_secret: Some(Kept::new("whsec_earlier")), ..Observed::default() };
     let mut object = organization();
     assert_eq!(check(&object, &Observed::default()).unwrap().webhook_secret, None);
-    assert_eq!(check(&object, &observed).unwrap().webhook_secret.as_deref(), Some("whsec_earlier"));
+    assert_eq!(check(&object, &observed).unwrap().webhook_secret, Some(Kept::new("whsec_earlier")));
     object.spec.webhook_secret = Some(String::new());
-    assert_eq!(check(&object, &observed).unwrap().webhook_secret.as_deref(), Some("whsec_earlier"));
+    assert_eq!(check(&object, &observed).unwrap().webhook_secret, Some(Kept::new("whsec_earlier")));
     object.spec.webhook_secret = Some("a-secret-of-my-own".to_owned());
-    assert_eq!(check(&object, &observed).unwrap().webhook_secret.as_deref(), Some("a-secret-of-my-own"));
+    assert_eq!(check(&object, &observed).unwrap().webhook_secret, Some(Kept::new("a-secret-of-my-own")));
     object.spec.webhook_secret = Some("fifteen-letters".to_owned());
     assert!(rejection(&object, &observed).1.contains("at least 16 characters"));
 }

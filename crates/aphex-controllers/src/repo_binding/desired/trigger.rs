@@ -1,21 +1,28 @@
-//! From a push to a run: the webhook secret, the trigger that verifies and filters, the template, the account.
+//! From an event to a run: the webhook secret, the trigger that verifies and filters, the template, the account.
 //!
 //! All of it is in the organization's namespace, which no tenant can read. A Trigger's resources are created as its
 //! `serviceAccountName`, an account of the Trigger's own namespace (DefaultAuthOverride in tektoncd/triggers,
 //! pkg/sink/auth_override.go); each binding has one, which may create PipelineRuns in the tenant namespace alone.
 
+mod filter;
+
+use aphex_api::dispatch;
 use aphex_api::foreign::triggers::{
     Binding, InterceptorParam, InterceptorRef, TemplateRef, Trigger, TriggerInterceptor, TriggerSpec,
     TriggerTemplate,
 };
 use aphex_api::labels;
-use k8s_openapi::ByteString;
+use aphex_api::repo_binding::BindingEvent;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use serde_json::{Value, json};
 
+use filter::Filter;
+
 use super::shared_metadata;
+use crate::catalog;
 use crate::organization::PUSH_BINDING;
-use crate::repo_binding::validate::{EVENTS, Valid};
+use crate::repo_binding::options::Start;
+use crate::repo_binding::validate::Valid;
 use crate::webhook_secret::KEY;
 
 /// The account the trigger creates runs as.
@@ -24,82 +31,97 @@ pub(super) fn account(valid: &Valid) -> ServiceAccount {
 }
 
 pub(super) fn webhook_secret(valid: &Valid) -> Option<Secret> {
-    let secret = valid.webhook_secret.as_ref()?;
-    Some(Secret {
+    let secret = Secret {
         metadata: shared_metadata(valid, valid.tenant.webhook_secret()),
         type_: Some("Opaque".to_owned()),
-        data: Some([(KEY.to_owned(), ByteString(secret.clone().into_bytes()))].into()),
         ..Secret::default()
-    })
+    };
+    Some(valid.webhook_secret.clone()?.into_secret(secret))
 }
 
-/// The catalog's template, fitted to the pipeline's workspaces.
+/// The catalog's template, fitted to the pipeline's workspaces and to how runs begin.
 pub(super) fn trigger_template(valid: &Valid) -> TriggerTemplate {
     let declared: Vec<String> = valid.pipeline.spec.workspaces.iter().map(|w| w.name.clone()).collect();
     let mut metadata = shared_metadata(valid, valid.tenant.trigger_template());
     metadata.labels.get_or_insert_default().extend(valid.template.labels.clone());
     metadata.annotations = Some([(labels::TEMPLATE.to_owned(), valid.template.name.clone())].into());
-    TriggerTemplate { metadata, spec: valid.template.for_workspaces(&declared) }
+    let mut spec = valid.template.for_workspaces(&declared);
+    if valid.options.start == Start::Released {
+        catalog::hold_back(&mut spec);
+    }
+    TriggerTemplate { metadata, spec }
 }
 
 pub(super) fn trigger(valid: &Valid) -> Trigger {
+    let events: Vec<&str> = valid.options.events.iter().map(|event| event.as_str()).collect();
     let github = interceptor(
+        "github",
         "github",
         &[
             ("secretRef", json!({ "secretName": valid.tenant.webhook_secret(), "secretKey": KEY })),
-            ("eventTypes", json!(EVENTS)),
+            ("eventTypes", json!(events)),
         ],
     );
-    let wanted = interceptor("cel", &[("filter", json!(filter(valid)))]);
-    let given = |name: &str, value: String| Binding {
-        name: name.to_owned(),
-        value: Some(value),
-        ..Binding::default()
-    };
+    let mut interceptors = vec![github];
+    for Filter { name, expression } in filter::filters(valid) {
+        interceptors.push(interceptor("cel", name, &[("filter", json!(expression))]));
+    }
+    let commit = filter::commit(&valid.options);
+    let params = [("filter", json!(commit.expression)), ("overlays", filter::overlays(&valid.options))];
+    interceptors.push(interceptor("cel", commit.name, &params));
     Trigger {
         metadata: shared_metadata(valid, valid.tenant.trigger()),
         spec: TriggerSpec {
             service_account_name: valid.tenant.trigger(),
-            interceptors: vec![github, wanted],
-            bindings: vec![
-                Binding {
-                    reference: PUSH_BINDING.to_owned(),
-                    kind: "TriggerBinding".to_owned(),
-                    ..Binding::default()
-                },
-                given("git-url", valid.repository.clone_url()),
-                given("repo-full-name", valid.repository.full_name()),
-                given("branch", valid.branch.to_string()),
-                given("org-name", valid.organization.to_string()),
-                given("pipeline-name", valid.tenant.to_string()),
-                given("pipeline-namespace", valid.tenant.namespace()),
-            ],
+            interceptors,
+            bindings: bindings(valid),
             template: TemplateRef { reference: Some(valid.tenant.trigger_template()), spec: None },
             ..TriggerSpec::default()
         },
     }
 }
 
-/// Pushes of a commit to the binding's branch of the binding's repository; GitHub's names ignore case.
-fn filter(valid: &Valid) -> String {
-    format!(
-        "body.repository.full_name.lowerAscii() == {} && body.ref == {} && body.after.matches('^[0-9a-f]{{40}}$') && !body.after.matches('^0*$')",
-        cel_string(&valid.repository.full_name().to_ascii_lowercase()),
-        cel_string(&valid.branch.git_ref()),
-    )
-}
-
-/// A string as a CEL literal.
-fn cel_string(text: &str) -> String {
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+/// What runs are made of: from the event its commit and branch, from the binding everything else.
+fn bindings(valid: &Valid) -> Vec<Binding> {
+    let given = |name: &str, value: String| Binding {
+        name: name.to_owned(),
+        value: Some(value),
+        ..Binding::default()
+    };
+    let extension = |field: &str| format!("$(extensions.{field})");
+    let mut bindings = if valid.options.takes(BindingEvent::PullRequest) {
+        // The organization's shared binding takes the commit from where only a push has it.
+        vec![
+            given("git-revision", extension(filter::REVISION)),
+            given("event-type", "$(header.X-Github-Event)".to_owned()),
+            given("event-id", "$(context.eventID)".to_owned()),
+            given("triggered-at", dispatch::expression(dispatch::RECEIVED_TIME)),
+        ]
+    } else {
+        vec![Binding {
+            reference: PUSH_BINDING.to_owned(),
+            kind: "TriggerBinding".to_owned(),
+            ..Binding::default()
+        }]
+    };
+    bindings.extend([
+        given("git-url", valid.repository.clone_url()),
+        given("git-ref", extension(filter::REF)),
+        given("repo-full-name", valid.repository.full_name()),
+        given("branch", extension(filter::BRANCH)),
+        given("org-name", valid.organization.to_string()),
+        given("pipeline-name", valid.tenant.to_string()),
+        given("pipeline-namespace", valid.tenant.namespace()),
+    ]);
+    bindings
 }
 
 /// A reference always names its kind: without Triggers' admission webhook nothing else would.
-fn interceptor(name: &str, params: &[(&str, Value)]) -> TriggerInterceptor {
+fn interceptor(kind: &str, name: &str, params: &[(&str, Value)]) -> TriggerInterceptor {
     TriggerInterceptor {
         name: Some(name.to_owned()),
         reference: InterceptorRef {
-            name: name.to_owned(),
+            name: kind.to_owned(),
             kind: "ClusterInterceptor".to_owned(),
             api_version: String::new(),
         },
@@ -108,16 +130,5 @@ fn interceptor(name: &str, params: &[(&str, Value)]) -> TriggerInterceptor {
             .map(|(name, value)| InterceptorParam { name: (*name).to_owned(), value: value.clone() })
             .collect(),
         webhook: None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_quote_in_a_branch_name_stays_inside_the_literal() {
-        assert_eq!(cel_string("refs/heads/it's"), r"'refs/heads/it\'s'");
-        assert_eq!(cel_string(r"a\"), r"'a\\'");
     }
 }

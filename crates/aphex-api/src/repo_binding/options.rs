@@ -1,0 +1,80 @@
+//! What a binding may say besides the repository: which events count, how many runs at once, which runs are kept.
+
+#![expect(unreachable_pub, reason = "KubeSchema repeats the deriving struct inside a function")]
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// An event that GitHub sends.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[serde(rename_all = "snake_case")]
+pub enum BindingEvent {
+    /// Commits were pushed to a branch.
+    #[default]
+    Push,
+    /// A pull request was opened, reopened, or given new commits.
+    PullRequest,
+}
+
+impl BindingEvent {
+    /// GitHub's name of the event.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Push => "push",
+            Self::PullRequest => "pull_request",
+        }
+    }
+}
+
+/// What happens to a run while others of the binding are under way.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[x_kube(
+    validation = Rule::new("!has(self.max) || self.policy == 'Queue'").message("max goes with policy Queue")
+)]
+pub struct Concurrency {
+    /// Allow starts every run at once; Queue holds back what exceeds max; CancelSuperseded cancels older runs of the ref.
+    #[serde(default)]
+    pub policy: ConcurrencyPolicy,
+    /// How many runs of the binding may be under way with policy Queue; 1 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub max: Option<i32>,
+}
+
+/// What happens to a run while others of the binding are under way.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConcurrencyPolicy {
+    /// Every run starts at once.
+    #[default]
+    Allow,
+    /// Runs wait, as pending PipelineRuns, and are released oldest first.
+    Queue,
+    /// A newer run for the same branch or pull request cancels older ones.
+    CancelSuperseded,
+}
+
+/// How many ended runs of a binding are kept.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Retention {
+    /// The newest so many runs that succeeded stay.
+    #[serde(default = "ten")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub keep_succeeded: i32,
+    /// The newest so many runs that failed or were cancelled stay.
+    #[serde(default = "ten")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub keep_failed: i32,
+}
+
+fn ten() -> i32 {
+    10
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { keep_succeeded: ten(), keep_failed: ten() }
+    }
+}

@@ -1,0 +1,132 @@
+//! The options of a binding, checked: which events start its pipeline, and whether runs wait for each other.
+
+use aphex_api::glob::Glob;
+use aphex_api::names::Branch;
+use aphex_api::repo_binding::{BindingEvent, ConcurrencyPolicy, RepoBindingSpec};
+
+use super::validate::invalid;
+use crate::outcome::Rejection;
+
+/// The options of a binding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The events that count, each once.
+    pub events: Vec<BindingEvent>,
+    /// The branches that count.
+    pub branches: Branches,
+    /// A push counts when it changed a file of these; all files when empty.
+    pub paths: Vec<Glob>,
+    /// Files of these do not make a push count.
+    pub paths_ignore: Vec<Glob>,
+    /// Whether pull requests from forks count.
+    pub forks: Forks,
+    /// Whether runs are made pending, for the controllers to release.
+    pub start: Start,
+}
+
+/// The branches that count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Branches {
+    /// One.
+    One(Branch),
+    /// Those that a glob matches.
+    Matching(Vec<Glob>),
+}
+
+/// Whether pull requests from forks count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forks {
+    /// They start runs like others.
+    Allowed,
+    /// They start nothing.
+    Refused,
+}
+
+/// How a run begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At once.
+    AtOnce,
+    /// When the controllers release it.
+    Released,
+}
+
+impl Options {
+    /// Whether an event counts.
+    #[must_use]
+    pub fn takes(&self, event: BindingEvent) -> bool {
+        self.events.contains(&event)
+    }
+}
+
+/// The events of a binding, as GitHub names them, each once.
+pub(super) fn events(spec: &RepoBindingSpec) -> Vec<BindingEvent> {
+    let all = [BindingEvent::Push, BindingEvent::PullRequest];
+    let named: Vec<BindingEvent> = all.into_iter().filter(|event| spec.events.contains(event)).collect();
+    if named.is_empty() { vec![BindingEvent::Push] } else { named }
+}
+
+pub(super) fn options(spec: &RepoBindingSpec, branch: &Branch) -> Result<Options, Rejection> {
+    let branches = match globs("spec.branches", &spec.branches)? {
+        none if none.is_empty() => Branches::One(branch.clone()),
+        globs => Branches::Matching(globs),
+    };
+    let policy = spec.concurrency.map(|concurrency| concurrency.policy).unwrap_or_default();
+    Ok(Options {
+        events: events(spec),
+        branches,
+        paths: globs("spec.paths", &spec.paths)?,
+        paths_ignore: globs("spec.pathsIgnore", &spec.paths_ignore)?,
+        forks: if spec.allow_forks { Forks::Allowed } else { Forks::Refused },
+        start: if policy == ConcurrencyPolicy::Queue { Start::Released } else { Start::AtOnce },
+    })
+}
+
+fn globs(field: &str, texts: &[String]) -> Result<Vec<Glob>, Rejection> {
+    let parse = |(index, text): (usize, &String)| {
+        let bad = |error| invalid(&format!("{field}[{index}]"), &format!("'{text}' {error}"));
+        text.parse::<Glob>().map_err(bad)
+    };
+    texts.iter().enumerate().map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use aphex_api::repo_binding::Concurrency;
+
+    use super::*;
+
+    fn parsed(spec: &RepoBindingSpec) -> Result<Options, Rejection> {
+        options(spec, &"main".parse().unwrap())
+    }
+
+    #[test]
+    fn a_binding_that_says_nothing_takes_pushes_to_its_branch() {
+        let options = parsed(&RepoBindingSpec::default()).unwrap();
+        assert_eq!(options.events, [BindingEvent::Push]);
+        assert_eq!(options.branches, Branches::One("main".parse().unwrap()));
+        assert_eq!((options.forks, options.start), (Forks::Refused, Start::AtOnce));
+        assert!(options.paths.is_empty() && options.paths_ignore.is_empty());
+    }
+
+    #[test]
+    fn a_queue_alone_holds_runs_back() {
+        for (policy, start) in [
+            (ConcurrencyPolicy::Allow, Start::AtOnce),
+            (ConcurrencyPolicy::Queue, Start::Released),
+            (ConcurrencyPolicy::CancelSuperseded, Start::AtOnce),
+        ] {
+            let concurrency = Some(Concurrency { policy, max: None });
+            let spec = RepoBindingSpec { concurrency, ..RepoBindingSpec::default() };
+            assert_eq!(parsed(&spec).unwrap().start, start, "{policy:?}");
+        }
+    }
+
+    #[test]
+    fn a_bad_glob_is_named_with_its_field() {
+        let paths = vec!["src/**".to_owned(), "[a".to_owned()];
+        let spec = RepoBindingSpec { paths, ..RepoBindingSpec::default() };
+        let message = parsed(&spec).unwrap_err().message;
+        assert_eq!(message, r"spec.paths[1]: '[a' has a [ without its ]; write \[ for the character itself");
+    }
+}

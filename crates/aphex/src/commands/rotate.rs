@@ -1,0 +1,174 @@
+//! `aphex repo|org rotate-secret`: asks for a new webhook secret, and waits until it is in force.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use aphex_api::labels;
+use aphex_api::names::OrgName;
+use aphex_api::organization::Organization;
+use aphex_api::repo_binding::RepoBinding;
+use aphex_api::webhook_secret::SecretRotation;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams};
+use kube::core::NamespaceResourceScope;
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::cli::{Global, RotateSecret};
+use crate::output::{note, say};
+use crate::{connect, exit};
+
+/// How long the controllers may take.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Where organizations and bindings are.
+const PLATFORM: &str = "platform-system";
+
+/// An object that has a webhook secret.
+pub(crate) trait Rotated:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static
+{
+    /// What users call it.
+    const NOUN: &'static str;
+
+    /// Why its secret is not the platform's to replace.
+    fn own_secret(&self) -> Option<&'static str>;
+
+    /// The request that was carried out last.
+    fn rotation(&self) -> Option<&SecretRotation>;
+
+    /// Phase and message of its status.
+    fn standing(&self) -> String;
+
+    /// The command that prints the secret.
+    fn how_to_read(name: &str) -> String;
+
+    /// The secret in force.
+    fn secret(&self, client: &Client) -> impl Future<Output = anyhow::Result<Option<String>>> + Send;
+}
+
+impl Rotated for RepoBinding {
+    const NOUN: &'static str = "binding";
+
+    fn own_secret(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn rotation(&self) -> Option<&SecretRotation> {
+        self.status.as_ref()?.webhook_secret_rotation.as_ref()
+    }
+
+    fn standing(&self) -> String {
+        let status = self.status.clone().unwrap_or_default();
+        format!("{:?}: {}", status.phase, status.message)
+    }
+
+    fn how_to_read(name: &str) -> String {
+        format!("kubectl -n {PLATFORM} get repobinding {name} -o jsonpath='{{.status.webhookSecret}}'")
+    }
+
+    async fn secret(&self, _: &Client) -> anyhow::Result<Option<String>> {
+        Ok(self.status.as_ref().and_then(|status| status.webhook_secret.clone()))
+    }
+}
+
+impl Rotated for Organization {
+    const NOUN: &'static str = "organization";
+
+    fn own_secret(&self) -> Option<&'static str> {
+        let chosen = self.spec.webhook_secret.as_deref().is_some_and(|secret| !secret.is_empty());
+        chosen.then_some("its spec.webhookSecret was chosen by hand: change it there")
+    }
+
+    fn rotation(&self) -> Option<&SecretRotation> {
+        self.status.as_ref()?.webhook_secret_rotation.as_ref()
+    }
+
+    fn standing(&self) -> String {
+        let status = self.status.clone().unwrap_or_default();
+        format!("{:?}: {}", status.phase, status.message)
+    }
+
+    fn how_to_read(name: &str) -> String {
+        format!(
+            "kubectl -n org-{name} get secret {SECRET} -o jsonpath='{{.data.{KEY}}}' | base64 -d",
+            SECRET = aphex_controllers::organization::WEBHOOK_SECRET,
+            KEY = aphex_controllers::webhook_secret::KEY,
+        )
+    }
+
+    async fn secret(&self, client: &Client) -> anyhow::Result<Option<String>> {
+        let name: OrgName = self.metadata.name.as_deref().unwrap_or_default().parse()?;
+        let name_of_secret = aphex_controllers::organization::WEBHOOK_SECRET;
+        let api: Api<Secret> = Api::namespaced(client.clone(), &name.namespace());
+        let secret = api
+            .get(name_of_secret)
+            .await
+            .with_context(|| format!("cannot read Secret {}/{name_of_secret}", name.namespace()))?;
+        Ok(aphex_controllers::webhook_secret::read(&secret))
+    }
+}
+
+/// Asks for a new secret, waits for it, and says how to read it.
+pub(crate) async fn run<K: Rotated>(global: &Global, arguments: &RotateSecret) -> anyhow::Result<()> {
+    let (noun, name) = (K::NOUN, &arguments.name);
+    if arguments.grace.is_some_and(|grace| !aphex_controllers::webhook_secret::is_grace(grace)) {
+        let message = "--grace must be between 0s and 720h".to_owned();
+        return Err(exit::Coded { code: exit::USAGE, message }.into());
+    }
+    let client = connect::client(global).await?;
+    let api: Api<K> = Api::namespaced(client.clone(), PLATFORM);
+    let object = api.get_opt(name).await.with_context(|| format!("cannot get {noun} {name:?}"))?;
+    let Some(object) = object else {
+        let message = format!("no {noun} {name:?} in {PLATFORM}");
+        return Err(exit::Coded { code: exit::NOT_FOUND, message }.into());
+    };
+    if let Some(why) = object.own_secret() {
+        let message = format!("the webhook secret of {noun} {name:?} is not rotated: {why}");
+        return Err(exit::Coded { code: exit::REFUSED, message }.into());
+    }
+    // Any value that was not there before; a time tells whoever looks when it was asked for.
+    let request = Timestamp::now().to_string();
+    let grace = arguments.grace.map(|grace| format!("{grace:#}").replace(' ', ""));
+    let annotations = json!({ labels::ROTATE_WEBHOOK_SECRET: request, labels::ROTATION_GRACE: grace });
+    let patch = Patch::Merge(json!({ "metadata": { "annotations": annotations } }));
+    api.patch(name, &PatchParams::default(), &patch)
+        .await
+        .with_context(|| format!("cannot ask for a new webhook secret of {noun} {name:?}"))?;
+    let object = wait::<K>(api, name, &request).await?;
+    let before = match object.rotation().and_then(|rotation| rotation.previous_until.as_ref()) {
+        Some(until) => format!("the one before verifies until {}", until.0),
+        None => "the one before verifies no longer".to_owned(),
+    };
+    say(&format!("{noun} {name} has a new webhook secret; {before}"));
+    note(&format!("enter it at GitHub; to read it: {}", K::how_to_read(name)));
+    if arguments.show {
+        let secret = object.secret(&client).await?;
+        say(&secret.context("the new secret is not shown: it may have been replaced meanwhile")?);
+    }
+    Ok(())
+}
+
+/// Waits until the status tells that the request was carried out.
+async fn wait<K: Rotated>(api: Api<K>, name: &str, request: &str) -> anyhow::Result<K> {
+    let carried_out = |object: Option<&K>| {
+        object.and_then(Rotated::rotation).is_some_and(|rotation| rotation.request == request)
+    };
+    let waited = tokio::time::timeout(PATIENCE, await_condition(api.clone(), name, carried_out)).await;
+    if let Ok(found) = waited {
+        let found = found.with_context(|| format!("cannot watch {} {name:?}", K::NOUN))?;
+        return found.with_context(|| format!("{} {name:?} was deleted meanwhile", K::NOUN));
+    }
+    let standing = match api.get_opt(name).await {
+        Ok(Some(object)) => format!("it is {}", object.standing()),
+        _ => "nothing is known of it".to_owned(),
+    };
+    let message = format!(
+        "no new webhook secret after {} s: {standing}; the request stands, and is carried out once it can be",
+        PATIENCE.as_secs()
+    );
+    Err(exit::Coded { code: exit::TIMED_OUT, message }.into())
+}
