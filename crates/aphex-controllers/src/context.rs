@@ -11,6 +11,9 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::metrics::ControllerMetrics;
 use crate::tunnels::Tunnels;
 
+/// The image of cloudflared that the platform was made with.
+pub const CLOUDFLARED_IMAGE: &str = "cloudflare/cloudflared:2025.11.1";
+
 /// Plain values; the only thing that pure steps may see besides their input.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -22,8 +25,31 @@ pub struct Settings {
     pub cluster_url: String,
     /// The gateway's own address, without a slash at the end.
     pub gateway_url: String,
+    /// What makes organizations reachable, where something does.
+    pub exposure: ExposureSettings,
     /// Dispatcher templates.
     pub catalog: Catalog,
+}
+
+/// Plain values for what makes organizations reachable.
+#[derive(Clone, Debug)]
+pub struct ExposureSettings {
+    /// Image of the tunnels' connectors; pinned, since they are told not to update themselves.
+    pub cloudflared_image: String,
+    /// Class of Ingress objects; the cluster's default when there is none.
+    pub ingress_class: Option<String>,
+    /// Secret in the platform's namespace with the certificate for Ingress objects; the ingress controller's own when there is none.
+    pub ingress_tls_secret: Option<String>,
+}
+
+impl Default for ExposureSettings {
+    fn default() -> Self {
+        Self {
+            cloudflared_image: CLOUDFLARED_IMAGE.to_owned(),
+            ingress_class: None,
+            ingress_tls_secret: None,
+        }
+    }
 }
 
 impl Settings {
@@ -36,6 +62,7 @@ impl Settings {
             argocd_namespace: "argocd".to_owned(),
             cluster_url: "https://kubernetes.default.svc".to_owned(),
             gateway_url: gateway_url.trim_end_matches('/').to_owned(),
+            exposure: ExposureSettings::default(),
             catalog: Catalog::builtin()?,
         })
     }

@@ -16,6 +16,7 @@ pub mod organization;
 pub mod outcome;
 pub mod pipeline;
 pub mod repo_binding;
+pub mod sensitive;
 pub mod tunnels;
 pub mod webhook_secret;
 

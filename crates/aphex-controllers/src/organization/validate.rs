@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use super::observe::Observed;
 use crate::context::Settings;
 use crate::outcome::{Rejection, Stop};
-use crate::tunnels::Exposure;
+use crate::tunnels::{Claim, Credentials, Exposure};
 
 /// Shortest webhook secret a user may choose.
 const SECRET_MIN: usize = 16;
@@ -23,10 +23,41 @@ pub struct Valid {
     pub admins: Vec<AdminEmail>,
     /// The webhook secret that the user chose or that was made earlier; `provision` makes one if there is none.
     pub webhook_secret: Option<String>,
+    /// The unique id of its object, and when that was created.
+    pub identity: Identity,
+    /// The tunnel's credentials that the engine holds.
+    pub stored: Option<Credentials>,
     /// How webhooks reach it; `provision` sets it.
     pub exposure: Option<Exposure>,
     /// Namespaces of its tenants.
     pub tenants: Vec<String>,
+}
+
+/// What tells an Organization from another one of its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Unique id.
+    pub uid: String,
+    /// When it was created.
+    pub since: Option<jiff::Timestamp>,
+}
+
+impl Identity {
+    /// The identity of an object.
+    #[must_use]
+    pub fn of(object: &Organization) -> Self {
+        let since = object.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        Self { uid: object.uid().unwrap_or_default(), since }
+    }
+
+    /// What it asks the provider of tunnels for.
+    pub(super) fn claim<'a>(
+        &'a self,
+        organization: &'a OrgName,
+        stored: Option<&'a Credentials>,
+    ) -> Claim<'a> {
+        Claim { organization, uid: &self.uid, since: self.since, stored }
+    }
 }
 
 pub(super) fn validate(
@@ -59,6 +90,8 @@ pub(super) fn validate(
         name,
         admins,
         webhook_secret: chosen.map(str::to_owned).or_else(|| observed.webhook_secret.clone()),
+        identity: Identity::of(object),
+        stored: observed.tunnel.clone(),
         exposure: None,
         tenants: observed.tenants.iter().map(|tenant| tenant.namespace.clone()).collect(),
     })

@@ -2,12 +2,14 @@
 
 use std::fmt::Debug;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use aphex_api::organization::Organization;
 use aphex_api::repo_binding::{RepoBinding, RepoBindingStatus};
-use aphex_controllers::Settings;
-use aphex_runtime::{Metrics, Shutdown};
+use aphex_controllers::tunnels::Tunnels;
+use aphex_controllers::{Context, Settings};
+use aphex_runtime::{Clock, Metrics, Shutdown};
 use aphex_testkit::{Cluster, Requests, eventually, platform};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams};
@@ -74,6 +76,25 @@ impl Engine {
             aphex_controllers::run(client, settings, &Metrics::default(), &shutdown).await;
         });
         Ok(())
+    }
+
+    /// Starts the controllers with another way in; they end when the handle is triggered, or with the engine.
+    pub(crate) fn run_controllers_with(
+        &self,
+        settings: Settings,
+        clock: Clock,
+        tunnels: Arc<dyn Tunnels>,
+    ) -> Shutdown {
+        let context = Context::new(self.account.clone(), settings, clock, tunnels, &Metrics::default());
+        let (own, engine) = (Shutdown::new(), self.shutdown.token());
+        let stop = own.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = aphex_controllers::run_with(Arc::new(context), &stop) => {}
+                () = engine.cancelled() => {}
+            }
+        });
+        own
     }
 
     async fn install(&self) -> anyhow::Result<()> {
@@ -341,10 +362,13 @@ pub(crate) fn pipeline(name: &str, more: &str) -> String {
 }
 
 /// Every kind the platform makes.
-const KINDS: [(&str, &str, &str); 18] = [
+const KINDS: [(&str, &str, &str); 21] = [
     ("", "v1", "Namespace"),
     ("", "v1", "Secret"),
+    ("", "v1", "ConfigMap"),
     ("", "v1", "ServiceAccount"),
+    ("apps", "v1", "Deployment"),
+    ("networking.k8s.io", "v1", "Ingress"),
     ("", "v1", "ResourceQuota"),
     ("", "v1", "LimitRange"),
     ("networking.k8s.io", "v1", "NetworkPolicy"),
