@@ -5,6 +5,7 @@ mod controller;
 mod definitions;
 mod delivery;
 mod demo;
+mod doctor;
 mod gateway;
 mod look;
 mod org;
@@ -31,6 +32,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Delivery { verb } => delivery::run(&global, verb).await,
         Command::Push(arguments) => push::run(&global, arguments).await,
         Command::Controller(arguments) => controller::run(&global, arguments).await,
+        Command::Doctor(arguments) => doctor::run(&global, arguments).await,
         Command::Gateway(arguments) => gateway::run(&global, arguments).await,
     }
 }

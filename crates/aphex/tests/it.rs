@@ -4,9 +4,11 @@ mod it {
     pub(crate) mod clients;
     pub(crate) mod commands;
     pub(crate) mod crash;
+    pub(crate) mod doctor;
     pub(crate) mod failures;
     pub(crate) mod leader;
     pub(crate) mod manifests;
     pub(crate) mod program;
     pub(crate) mod stranger;
+    pub(crate) mod tunnel;
 }

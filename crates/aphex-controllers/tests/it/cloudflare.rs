@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use aphex_api::organization::Organization;
 use aphex_controllers::Settings;
+use aphex_runtime::Clock;
 use aphex_runtime::clock::Hand;
-use aphex_runtime::{Clock, Shutdown};
 use aphex_testkit::cloudflare::{self as stand_in, Connector, Fault, Scope};
 use aphex_testkit::eventually;
 use http::Method;
@@ -16,7 +16,7 @@ use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::engine::{Engine, GATEWAY, PLATFORM};
+use crate::engine::{Controllers, Engine, GATEWAY, PLATFORM};
 use crate::tunnels::provider;
 
 #[path = "cloudflare/secrecy.rs"]
@@ -30,7 +30,7 @@ struct World {
     cloudflare: stand_in::Cloudflare,
     clock: Clock,
     hand: Hand,
-    controllers: Shutdown,
+    controllers: Controllers,
 }
 
 impl World {
@@ -43,10 +43,9 @@ impl World {
     }
 
     /// Other controllers, which know nothing of what those before did.
-    fn restart(&mut self) -> anyhow::Result<()> {
-        self.controllers.trigger();
-        self.controllers = run(&self.engine, &self.cloudflare, &self.clock)?;
-        Ok(())
+    async fn restart(&mut self) -> anyhow::Result<()> {
+        let fresh = run(&self.engine, &self.cloudflare, &self.clock)?;
+        std::mem::replace(&mut self.controllers, fresh).end().await
     }
 
     /// An organization whose connectors run.
@@ -92,7 +91,11 @@ impl World {
     }
 }
 
-fn run(engine: &Engine, cloudflare: &stand_in::Cloudflare, clock: &Clock) -> anyhow::Result<Shutdown> {
+pub(crate) fn run(
+    engine: &Engine,
+    cloudflare: &stand_in::Cloudflare,
+    clock: &Clock,
+) -> anyhow::Result<Controllers> {
     let tunnels = Arc::new(provider(cloudflare, clock)?);
     Ok(engine.run_controllers_with(Settings::new(GATEWAY)?, clock.clone(), tunnels))
 }
@@ -166,7 +169,7 @@ async fn a_steady_state_writes_nothing_to_cloudflare_or_the_engine_not_even_afte
     world.hand.advance(LATER);
     passes(&world, "steady-tunnel").await?;
     assert_eq!(world.cloudflare.calls().len(), calls + 2, "one look, for all passes");
-    world.restart()?;
+    world.restart().await?;
     passes(&world, "steady-tunnel").await?;
     eventually("the new controllers have looked", || async {
         Ok((world.cloudflare.calls().len() > calls + 2).then_some(()))

@@ -19,6 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::task::JoinHandle;
 
 /// Namespace of our own objects.
 pub(crate) const PLATFORM: &str = "platform-system";
@@ -40,6 +41,20 @@ pub(crate) struct Engine {
     /// Gives clients of others.
     pub(crate) cluster: Cluster,
     _turn: Option<MutexGuard<'static, ()>>,
+}
+
+/// Running controllers; they end with the engine, or before.
+pub(crate) struct Controllers {
+    stop: Shutdown,
+    task: JoinHandle<()>,
+}
+
+impl Controllers {
+    /// Ends them, and waits until they have.
+    pub(crate) async fn end(self) -> anyhow::Result<()> {
+        self.stop.trigger();
+        Ok(self.task.await?)
+    }
 }
 
 impl Engine {
@@ -78,23 +93,23 @@ impl Engine {
         Ok(())
     }
 
-    /// Starts the controllers with another way in; they end when the handle is triggered, or with the engine.
+    /// Starts the controllers with another way in.
     pub(crate) fn run_controllers_with(
         &self,
         settings: Settings,
         clock: Clock,
         tunnels: Arc<dyn Tunnels>,
-    ) -> Shutdown {
+    ) -> Controllers {
         let context = Context::new(self.account.clone(), settings, clock, tunnels, &Metrics::default());
-        let (own, engine) = (Shutdown::new(), self.shutdown.token());
-        let stop = own.clone();
-        tokio::spawn(async move {
+        let (stop, engine) = (Shutdown::new(), self.shutdown.token());
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
             tokio::select! {
-                () = aphex_controllers::run_with(Arc::new(context), &stop) => {}
+                () = aphex_controllers::run_with(Arc::new(context), &stopped) => {}
                 () = engine.cancelled() => {}
             }
         });
-        own
+        Controllers { stop, task }
     }
 
     async fn install(&self) -> anyhow::Result<()> {

@@ -1,0 +1,82 @@
+//! What the platform on the cluster is configured with, for flags that were not given.
+
+use std::collections::BTreeMap;
+
+use clap::ValueEnum as _;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::{Api, Client};
+
+use crate::cli::{Choice, Doctor};
+
+/// The platform's namespace, and its objects in it.
+pub(super) const NAMESPACE: &str = "platform-system";
+const CONFIG: &str = "aphex-config";
+const TOKEN: (&str, &str) = ("aphex-cloudflare", "token");
+
+/// Fills in what was not given. What cannot be read is left as it is: the checks that need it say so.
+pub(super) async fn complete(client: &Client, arguments: &mut Doctor) {
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
+    let found = maps.get_opt(CONFIG).await.ok().flatten().and_then(|map| map.data).unwrap_or_default();
+    fill(arguments, &found);
+    token(client, arguments).await;
+}
+
+fn fill(arguments: &mut Doctor, found: &BTreeMap<String, String>) {
+    let value = |name: &str| found.get(name).filter(|text| !text.is_empty()).cloned();
+    let fill = |slot: &mut Option<String>, name: &str| {
+        if slot.as_ref().is_none_or(String::is_empty) {
+            *slot = value(name);
+        }
+    };
+    fill(&mut arguments.gateway_url, "APHEX_GATEWAY_URL");
+    let exposure = &mut arguments.exposure;
+    fill(&mut exposure.domain, "APHEX_DOMAIN");
+    fill(&mut exposure.ingress_class, "APHEX_INGRESS_CLASS");
+    fill(&mut exposure.cloudflare_account, "APHEX_CLOUDFLARE_ACCOUNT_ID");
+    fill(&mut exposure.cloudflare_zone, "APHEX_CLOUDFLARE_ZONE_ID");
+    let configured = value("APHEX_EXPOSURE").and_then(|text| Choice::from_str(&text, true).ok());
+    if let (Choice::Auto, Some(choice)) = (exposure.exposure, configured) {
+        exposure.exposure = choice;
+    }
+}
+
+/// The token that the controllers are given, when none is given here and it may be read.
+async fn token(client: &Client, arguments: &mut Doctor) {
+    if crate::exposure::token(&arguments.exposure).is_some() {
+        return;
+    }
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
+    let found = secrets.get_opt(TOKEN.0).await.ok().flatten().and_then(|secret| secret.data);
+    let text = found.and_then(|data| String::from_utf8(data.get(TOKEN.1)?.0.clone()).ok());
+    arguments.exposure.cloudflare_token = text
+        .filter(|text| !text.trim().is_empty())
+        .map(|text| aphex_controllers::sensitive::Sensitive::new(text.trim()));
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    #[test]
+    fn what_is_given_wins_over_what_is_configured() -> anyhow::Result<()> {
+        let command = ["aphex", "doctor", "--domain", "given.example"];
+        let Command::Doctor(mut arguments) = Cli::try_parse_from(command)?.command else {
+            anyhow::bail!("another command")
+        };
+        let configured = [
+            ("APHEX_DOMAIN", "configured.example"),
+            ("APHEX_GATEWAY_URL", "http://gateway"),
+            ("APHEX_EXPOSURE", "ingress"),
+            ("APHEX_CLOUDFLARE_ZONE_ID", ""),
+        ];
+        fill(&mut arguments, &configured.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
+        assert_eq!(arguments.exposure.domain.as_deref(), Some("given.example"));
+        assert_eq!(arguments.gateway_url.as_deref(), Some("http://gateway"));
+        assert_eq!(arguments.exposure.exposure, Choice::Ingress);
+        assert_eq!(arguments.exposure.cloudflare_zone, None);
+        Ok(())
+    }
+}
