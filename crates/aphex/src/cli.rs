@@ -238,14 +238,14 @@ pub(crate) struct Controller {
         default_value = "https://kubernetes.default.svc"
     )]
     pub(crate) cluster_url: String,
-    #[command(flatten)]
-    pub(crate) exposure: Exposure,
     /// Work only while holding the Lease platform-system/aphex-controller, so that any number of replicas may run
     #[arg(long, value_name = "BOOL", env = "APHEX_LEADER_ELECT", default_value_t = true, action = clap::ArgAction::Set)]
     pub(crate) leader_elect: bool,
     /// Address of /livez, /readyz and /metrics
     #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:8081")]
     pub(crate) admin: SocketAddr,
+    #[command(flatten)]
+    pub(crate) exposure: Exposure,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -65,7 +65,7 @@ pub(crate) fn way(arguments: &Exposure) -> anyhow::Result<Way> {
             given(arguments.cloudflare_zone.as_ref()),
         ),
     };
-    match arguments.exposure {
+    match arguments.choice {
         Choice::Local => Ok(Way::Local),
         Choice::Ingress => Ok(Way::Ingress { domain: domain_for("ingress")? }),
         // To go on without a token would take down the tunnels of all organizations.

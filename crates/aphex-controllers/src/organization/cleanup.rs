@@ -56,7 +56,7 @@ async fn way_in(
     name: &OrgName,
 ) -> Result<Option<Waiting>, StepError> {
     let identity = Identity::of(object);
-    let stored = observe::stored_credentials(context, name).await?;
+    let stored = observe::stored_credentials(context, owner, name).await?;
     let claim = identity.claim(name, stored.as_ref());
     if let Some(waiting) = context.tunnels.unpublish(claim).await.map_err(StepError::Tunnel)? {
         return Ok(Some(waiting));

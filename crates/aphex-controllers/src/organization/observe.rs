@@ -78,16 +78,17 @@ pub(super) fn ingresses(settings: &Settings) -> Place {
     Place { kind: Kind::of::<Ingress>(), namespace: Some(settings.platform_namespace.clone()) }
 }
 
-/// The tunnel's credentials that the engine holds, whoever's the Secret is by its labels.
+/// The tunnel's credentials that the engine holds for an organization.
 pub(super) async fn stored_credentials(
     context: &Context,
+    owner: &Owner,
     name: &OrgName,
 ) -> Result<Option<Credentials>, StepError> {
     let secret = name.tunnel_credentials();
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &name.namespace());
     let found =
         api.get_opt(&secret).await.map_err(|source| StepError::read(format!("secret {secret}"), source))?;
-    Ok(found.as_ref().and_then(Credentials::from_secret))
+    Ok(found.filter(|secret| owner.owns(secret)).as_ref().and_then(Credentials::from_secret))
 }
 
 /// The bindings that name an organization.

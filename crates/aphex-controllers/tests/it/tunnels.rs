@@ -90,10 +90,6 @@ impl World {
         records.pop().context("one")
     }
 
-    fn refuse(&self, status: u16, code: i64, message: &str) -> Fault {
-        Fault::Answer { status, code, message: message.to_owned() }
-    }
-
     async fn taken(&self) -> anyhow::Result<String> {
         match self.expose().await {
             Err(TunnelError::Taken(message)) => Ok(message),
@@ -192,7 +188,8 @@ async fn a_record_that_appears_after_it_was_looked_for_is_judged_anew() -> anyho
         let credentials = world.tunnel().await?.credentials;
         let target = format!("{}.cfargotunnel.com", credentials.tunnel);
         world.stored = Some(credentials);
-        world.cloudflare.inject(&Method::POST, "/dns_records", 1, world.refuse(400, code, "exists"));
+        let refusal = Fault::Answer { status: 400, code, message: "exists".to_owned() };
+        world.cloudflare.inject(&Method::POST, "/dns_records", 1, refusal);
         assert!(world.failure().await?.contains(&format!("code {code}")), "and is not there after all");
         world.cloudflare.put_record("CNAME", HOST, &target);
         assert_eq!(world.tunnel().await?.record, Record::Written);

@@ -23,8 +23,8 @@ pub(crate) enum Choice {
 #[command(next_help_heading = "Exposure")]
 pub(crate) struct Exposure {
     /// How webhooks reach organizations
-    #[arg(long, value_enum, env = "APHEX_EXPOSURE", default_value_t)]
-    pub(crate) exposure: Choice,
+    #[arg(long = "exposure", value_name = "WAY", value_enum, env = "APHEX_EXPOSURE", default_value_t)]
+    pub(crate) choice: Choice,
     /// Domain below which each organization has its name (`<organization>.<domain>`)
     #[arg(long, value_name = "DOMAIN", env = "APHEX_DOMAIN")]
     pub(crate) domain: Option<String>,

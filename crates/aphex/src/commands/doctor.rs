@@ -38,7 +38,7 @@ pub(crate) async fn run(global: &Global, mut arguments: Doctor) -> anyhow::Resul
     gateway::answers(client.as_ref(), arguments.gateway_url.as_deref(), &mut report).await;
     match exposure::way(&arguments.exposure) {
         Err(error) => {
-            report.add(Check::fail("exposure", &chain(&error), "give what is missing, or --exposure local"))
+            report.add(Check::fail("exposure", &chain(&error), "give what is missing, or --exposure local"));
         }
         Ok(way) => {
             report.add(Check::ok("exposure", way.as_str()));

@@ -35,8 +35,8 @@ fn fill(arguments: &mut Doctor, found: &BTreeMap<String, String>) {
     fill(&mut exposure.cloudflare_account, "APHEX_CLOUDFLARE_ACCOUNT_ID");
     fill(&mut exposure.cloudflare_zone, "APHEX_CLOUDFLARE_ZONE_ID");
     let configured = value("APHEX_EXPOSURE").and_then(|text| Choice::from_str(&text, true).ok());
-    if let (Choice::Auto, Some(choice)) = (exposure.exposure, configured) {
-        exposure.exposure = choice;
+    if let (Choice::Auto, Some(choice)) = (exposure.choice, configured) {
+        exposure.choice = choice;
     }
 }
 
@@ -75,7 +75,7 @@ mod tests {
         fill(&mut arguments, &configured.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
         assert_eq!(arguments.exposure.domain.as_deref(), Some("given.example"));
         assert_eq!(arguments.gateway_url.as_deref(), Some("http://gateway"));
-        assert_eq!(arguments.exposure.exposure, Choice::Ingress);
+        assert_eq!(arguments.exposure.choice, Choice::Ingress);
         assert_eq!(arguments.exposure.cloudflare_zone, None);
         Ok(())
     }

@@ -61,7 +61,7 @@ fn is_gateway(status: StatusCode) -> bool {
 fn is_of_cluster(url: &str) -> bool {
     let host = url.split_once("://").map_or(url, |(_, rest)| rest);
     let host = host.split(['/', ':']).next().unwrap_or_default();
-    host.ends_with(".svc") || host.contains(".svc.")
+    host.split('.').skip(2).any(|label| label == "svc")
 }
 
 /// Asks the gateway by way of the API server.

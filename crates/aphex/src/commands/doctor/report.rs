@@ -28,7 +28,8 @@ impl State {
 /// One thing that was looked at.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Check {
-    check: String,
+    #[serde(rename = "check")]
+    name: String,
     state: State,
     found: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,18 +37,18 @@ pub(super) struct Check {
 }
 
 impl Check {
-    pub(super) fn ok(check: &str, found: &str) -> Self {
-        Self { check: check.to_owned(), state: State::Ok, found: found.to_owned(), remedy: None }
+    pub(super) fn ok(name: &str, found: &str) -> Self {
+        Self { name: name.to_owned(), state: State::Ok, found: found.to_owned(), remedy: None }
     }
 
     /// Works, but not all of it or not for long.
-    pub(super) fn warn(check: &str, found: &str, remedy: &str) -> Self {
-        Self { state: State::Warn, remedy: Some(remedy.to_owned()), ..Self::ok(check, found) }
+    pub(super) fn warn(name: &str, found: &str, remedy: &str) -> Self {
+        Self { state: State::Warn, remedy: Some(remedy.to_owned()), ..Self::ok(name, found) }
     }
 
     /// Does not work.
-    pub(super) fn fail(check: &str, found: &str, remedy: &str) -> Self {
-        Self { state: State::Fail, ..Self::warn(check, found, remedy) }
+    pub(super) fn fail(name: &str, found: &str, remedy: &str) -> Self {
+        Self { state: State::Fail, ..Self::warn(name, found, remedy) }
     }
 }
 
@@ -75,7 +76,7 @@ impl Report {
             Format::Yaml => output::say(serde_saphyr::to_string(&self.document())?.trim_end()),
             Format::Name => {
                 for check in &self.0 {
-                    output::say(&format!("{}/{}", check.state.as_str(), check.check));
+                    output::say(&format!("{}/{}", check.state.as_str(), check.name));
                 }
             }
         }
@@ -87,14 +88,13 @@ impl Report {
     }
 
     fn table(&self) -> Table {
-        let mut table = Table::new(&["CHECK", "STATE", "FOUND", "REMEDY"]);
+        let mut table = Table::new(&["CHECK", "STATE", "FOUND, AND WHAT TO DO"]);
         for check in &self.0 {
-            table.row(vec![
-                check.check.clone(),
-                check.state.as_str().to_owned(),
-                check.found.clone(),
-                check.remedy.clone().unwrap_or_default(),
-            ]);
+            table.row(vec![check.name.clone(), check.state.as_str().to_owned(), check.found.clone()]);
+            // Below what was found, for both can be long.
+            if let Some(remedy) = &check.remedy {
+                table.row(vec![String::new(), String::new(), format!("-> {remedy}")]);
+            }
         }
         table
     }
