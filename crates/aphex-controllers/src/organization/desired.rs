@@ -68,6 +68,8 @@ desired_set! {
         pub role_bindings: RoleBinding,
         /// Once its reader may read.
         pub secret_store: ClusterSecretStore,
+        /// Connects while the rest is made: the public name is known when all of it is there.
+        pub tunnel_connector: Deployment,
         /// What the listener reads at cluster scope.
         pub cluster_role: ClusterRole,
         /// Grants it to the listener's account, and what Tekton's own sink reads besides.
@@ -76,9 +78,7 @@ desired_set! {
         pub trigger_binding: TriggerBinding,
         /// From here on webhooks are answered.
         pub event_listener: EventListener,
-        /// Once there is something to lead to.
-        pub tunnel_connector: Deployment,
-        /// The same, without a tunnel.
+        /// Once there is something to lead to, where no tunnel does.
         pub ingress: Ingress,
     }
 }
@@ -94,11 +94,11 @@ pub(super) fn desired(valid: &Valid, settings: &Settings) -> Desired {
         roles: Owned(rbac::roles(valid)),
         role_bindings: Owned(rbac::role_bindings(valid, settings)),
         secret_store: Owned::one(secret_store::secret_store(valid)),
+        tunnel_connector: Owned::optional(tunnel::connector(valid, settings)),
         cluster_role: Owned::one(rbac::listener_cluster_role(valid)),
         cluster_role_bindings: Owned(rbac::listener_cluster_role_bindings(valid)),
         trigger_binding: Owned::one(event_listener::push_binding(valid)),
         event_listener: Owned::one(event_listener::event_listener(valid)),
-        tunnel_connector: Owned::optional(tunnel::connector(valid, settings)),
         ingress: Owned::optional(ingress::ingress(valid, settings)),
     }
 }

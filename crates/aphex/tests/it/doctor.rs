@@ -43,6 +43,28 @@ fn a_platform_on_this_machine_is_in_order() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_developer_is_told_what_is_left_to_administrators_and_a_missing_kind_who_brings_it() -> anyhow::Result<()>
+{
+    let folder = tempfile::tempdir()?;
+    let up = Up::start(folder.path())?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(super::leader::forget(&up.kubeconfig, "appprojects.argoproj.io"))?;
+    let broken = report(&up.run(&["doctor", "-o", "json"])?, 1)?;
+    assert_eq!(check(&broken, "kinds argoproj.io"), ["fail", "not served: AppProject", "install Argo CD"]);
+
+    let mut kubeconfig: Value = serde_saphyr::from_str(&std::fs::read_to_string(&up.kubeconfig)?)?;
+    kubeconfig["users"][0]["user"]["as"] = "dev@acme.com".into();
+    let developer = folder.path().join("developer");
+    std::fs::write(&developer, kubeconfig.to_string())?;
+    let output = aphex().arg("--kubeconfig").arg(&developer).args(["doctor", "-o", "json"]).output()?;
+    let report = report(&output, 1)?;
+    let [state, found, remedy] = check(&report, "permissions");
+    assert!(state == "warn" && found.contains("create organizations"), "{report}");
+    assert!(remedy.contains("platform-admins"), "{remedy}");
+    Ok(())
+}
+
+#[test]
 fn without_a_cluster_it_says_how_to_get_one() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let output = aphex()

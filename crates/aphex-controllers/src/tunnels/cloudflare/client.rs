@@ -147,6 +147,7 @@ impl Client {
     }
 
     async fn send(&self, ask: &Ask<'_>, page: Option<usize>) -> Result<Envelope, Error> {
+        self.keep_quiet(ask.call)?;
         let result = self.exchange(ask, page).await;
         self.requests.count(ask.call, &result);
         result
@@ -154,7 +155,6 @@ impl Client {
 
     async fn exchange(&self, ask: &Ask<'_>, page: Option<usize>) -> Result<Envelope, Error> {
         let call = ask.call;
-        self.keep_quiet(call)?;
         let token = self.connection.token.read().await?;
         let mut bearer =
             HeaderValue::from_str(&format!("Bearer {}", token.reveal())).map_err(|_| Error::TokenForm)?;

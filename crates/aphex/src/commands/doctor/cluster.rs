@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aphex_runtime::errors;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
@@ -144,6 +145,31 @@ async fn may(
     let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
     let answer = Api::all(client.clone()).create(&PostParams::default(), &review).await?;
     Ok(answer.status.is_some_and(|status| status.allowed))
+}
+
+/// Whether the platform's own pods run. Where there are none the platform is not installed, or is `aphex up`.
+pub(super) async fn workloads(client: &Client, report: &mut Report) {
+    let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+    let own = ListParams::default().labels("app.kubernetes.io/name=aphex");
+    let Ok(found) = api.list(&own).await else {
+        let remedy = "whoever runs this may not list Deployments there, so nothing is known of the pods";
+        report.add(Check::warn("pods", "cannot be looked at", remedy));
+        return;
+    };
+    for deployment in found.items {
+        let name = deployment.name_any();
+        let status = deployment.status.unwrap_or_default();
+        let conditions = status.conditions.unwrap_or_default();
+        let found = format!("{} available", status.available_replicas.unwrap_or_default());
+        let remedy = format!(
+            "kubectl describe pods -n {NAMESPACE} and kubectl logs -n {NAMESPACE} deployment/{name} say why"
+        );
+        report.add(if conditions.iter().any(|c| c.type_ == "Available" && c.status == "True") {
+            Check::ok(&name, &found)
+        } else {
+            Check::fail(&name, &found, &remedy)
+        });
+    }
 }
 
 /// Whether the class of Ingress objects is there.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aphex_controllers::sensitive::Sensitive;
 use clap::ValueEnum as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client};
@@ -14,11 +15,11 @@ const CONFIG: &str = "aphex-config";
 const TOKEN: (&str, &str) = ("aphex-cloudflare", "token");
 
 /// Fills in what was not given. What cannot be read is left as it is: the checks that need it say so.
-pub(super) async fn complete(client: &Client, arguments: &mut Doctor) {
+pub(super) async fn complete(client: &Client, arguments: &mut Doctor) -> Token {
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
     let found = maps.get_opt(CONFIG).await.ok().flatten().and_then(|map| map.data).unwrap_or_default();
     fill(arguments, &found);
-    token(client, arguments).await;
+    token(client, arguments).await
 }
 
 fn fill(arguments: &mut Doctor, found: &BTreeMap<String, String>) {
@@ -40,17 +41,30 @@ fn fill(arguments: &mut Doctor, found: &BTreeMap<String, String>) {
     }
 }
 
-/// The token that the controllers are given, when none is given here and it may be read.
-async fn token(client: &Client, arguments: &mut Doctor) {
+/// What is known of the API token that the controllers are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Token {
+    /// All there is to know.
+    Known,
+    /// The caller may not read it.
+    Hidden,
+}
+
+/// Takes the token that the controllers are given, when none is given here.
+async fn token(client: &Client, arguments: &mut Doctor) -> Token {
     if crate::exposure::token(&arguments.exposure).is_some() {
-        return;
+        return Token::Known;
     }
+    let (secret, key) = TOKEN;
     let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
-    let found = secrets.get_opt(TOKEN.0).await.ok().flatten().and_then(|secret| secret.data);
-    let text = found.and_then(|data| String::from_utf8(data.get(TOKEN.1)?.0.clone()).ok());
-    arguments.exposure.cloudflare_token = text
-        .filter(|text| !text.trim().is_empty())
-        .map(|text| aphex_controllers::sensitive::Sensitive::new(text.trim()));
+    let found = match secrets.get_opt(secret).await {
+        Ok(found) => found.and_then(|secret| secret.data),
+        Err(_) => return Token::Hidden,
+    };
+    let text = found.and_then(|data| String::from_utf8(data.get(key)?.0.clone()).ok());
+    let text = text.filter(|text| !text.trim().is_empty());
+    arguments.exposure.cloudflare_token = text.map(|text| Sensitive::new(text.trim()));
+    Token::Known
 }
 
 #[cfg(test)]
