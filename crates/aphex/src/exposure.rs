@@ -93,8 +93,9 @@ pub(crate) fn way(arguments: &Exposure) -> anyhow::Result<Way> {
 
 /// The plain values among the flags.
 pub(crate) fn settings(arguments: &Exposure) -> ExposureSettings {
+    let usual = ExposureSettings::default();
     ExposureSettings {
-        cloudflared_image: arguments.cloudflared_image.clone(),
+        cloudflared_image: given(Some(&arguments.cloudflared_image)).unwrap_or(usual.cloudflared_image),
         ingress_class: given(arguments.ingress_class.as_ref()),
         ingress_tls_secret: given(arguments.ingress_tls_secret.as_ref()),
     }

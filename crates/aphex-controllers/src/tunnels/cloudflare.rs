@@ -155,7 +155,7 @@ impl Cloudflare {
                 found.name, found.id
             )))
         };
-        if found.remote_config == Some(true) {
+        if found.is_remote() {
             return taken("keeps its configuration at Cloudflare");
         }
         if found.is_connected() {
@@ -194,7 +194,7 @@ impl Cloudflare {
             }
             _ => false,
         };
-        let left_behind = later && !found.is_connected() && found.remote_config != Some(true);
+        let left_behind = later && !found.is_connected() && !found.is_remote();
         self.own_tunnels(claim).contains(&found.id) || left_behind
     }
 }

@@ -7,7 +7,8 @@ use aphex_api::names::OrgName;
 use aphex_controllers::sensitive::Sensitive;
 use aphex_controllers::tunnels::cloudflare::{Client, Connection, Places, Token};
 use aphex_controllers::tunnels::{
-    Claim, Cloudflare, Credentials, Exposure, Path, Record, Tunnel, TunnelError, Tunnels as _,
+    Claim, Cloudflare, Credentials, Exposure, Local, Path, Record, ThroughIngress, Tunnel, TunnelError,
+    Tunnels,
 };
 use aphex_runtime::clock::Hand;
 use aphex_runtime::{Clock, Metrics};
@@ -103,6 +104,25 @@ impl World {
             other => anyhow::bail!("{other:?}"),
         }
     }
+}
+
+/// What every provider keeps to, whatever it does outside.
+#[tokio::test]
+async fn every_provider_says_the_same_twice_and_takes_back_what_is_not_there() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let local = Local::new("http://gateway.example");
+    let ingress = ThroughIngress::new(DOMAIN);
+    let providers: [&dyn Tunnels; 3] = [&local, &ingress, &world.provider];
+    let other: OrgName = "other".parse()?;
+    for provider in providers {
+        assert_eq!(provider.unpublish(world.claim()).await?, None);
+        assert_eq!(provider.withdraw(world.claim()).await?, None);
+        let first = provider.expose(world.claim()).await?;
+        assert_eq!(provider.expose(world.claim()).await?, first);
+        let of_other = Claim { organization: &other, uid: "another", ..world.claim() };
+        assert_ne!(provider.expose(of_other).await?.webhook_url, first.webhook_url);
+    }
+    Ok(())
 }
 
 #[tokio::test]

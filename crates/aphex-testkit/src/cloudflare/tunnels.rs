@@ -52,7 +52,6 @@ impl Tunnel {
             "connections": [],
             "status": status,
             "tun_type": "cfd_tunnel",
-            "remote_config": self.remote_config,
             "config_src": if self.remote_config { "cloudflare" } else { "local" },
             "metadata": {},
         })

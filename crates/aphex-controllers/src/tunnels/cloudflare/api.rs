@@ -57,7 +57,10 @@ pub struct TunnelState {
     /// `inactive`, `down`, `degraded` or `healthy`.
     #[serde(default)]
     pub status: Option<String>,
-    /// Whether its configuration is kept at Cloudflare, and what its connectors are given counts for nothing.
+    /// Where its configuration is kept: `local` or `cloudflare`.
+    #[serde(default)]
+    pub config_src: Option<String>,
+    /// The same as `config_src`, in older answers.
     #[serde(default)]
     pub remote_config: Option<bool>,
 }
@@ -67,6 +70,18 @@ impl TunnelState {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         matches!(self.status.as_deref(), Some("healthy" | "degraded"))
+    }
+
+    /// Whether its configuration is kept at Cloudflare, and what its connectors bring along counts for nothing.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        self.config_src.as_deref() == Some("cloudflare") || self.remote_config == Some(true)
+    }
+
+    /// Whether it is deleted; Go's zero time, the year 1, says that it is not.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.deleted_at.is_some_and(|time| time > Timestamp::UNIX_EPOCH)
     }
 }
 
@@ -127,14 +142,14 @@ impl Client {
     pub async fn tunnel_named(&self, account: &str, name: &str) -> Result<Option<TunnelState>, Error> {
         let ask = Ask::new(Call::ListTunnels, Method::GET, format!("/accounts/{account}/cfd_tunnel"));
         let found: Vec<TunnelState> = self.all(ask.with("name", name).with("is_deleted", "false")).await?;
-        Ok(found.into_iter().find(|tunnel| tunnel.name == name && tunnel.deleted_at.is_none()))
+        Ok(found.into_iter().find(|tunnel| tunnel.name == name && !tunnel.is_deleted()))
     }
 
     /// Whether a tunnel exists and is not deleted.
     pub async fn has_tunnel(&self, account: &str, id: &str) -> Result<bool, Error> {
         let ask = Ask::new(Call::GetTunnel, Method::GET, format!("/accounts/{account}/cfd_tunnel/{id}"));
         match self.one::<TunnelState>(ask).await {
-            Ok(tunnel) => Ok(tunnel.deleted_at.is_none()),
+            Ok(tunnel) => Ok(!tunnel.is_deleted()),
             Err(error) if error.is_not_found() => Ok(false),
             Err(error) => Err(error),
         }
@@ -231,5 +246,31 @@ fn gone(result: Result<Ignored, Error>) -> Result<(), Error> {
     match result {
         Err(error) if !error.is_not_found() => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tunnel(fields: &Value) -> TunnelState {
+        let mut object =
+            json!({ "id": "1", "name": "webhooks-acme", "created_at": "2025-02-18T22:41:43.534395Z" });
+        for (name, value) in fields.as_object().unwrap() {
+            object[name] = value.clone();
+        }
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn a_tunnel_is_deleted_remote_or_connected_when_one_of_the_ways_to_say_so_does() {
+        let plain = tunnel(&json!({ "deleted_at": null, "status": "inactive", "remote_config": false }));
+        assert!(!plain.is_deleted() && !plain.is_remote() && !plain.is_connected());
+        assert!(!tunnel(&json!({ "deleted_at": "0001-01-01T00:00:00Z" })).is_deleted());
+        assert!(tunnel(&json!({ "deleted_at": "2025-03-01T00:00:00Z" })).is_deleted());
+        assert!(tunnel(&json!({ "remote_config": true })).is_remote());
+        assert!(tunnel(&json!({ "config_src": "cloudflare" })).is_remote());
+        assert!(tunnel(&json!({ "status": "degraded" })).is_connected());
+        assert!(!tunnel(&json!({ "status": "down" })).is_connected());
     }
 }
