@@ -110,7 +110,8 @@ pub fn value_of(text: &str) -> String {
 }
 
 /// FNV-1a, 64 bit: stable over releases, which `std`'s hashers do not promise.
-pub(crate) fn checksum(bytes: &[u8]) -> u64 {
+#[must_use]
+pub fn checksum(bytes: &[u8]) -> u64 {
     bytes
         .iter()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))

@@ -107,6 +107,24 @@ impl OrgName {
         format!("webhooks-{}", self.0)
     }
 
+    /// The Deployment of the tunnel's connectors.
+    #[must_use]
+    pub fn tunnel_connector(&self) -> String {
+        format!("cloudflared-{}", self.0)
+    }
+
+    /// The Secret that holds the tunnel's credentials.
+    #[must_use]
+    pub fn tunnel_credentials(&self) -> String {
+        format!("cloudflared-credentials-{}", self.0)
+    }
+
+    /// The Ingress that leads to the gateway, where one does.
+    #[must_use]
+    pub fn ingress(&self) -> String {
+        format!("webhooks-{}", self.0)
+    }
+
     /// The public host name of the organization's webhooks.
     #[must_use]
     pub fn host(&self, domain: &str) -> String {

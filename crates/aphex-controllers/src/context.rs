@@ -12,6 +12,9 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::metrics::ControllerMetrics;
 use crate::tunnels::Tunnels;
 
+/// The image of cloudflared that the platform was made with.
+pub const CLOUDFLARED_IMAGE: &str = "cloudflare/cloudflared:2025.11.1";
+
 /// Plain values; the only thing that pure steps may see besides their input.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -25,8 +28,46 @@ pub struct Settings {
     pub gateway_url: String,
     /// How long a rotated webhook secret's predecessor verifies, where a request does not say.
     pub rotation_grace: SignedDuration,
+    /// What makes organizations reachable, where something does.
+    pub exposure: ExposureSettings,
     /// Dispatcher templates.
     pub catalog: Catalog,
+}
+
+/// Plain values for what makes organizations reachable.
+#[derive(Clone, Debug)]
+pub struct ExposureSettings {
+    /// The way.
+    pub way: Way,
+    /// Image of the tunnels' connectors; pinned, since they are told not to update themselves.
+    pub cloudflared_image: String,
+    /// Class of Ingress objects; the cluster's default when there is none.
+    pub ingress_class: Option<String>,
+    /// Secret in the platform's namespace with the certificate for Ingress objects; the ingress controller's own when there is none.
+    pub ingress_tls_secret: Option<String>,
+}
+
+/// The way by which webhooks reach organizations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    /// The gateway's own address.
+    #[default]
+    Direct,
+    /// An Ingress each, with a name below this domain.
+    Ingress(String),
+    /// A tunnel each, with a name below this domain.
+    Tunnel(String),
+}
+
+impl Default for ExposureSettings {
+    fn default() -> Self {
+        Self {
+            way: Way::default(),
+            cloudflared_image: CLOUDFLARED_IMAGE.to_owned(),
+            ingress_class: None,
+            ingress_tls_secret: None,
+        }
+    }
 }
 
 impl Settings {
@@ -40,6 +81,7 @@ impl Settings {
             cluster_url: "https://kubernetes.default.svc".to_owned(),
             gateway_url: gateway_url.trim_end_matches('/').to_owned(),
             rotation_grace: SignedDuration::from_hours(24),
+            exposure: ExposureSettings::default(),
             catalog: Catalog::builtin()?,
         })
     }

@@ -32,6 +32,7 @@ pub use wake::Watches;
 use crate::apply::{self, DesiredSet, Inventory, Owner};
 use crate::context::{Context, Settings};
 use crate::outcome::{Outcome, StepError, Stop, Waiting};
+use crate::tunnels::TunnelError;
 use crate::webhook_secret::Kept;
 
 /// Passes over different objects that run at once.
@@ -325,6 +326,9 @@ fn settle(error: StepError) -> Outcome {
             Outcome::Waiting(Waiting(format!("Waiting: {error}")))
         }
         StepError::Apply(error @ Taken(_)) => {
+            Outcome::Rejected(crate::outcome::Rejection::taken(error.to_string()))
+        }
+        StepError::Tunnel(error @ TunnelError::Taken(_)) => {
             Outcome::Rejected(crate::outcome::Rejection::taken(error.to_string()))
         }
         other => Outcome::Failed(other),

@@ -18,6 +18,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod repo_binding;
 pub mod runs;
+pub mod sensitive;
 pub mod tunnels;
 pub mod webhook_secret;
 

@@ -5,6 +5,7 @@ mod phases;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use aphex_api::conditions::Reason;
 use aphex_runtime::Metrics;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -91,6 +92,14 @@ impl ControllerMetrics {
     /// Counts a pass.
     pub fn observe_pass(&self, controller: &'static str, outcome: &Outcome, duration: Duration) {
         let (outcome, reason) = (outcome.as_str(), outcome.reason().as_str());
+        self.passes.get_or_create(&Labels { controller, outcome }).observe(duration.as_secs_f64());
+        self.outcomes.get_or_create(&ReasonLabels { controller, outcome, reason }).inc();
+    }
+
+    /// Counts a pass of a controller that publishes no status; it went well or will be tried again.
+    pub fn observe_round(&self, controller: &'static str, sound: bool, duration: Duration) {
+        let reason = if sound { Reason::Provisioned } else { Reason::ProvisioningFailed }.as_str();
+        let outcome = if sound { "applied" } else { "failed" };
         self.passes.get_or_create(&Labels { controller, outcome }).observe(duration.as_secs_f64());
         self.outcomes.get_or_create(&ReasonLabels { controller, outcome, reason }).inc();
     }

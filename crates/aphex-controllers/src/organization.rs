@@ -13,7 +13,7 @@ pub use desired::Desired;
 pub use desired::WEBHOOK_SECRET;
 pub(crate) use desired::{LISTENER, PUSH_BINDING};
 pub use observe::{Observed, TenantBinding};
-pub use validate::Valid;
+pub use validate::{Identity, Valid};
 
 use aphex_api::labels;
 use aphex_api::organization::{Organization, OrganizationPhase, OrganizationStatus};
@@ -69,7 +69,8 @@ impl Reconciler for Organizations {
     }
 
     async fn provision(context: &Context, valid: Valid) -> Result<Valid, StepError> {
-        let exposure = context.tunnels.expose(&valid.name).await.map_err(StepError::Tunnel)?;
+        let claim = valid.identity.claim(&valid.name, valid.stored.as_ref());
+        let exposure = context.tunnels.expose(claim).await.map_err(StepError::Tunnel)?;
         let (kept, request) = (valid.webhook_secret.clone(), valid.rotation.as_ref());
         let (kept, turn) =
             webhook_secret::turn(kept, request, context.clock.now()).map_err(StepError::Random)?;
@@ -84,8 +85,8 @@ impl Reconciler for Organizations {
         &mut observed.inventory
     }
 
-    fn unsettled(_: &Valid, _: &Observed) -> Option<Waiting> {
-        None
+    fn unsettled(valid: &Valid, observed: &Observed) -> Option<Waiting> {
+        status::unreachable(valid, observed).map(Waiting)
     }
 
     fn news(valid: &Valid) -> Option<News> {

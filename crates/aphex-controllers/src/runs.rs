@@ -206,6 +206,6 @@ async fn pass(context: &Context, shared: &Shared, tenant: &str) -> bool {
         shared.index().touch(tenant);
         shared.changed.notify_one();
     }
-    context.metrics.observe_pass(NAME, if sound { "applied" } else { "failed" }, began.elapsed());
+    context.metrics.observe_round(NAME, sound, began.elapsed());
     sound
 }

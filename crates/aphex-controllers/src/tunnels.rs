@@ -1,59 +1,109 @@
 //! Port to whatever makes an organization's webhooks reachable from outside.
 //!
-//! The Organization controller calls it before anything that depends on the answer, and again on every pass: `expose`
-//! finds before it creates. [`Local`] needs nothing outside; a tunnel provider implements the same trait.
+//! The Organization controller calls it on every pass, before anything that depends on the answer: `expose` finds before
+//! it creates, and goes as far as it can. What must not happen before something is on the engine (a public name before
+//! the tunnel's secret is kept) happens on a later pass: the claim says what the engine holds by then.
+//!
+//! [`Local`] and [`ThroughIngress`] need nothing outside; [`Cloudflare`] needs an account.
 
+pub mod cloudflare;
+mod credentials;
+mod ingress;
 mod local;
 
 use aphex_api::names::OrgName;
 use async_trait::async_trait;
+use jiff::Timestamp;
 
+pub use cloudflare::Cloudflare;
+pub use credentials::{CREDENTIALS_KEY, Credentials, stored};
+pub use ingress::ThroughIngress;
 pub use local::Local;
+
+use crate::outcome::Waiting;
+
+/// Who wants to be reachable, and what the engine keeps of earlier passes.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// The organization.
+    pub organization: &'a OrgName,
+    /// The unique id of its object: what carries it outside was made for it and for nobody of the same name.
+    pub uid: &'a str,
+    /// When its object was created: what is older was not made for it.
+    pub since: Option<Timestamp>,
+    /// The tunnel's credentials that the engine holds.
+    pub stored: Option<&'a Credentials>,
+}
 
 /// How webhooks reach an organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exposure {
     /// Where senders post to.
     pub webhook_url: String,
-    /// Whether a tunnel carries them.
+    /// What carries them.
     pub path: Path,
 }
 
 /// What lies between a sender and the gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Path {
     /// Nothing: the address is the gateway's own.
     Direct,
+    /// An Ingress of the cluster, for this host name.
+    Ingress {
+        /// The host name.
+        host: String,
+    },
     /// A tunnel with a public host name.
-    Tunnel,
+    Tunnel(Tunnel),
+}
+
+/// A tunnel that carries an organization's webhooks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    /// The public host name.
+    pub host: String,
+    /// What its connectors prove themselves with.
+    pub credentials: Credentials,
+    /// Whether the host name leads to it.
+    pub record: Record,
+}
+
+/// Whether a public host name leads to a tunnel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// It does.
+    Written,
+    /// Not yet, and what is being waited for.
+    Pending(String),
 }
 
 /// Makes organizations reachable.
 #[async_trait]
 pub trait Tunnels: Send + Sync {
     /// Makes an organization reachable; does nothing when it is.
-    async fn expose(&self, organization: &OrgName) -> Result<Exposure, TunnelError>;
+    async fn expose(&self, claim: Claim<'_>) -> Result<Exposure, TunnelError>;
 
-    /// Takes everything back, in reverse order; what is not there counts as taken back.
-    async fn withdraw(&self, organization: &OrgName) -> Result<(), TunnelError>;
+    /// Takes the public name back; tells what is still there. What is not there counts as taken back.
+    async fn unpublish(&self, claim: Claim<'_>) -> Result<Option<Waiting>, TunnelError>;
+
+    /// Takes the rest back, once the connectors are gone; tells what is still there.
+    async fn withdraw(&self, claim: Claim<'_>) -> Result<Option<Waiting>, TunnelError>;
 }
 
 /// Why an organization cannot be made reachable, or not be withdrawn.
 #[derive(Debug, thiserror::Error)]
 pub enum TunnelError {
-    /// A host name is in use by something that is not ours.
-    #[error("{host} is in use by something else")]
-    Taken {
-        /// The host name.
-        host: String,
-    },
+    /// A name is in use by something that is not ours; the text says which, by what, and what to do.
+    #[error("{0}")]
+    Taken(String),
     /// The provider did not do what was asked.
-    #[error("the tunnel provider did not {operation}")]
-    Provider {
-        /// What was asked, as a verb and its object.
-        operation: &'static str,
-        /// Why not.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    #[error(transparent)]
+    Provider(Box<cloudflare::Error>),
+}
+
+impl From<cloudflare::Error> for TunnelError {
+    fn from(error: cloudflare::Error) -> Self {
+        Self::Provider(Box::new(error))
+    }
 }

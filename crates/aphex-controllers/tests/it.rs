@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests: what cannot be had ends the test")]
 
+#[path = "it/cloudflare.rs"]
+mod cloudflare;
 #[path = "it/deletion.rs"]
 mod deletion;
 #[path = "it/drift.rs"]
@@ -34,3 +36,5 @@ mod rotation;
 mod runs;
 #[path = "it/schema.rs"]
 mod schema;
+#[path = "it/tunnels.rs"]
+mod tunnels;

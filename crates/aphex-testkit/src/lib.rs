@@ -4,6 +4,7 @@
 //! `APHEX_TEST_KUBECONFIG` set, the same tests run on the cluster that it names instead.
 
 mod access;
+pub mod cloudflare;
 mod cluster;
 mod engines;
 pub mod platform;

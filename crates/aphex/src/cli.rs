@@ -1,9 +1,13 @@
 //! The command line, as typed. What the words mean is said here; what they do is in `commands`.
 
+mod exposure;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use exposure::{Choice, Exposure};
 
 /// Onboards a GitHub repository with one Kubernetes resource; a push becomes a PipelineRun.
 #[derive(Debug, Parser)]
@@ -128,6 +132,11 @@ pub(crate) enum Command {
         after_help = "Example:\n  aphex controller --kubeconfig ~/.kube/config --gateway-url https://hooks.example.com"
     )]
     Controller(Controller),
+    /// Look whether everything that the platform needs is there, and say what to do where it is not
+    #[command(
+        after_help = "Example:\n  aphex doctor\n  CLOUDFLARE_API_TOKEN=$(cat token) aphex doctor --domain hooks.example.com -o json\n\nExit code: 0 when nothing failed (warnings aside), 1 when something did."
+    )]
+    Doctor(Doctor),
     /// Run the webhook gateway against a cluster
     #[command(after_help = "Example:\n  aphex gateway --kubeconfig ~/.kube/config --port 8080")]
     Gateway(Gateway),
@@ -331,6 +340,17 @@ pub(crate) struct Controller {
     /// Address of /livez, /readyz and /metrics
     #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:8081")]
     pub(crate) admin: SocketAddr,
+    #[command(flatten)]
+    pub(crate) exposure: Exposure,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Doctor {
+    /// Public base URL of the gateway [default: what the platform's own configuration says]
+    #[arg(long, value_name = "URL", env = "APHEX_GATEWAY_URL")]
+    pub(crate) gateway_url: Option<String>,
+    #[command(flatten)]
+    pub(crate) exposure: Exposure,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -7,6 +7,7 @@ mod definitions;
 mod delivery;
 mod demo;
 mod describe;
+mod doctor;
 mod gateway;
 mod look;
 mod org;
@@ -41,6 +42,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Run { verb } => run::run(&global, verb).await,
         Command::Push(arguments) => push::run(&global, arguments).await,
         Command::Controller(arguments) => controller::run(&global, arguments).await,
+        Command::Doctor(arguments) => doctor::run(&global, arguments).await,
         Command::Gateway(arguments) => gateway::run(&global, arguments).await,
         Command::Completion(arguments) => {
             completion::run(&arguments);

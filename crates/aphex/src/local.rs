@@ -123,6 +123,7 @@ async fn serve(
     }
     let client = client_as(&server, "aphex:local", "default");
     install::install(&client).await?;
+    install::configuration(&client, &gateway_url).await?;
     roles(&server, hooks, &gateway_url, &metrics, shutdown).await?;
 
     let kubeconfig = settings.kubeconfig.clone().unwrap_or_else(|| settings.data_dir.join(KUBECONFIG));

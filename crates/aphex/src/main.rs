@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod connect;
 mod exit;
+mod exposure;
 mod kubeconfig;
 mod local;
 mod output;

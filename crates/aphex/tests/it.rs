@@ -4,6 +4,7 @@ mod it {
     pub(crate) mod clients;
     pub(crate) mod commands;
     pub(crate) mod crash;
+    pub(crate) mod doctor;
     pub(crate) mod failures;
     pub(crate) mod leader;
     pub(crate) mod manifests;
@@ -11,4 +12,5 @@ mod it {
     pub(crate) mod plan;
     pub(crate) mod program;
     pub(crate) mod stranger;
+    pub(crate) mod tunnel;
 }

@@ -1,16 +1,19 @@
 //! Everything an Organization wants on the engine.
 
 mod event_listener;
+mod ingress;
 mod namespace;
 mod rbac;
 mod secret_store;
+mod tunnel;
 
 use aphex_api::foreign::external_secrets::ClusterSecretStore;
 use aphex_api::foreign::triggers::{EventListener, TriggerBinding};
 use aphex_api::labels;
 use aphex_api::names::OrgName;
-use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, ServiceAccount};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use kube::core::ObjectMeta;
 
@@ -32,6 +35,9 @@ pub(super) const ORGANIZATION_SECRETS: &str = "org-secrets";
 pub(crate) const PUSH_BINDING: &str = "github-push-binding";
 /// The gateway's ServiceAccount, in the platform's namespace, and the RoleBinding that lets it work here.
 pub(super) const GATEWAY: &str = "aphex-gateway";
+/// The gateway's Service in the platform's namespace, and its port's name.
+const GATEWAY_SERVICE: &str = "aphex-gateway";
+const GATEWAY_PORT: &str = "http";
 /// The ClusterRole that the RoleBinding gives; part of the platform's manifests.
 pub(super) const GATEWAY_ROLE: &str = "aphex-gateway-listener";
 /// The RoleBinding that lets Tekton's own sink, where there is one, act as the accounts of triggers; and what it gives.
@@ -50,6 +56,10 @@ desired_set! {
         pub network_policy: NetworkPolicy,
         /// Before the listener that may refer to it.
         pub webhook_secret: Secret,
+        /// As soon as there is a tunnel: its secret is kept before a public name leads to it.
+        pub tunnel_credentials: Secret,
+        /// Before the connectors that read it.
+        pub tunnel_config: ConfigMap,
         /// Accounts before the roles that name them.
         pub accounts: ServiceAccount,
         /// Who may do what in the namespace.
@@ -58,14 +68,18 @@ desired_set! {
         pub role_bindings: RoleBinding,
         /// Once its reader may read.
         pub secret_store: ClusterSecretStore,
+        /// Connects while the rest is made: the public name is known when all of it is there.
+        pub tunnel_connector: Deployment,
         /// What the listener reads at cluster scope.
         pub cluster_role: ClusterRole,
         /// Grants it to the listener's account, and what Tekton's own sink reads besides.
         pub cluster_role_bindings: ClusterRoleBinding,
         /// Before the triggers of bindings, which refer to it.
         pub trigger_binding: TriggerBinding,
-        /// Last: from here on webhooks are answered.
+        /// From here on webhooks are answered.
         pub event_listener: EventListener,
+        /// Once there is something to lead to, where no tunnel does.
+        pub ingress: Ingress,
     }
 }
 
@@ -74,14 +88,18 @@ pub(super) fn desired(valid: &Valid, settings: &Settings) -> Desired {
         namespace: Owned::one(namespace::namespace(valid)),
         network_policy: Owned::one(namespace::network_policy(valid, settings)),
         webhook_secret: Owned::optional(namespace::webhook_secret(valid)),
+        tunnel_credentials: Owned::optional(tunnel::credentials(valid)),
+        tunnel_config: Owned::optional(tunnel::config(valid, settings)),
         accounts: Owned(rbac::accounts(valid)),
         roles: Owned(rbac::roles(valid)),
         role_bindings: Owned(rbac::role_bindings(valid, settings)),
         secret_store: Owned::one(secret_store::secret_store(valid)),
+        tunnel_connector: Owned::optional(tunnel::connector(valid, settings)),
         cluster_role: Owned::one(rbac::listener_cluster_role(valid)),
         cluster_role_bindings: Owned(rbac::listener_cluster_role_bindings(valid)),
         trigger_binding: Owned::one(event_listener::push_binding(valid)),
         event_listener: Owned::one(event_listener::event_listener(valid)),
+        ingress: Owned::optional(ingress::ingress(valid, settings)),
     }
 }
 

@@ -5,13 +5,15 @@ use aphex_api::names::OrgName;
 use aphex_api::organization::Organization;
 use aphex_api::repo_binding::RepoBinding;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::ListParams;
 use kube::{Api, Resource as _, ResourceExt};
 
 use super::desired::{Desired, WEBHOOK_SECRET};
-use crate::apply::{DesiredSet as _, Inventory, Owner, Place, Scope};
-use crate::context::Context;
+use crate::apply::{DesiredSet as _, Inventory, Kind, Owner, Place, Scope};
+use crate::context::{Context, Settings};
 use crate::outcome::StepError;
+use crate::tunnels::{self, Credentials};
 use crate::webhook_secret::Kept;
 
 /// What was read.
@@ -23,6 +25,8 @@ pub struct Observed {
     pub owns_namespace: bool,
     /// The webhook secret made earlier.
     pub webhook_secret: Option<Kept>,
+    /// The tunnel's credentials kept earlier.
+    pub tunnel: Option<Credentials>,
     /// Bindings that name the organization and have a namespace.
     pub tenants: Vec<TenantBinding>,
     /// Everything the organization owns.
@@ -47,24 +51,44 @@ pub(super) async fn observe(
         .get_opt(&name.namespace())
         .await
         .map_err(|source| StepError::read(format!("namespace {}", name.namespace()), source))?;
-    let inventory = Inventory::read(&client, owner, places(&name)).await?;
+    let inventory = Inventory::read(&client, owner, places(&name, &context.settings)).await?;
     let secret = inventory.typed::<Secret>(Some(&name.namespace()), WEBHOOK_SECRET);
     Ok(Observed {
         owns_namespace: namespace.as_ref().is_some_and(|namespace| owner.may_take(namespace)),
         namespace,
         webhook_secret: secret.as_ref().and_then(Kept::read),
+        tunnel: tunnels::stored(&inventory, &name),
         tenants: tenants(context, &name).await?,
         inventory,
     })
 }
 
 /// Where the organization's objects can be.
-pub(super) fn places(name: &OrgName) -> Vec<Place> {
-    let place = |kind: crate::apply::Kind| Place {
-        namespace: (kind.scope == Scope::Namespaced).then(|| name.namespace()),
-        kind,
+fn places(name: &OrgName, settings: &Settings) -> Vec<Place> {
+    let place = |kind: Kind| match kind.scope {
+        Scope::Cluster => Place { kind, namespace: None },
+        Scope::Namespaced if kind == Kind::of::<Ingress>() => ingresses(settings),
+        Scope::Namespaced => Place { kind, namespace: Some(name.namespace()) },
     };
     Desired::kinds().into_iter().map(place).collect()
+}
+
+/// Where Ingress objects are: an Ingress leads to Services of its own namespace alone, and the gateway's is the platform's.
+pub(super) fn ingresses(settings: &Settings) -> Place {
+    Place { kind: Kind::of::<Ingress>(), namespace: Some(settings.platform_namespace.clone()) }
+}
+
+/// The tunnel's credentials that the engine holds for an organization.
+pub(super) async fn stored_credentials(
+    context: &Context,
+    owner: &Owner,
+    name: &OrgName,
+) -> Result<Option<Credentials>, StepError> {
+    let secret = name.tunnel_credentials();
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), &name.namespace());
+    let found =
+        api.get_opt(&secret).await.map_err(|source| StepError::read(format!("secret {secret}"), source))?;
+    Ok(found.filter(|secret| owner.owns(secret)).as_ref().and_then(Credentials::from_secret))
 }
 
 /// The bindings that name an organization.

@@ -7,6 +7,7 @@ use aphex_api::names::OrgName;
 use aphex_api::organization::{Organization, OrganizationPhase, OrganizationStatus, condition};
 use aphex_api::webhook_secret::SecretRotation;
 use aphex_runtime::errors;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
@@ -15,9 +16,10 @@ use kube::ResourceExt as _;
 use super::Organizations;
 use super::desired::{ADMIN_ROLE, LISTENER, LISTENER_ACCOUNT, PUSH_BINDING, SECRET_READER, WEBHOOK_SECRET};
 use super::observe::Observed;
+use super::validate::Valid;
 use crate::driver::Pass;
 use crate::outcome::Outcome;
-use crate::tunnels::Path;
+use crate::tunnels::{Path, Record};
 use crate::webhook_secret::Kept;
 
 pub(super) fn status(pass: &Pass<'_, Organizations>) -> OrganizationStatus {
@@ -28,9 +30,8 @@ pub(super) fn status(pass: &Pass<'_, Organizations>) -> OrganizationStatus {
         (Some(observed), Ok(name)) => seen(observed, &name, state, reason, &message),
         _ => Vec::new(),
     };
-    if let Some(exposure) = pass.valid.and_then(|valid| valid.exposure.as_ref()) {
-        let reason = if exposure.path == Path::Direct { Reason::LocalExposure } else { Reason::Provisioned };
-        findings.push(finding(condition::WEBHOOK, State::True, reason, &exposure.webhook_url));
+    if let Some(observed) = pass.observed {
+        findings.push(webhook(pass.valid, observed, state, reason, &message));
     }
     findings.push(finding(condition::READY, state, reason, &message));
     findings.extend(pass.observed.and_then(|observed| observed.inventory.foreign_finding()));
@@ -56,6 +57,40 @@ pub(super) fn status(pass: &Pass<'_, Organizations>) -> OrganizationStatus {
         observed_generation: generation,
         conditions: conditions::merge(&old.conditions, findings, generation, pass.now),
     }
+}
+
+/// Condition WebhookReady: True when nothing between a sender and the gateway is missing, else what Ready says.
+fn webhook(
+    valid: Option<&Valid>,
+    observed: &Observed,
+    state: State,
+    reason: Reason,
+    message: &str,
+) -> Finding {
+    let exposure = valid.and_then(|valid| Some((valid, valid.exposure.as_ref()?)));
+    match exposure {
+        Some((valid, exposure)) => match unreachable(valid, observed) {
+            Some(waiting) => finding(condition::WEBHOOK, State::Unknown, Reason::Provisioning, &waiting),
+            None if exposure.path == Path::Direct => {
+                finding(condition::WEBHOOK, State::True, Reason::LocalExposure, &exposure.webhook_url)
+            }
+            None => finding(condition::WEBHOOK, State::True, Reason::Provisioned, &exposure.webhook_url),
+        },
+        None => finding(condition::WEBHOOK, state, reason, message),
+    }
+}
+
+/// What is missing between a sender and the gateway, in a sentence.
+pub(super) fn unreachable(valid: &Valid, observed: &Observed) -> Option<String> {
+    let Path::Tunnel(tunnel) = &valid.exposure.as_ref()?.path else { return None };
+    if let Record::Pending(message) = &tunnel.record {
+        return Some(message.clone());
+    }
+    let (namespace, name) = (valid.name.namespace(), valid.name.tunnel_connector());
+    let connector = observed.inventory.typed::<Deployment>(Some(&namespace), &name);
+    let conditions = connector.and_then(|connector| connector.status?.conditions).unwrap_or_default();
+    let available = conditions.iter().any(|c| c.type_ == "Available" && c.status == "True");
+    (!available).then(|| format!("Waiting for Deployment {namespace}/{name} to become available"))
 }
 
 /// Condition Ready, and the sentence for people.

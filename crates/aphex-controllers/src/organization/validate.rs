@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use super::observe::Observed;
 use crate::context::Settings;
 use crate::outcome::{Rejection, Stop};
-use crate::tunnels::Exposure;
+use crate::tunnels::{Claim, Credentials, Exposure};
 use crate::webhook_secret::{Kept, Request, Turn};
 
 /// Shortest webhook secret a user may choose.
@@ -28,10 +28,41 @@ pub struct Valid {
     pub rotation: Option<Request>,
     /// Whether `provision` carried it out.
     pub turn: Turn,
+    /// The unique id of its object, and when that was created.
+    pub identity: Identity,
+    /// The tunnel's credentials that the engine holds.
+    pub stored: Option<Credentials>,
     /// How webhooks reach it; `provision` sets it.
     pub exposure: Option<Exposure>,
     /// Namespaces of its tenants.
     pub tenants: Vec<String>,
+}
+
+/// What tells an Organization from another one of its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Unique id.
+    pub uid: String,
+    /// When it was created.
+    pub since: Option<jiff::Timestamp>,
+}
+
+impl Identity {
+    /// The identity of an object.
+    #[must_use]
+    pub fn of(object: &Organization) -> Self {
+        let since = object.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        Self { uid: object.uid().unwrap_or_default(), since }
+    }
+
+    /// What it asks the provider of tunnels for.
+    pub(super) fn claim<'a>(
+        &'a self,
+        organization: &'a OrgName,
+        stored: Option<&'a Credentials>,
+    ) -> Claim<'a> {
+        Claim { organization, uid: &self.uid, since: self.since, stored }
+    }
 }
 
 pub(super) fn validate(
@@ -66,6 +97,8 @@ pub(super) fn validate(
         rotation: Request::of(object, settings.rotation_grace)?.filter(|_| chosen.is_none()),
         webhook_secret: chosen.map(Kept::new).or_else(|| observed.webhook_secret.clone()),
         turn: Turn::Same,
+        identity: Identity::of(object),
+        stored: observed.tunnel.clone(),
         exposure: None,
         tenants: observed.tenants.iter().map(|tenant| tenant.namespace.clone()).collect(),
     })

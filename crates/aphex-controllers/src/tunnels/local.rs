@@ -1,9 +1,9 @@
 //! The local exposure: the webhook address is the gateway's own, with the organization as path.
 
-use aphex_api::names::OrgName;
 use async_trait::async_trait;
 
-use super::{Exposure, Path, TunnelError, Tunnels};
+use super::{Claim, Exposure, Path, TunnelError, Tunnels};
+use crate::outcome::Waiting;
 
 /// No tunnel at all.
 #[derive(Clone, Debug)]
@@ -21,13 +21,17 @@ impl Local {
 
 #[async_trait]
 impl Tunnels for Local {
-    async fn expose(&self, organization: &OrgName) -> Result<Exposure, TunnelError> {
-        let webhook_url = format!("{}/{organization}", self.gateway_url);
+    async fn expose(&self, claim: Claim<'_>) -> Result<Exposure, TunnelError> {
+        let webhook_url = format!("{}/{}", self.gateway_url, claim.organization);
         Ok(Exposure { webhook_url, path: Path::Direct })
     }
 
-    async fn withdraw(&self, _: &OrgName) -> Result<(), TunnelError> {
-        Ok(())
+    async fn unpublish(&self, _: Claim<'_>) -> Result<Option<Waiting>, TunnelError> {
+        Ok(None)
+    }
+
+    async fn withdraw(&self, _: Claim<'_>) -> Result<Option<Waiting>, TunnelError> {
+        Ok(None)
     }
 }
 
@@ -38,7 +42,9 @@ mod tests {
     #[tokio::test]
     async fn the_address_is_the_gateways_with_the_organization_as_path() {
         let local = Local::new("http://127.0.0.1:8080/");
-        let exposure = local.expose(&"acme-corp".parse().unwrap()).await.unwrap();
+        let organization = "acme-corp".parse().unwrap();
+        let claim = Claim { organization: &organization, uid: "1", since: None, stored: None };
+        let exposure = local.expose(claim).await.unwrap();
         assert_eq!(exposure.webhook_url, "http://127.0.0.1:8080/acme-corp");
     }
 }

@@ -2,12 +2,14 @@
 
 use std::fmt::Debug;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use aphex_api::organization::Organization;
 use aphex_api::repo_binding::{RepoBinding, RepoBindingStatus};
-use aphex_controllers::Settings;
-use aphex_runtime::{Metrics, Shutdown};
+use aphex_controllers::tunnels::Tunnels;
+use aphex_controllers::{Context, Settings};
+use aphex_runtime::{Clock, Metrics, Shutdown};
 use aphex_testkit::{Cluster, Requests, eventually, platform};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams};
@@ -17,6 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::task::JoinHandle;
 
 /// Namespace of our own objects.
 pub(crate) const PLATFORM: &str = "platform-system";
@@ -38,6 +41,20 @@ pub(crate) struct Engine {
     /// Gives clients of others.
     pub(crate) cluster: Cluster,
     _turn: Option<MutexGuard<'static, ()>>,
+}
+
+/// Running controllers; they end with the engine, or before.
+pub(crate) struct Controllers {
+    stop: Shutdown,
+    task: JoinHandle<()>,
+}
+
+impl Controllers {
+    /// Ends them, and waits until they have.
+    pub(crate) async fn end(self) -> anyhow::Result<()> {
+        self.stop.trigger();
+        Ok(self.task.await?)
+    }
 }
 
 impl Engine {
@@ -74,6 +91,25 @@ impl Engine {
             aphex_controllers::run(client, settings, &Metrics::default(), &shutdown).await;
         });
         Ok(())
+    }
+
+    /// Starts the controllers with another way in.
+    pub(crate) fn run_controllers_with(
+        &self,
+        settings: Settings,
+        clock: Clock,
+        tunnels: Arc<dyn Tunnels>,
+    ) -> Controllers {
+        let context = Context::new(self.account.clone(), settings, clock, tunnels, &Metrics::default());
+        let (stop, engine) = (Shutdown::new(), self.shutdown.token());
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                () = aphex_controllers::run_with(Arc::new(context), &stopped) => {}
+                () = engine.cancelled() => {}
+            }
+        });
+        Controllers { stop, task }
     }
 
     async fn install(&self) -> anyhow::Result<()> {
@@ -350,10 +386,13 @@ pub(crate) fn kinds() -> impl Iterator<Item = ApiResource> {
 }
 
 /// Every kind the platform makes.
-const KINDS: [(&str, &str, &str); 18] = [
+const KINDS: [(&str, &str, &str); 21] = [
     ("", "v1", "Namespace"),
     ("", "v1", "Secret"),
+    ("", "v1", "ConfigMap"),
     ("", "v1", "ServiceAccount"),
+    ("apps", "v1", "Deployment"),
+    ("networking.k8s.io", "v1", "Ingress"),
     ("", "v1", "ResourceQuota"),
     ("", "v1", "LimitRange"),
     ("networking.k8s.io", "v1", "NetworkPolicy"),

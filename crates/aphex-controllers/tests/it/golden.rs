@@ -16,7 +16,8 @@ use aphex_controllers::organization::{self, Organizations};
 use aphex_controllers::outcome::Outcome;
 use aphex_controllers::pipeline::{self, Pipelines};
 use aphex_controllers::repo_binding::{self, RepoBindings};
-use aphex_controllers::tunnels::{Exposure, Path as ExposurePath};
+use aphex_controllers::sensitive::Sensitive;
+use aphex_controllers::tunnels::{Credentials, Exposure, Path as ExposurePath, Record, Tunnel};
 use aphex_controllers::webhook_secret::Kept;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Resource, ResourceExt as _};
@@ -86,6 +87,28 @@ fn now() -> jiff::Timestamp {
     "2026-11-23T10:00:00Z".parse().unwrap()
 }
 
+/// How an organization is reachable in a case: by the case's name.
+fn exposure(case: &Path, name: &str) -> Exposure {
+    let host = format!("{name}.hooks.example");
+    let path = match case.file_name().and_then(|name| name.to_str()) {
+        Some("tunnel") => ExposurePath::Tunnel(Tunnel {
+            host: host.clone(),
+            credentials: Credentials {
+                account: "an-account".to_owned(),
+                tunnel: "a-tunnel".to_owned(),
+                secret: Sensitive::new("c2VjcmV0"),
+            },
+            record: Record::Written,
+        }),
+        Some("ingress") => ExposurePath::Ingress { host: host.clone() },
+        _ => {
+            let webhook_url = format!("https://gateway.example/{name}");
+            return Exposure { webhook_url, path: ExposurePath::Direct };
+        }
+    };
+    Exposure { webhook_url: format!("https://{host}"), path }
+}
+
 #[test]
 fn organizations_want_and_say_what_the_files_do() {
     let settings = Settings::new("https://gateway.example").unwrap();
@@ -96,10 +119,7 @@ fn organizations_want_and_say_what_the_files_do() {
             tenants: vec![organization::TenantBinding { namespace: "some-tenant".to_owned() }],
             ..organization::Observed::default()
         };
-        let exposure = Exposure {
-            webhook_url: format!("https://gateway.example/{}", object.name_any()),
-            path: ExposurePath::Direct,
-        };
+        let exposure = exposure(&case, &object.name_any());
         let valid = organization::Valid {
             exposure: Some(exposure),
             ..Organizations::validate(&object, &observed, &settings).unwrap()
@@ -107,11 +127,13 @@ fn organizations_want_and_say_what_the_files_do() {
         let manifests = Organizations::desired(&valid, &settings).into_manifests(&owner).unwrap();
         observed.inventory = applied(&manifests);
         check_manifests(&case, &manifests);
+        let outcome =
+            Organizations::unsettled(&valid, &observed).map_or(Outcome::Applied, Outcome::Unsettled);
         let pass = Pass::<Organizations> {
             object: &object,
             observed: Some(&observed),
             valid: Some(&valid),
-            outcome: &Outcome::Applied,
+            outcome: &outcome,
             settings: &settings,
             now: now(),
         };

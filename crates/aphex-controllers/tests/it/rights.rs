@@ -1,19 +1,24 @@
 //! The committed roles against what the controllers ask for: enough, and nothing besides.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use aphex_api::organization::Organization;
 use aphex_api::pipeline::Pipeline;
 use aphex_api::repo_binding::RepoBinding;
+use aphex_controllers::Settings as CoreSettings;
+use aphex_controllers::tunnels::{Local, ThroughIngress};
 use aphex_runtime::lease::{Elector, Settings};
 use aphex_runtime::{Clock, Metrics, Shutdown};
+use aphex_testkit::cloudflare::Cloudflare;
 use aphex_testkit::{eventually, platform};
 use k8s_openapi::api::core::v1::LimitRange;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::engine::{Engine, PLATFORM, binding_spec};
+use crate::cloudflare;
+use crate::engine::{Engine, GATEWAY, PLATFORM, binding_spec};
 
 /// Rules that one session does not come to use, and when they are.
 const SELDOM: [(&str, &str); 3] = [
@@ -30,7 +35,9 @@ const SELDOM: [(&str, &str); 3] = [
 
 /// Everything a controller does in its life: provision, repair, prune, take back, and compete for the lead.
 async fn session() -> anyhow::Result<(Engine, BTreeSet<(String, String)>)> {
-    let engine = Engine::start().await?;
+    let engine = Engine::without_controllers().await?;
+    let local = Arc::new(Local::new(GATEWAY));
+    let controllers = engine.run_controllers_with(CoreSettings::new(GATEWAY)?, Clock::system(), local);
     engine.organization("rights").await?;
     engine.binding("rights-app", "rights").await?;
     let mut elevated = binding_spec("rights-infra", "rights");
@@ -66,8 +73,37 @@ async fn session() -> anyhow::Result<(Engine, BTreeSet<(String, String)>)> {
         Ok(organizations.get_opt("rights").await?.is_none().then_some(()))
     })
     .await?;
+    controllers.end().await?;
+    other_ways_in(&engine).await?;
     lead(&engine).await?;
     Ok((engine, given))
+}
+
+/// Organizations behind a tunnel, and behind an Ingress.
+async fn other_ways_in(engine: &Engine) -> anyhow::Result<()> {
+    let stand_in = Cloudflare::start().await?;
+    let controllers = cloudflare::run(engine, &stand_in, &Clock::system())?;
+    engine.organization("rights-tunnel").await?;
+    cloudflare::connectors_run(engine, "rights-tunnel").await?;
+    come_and_go(engine, "rights-tunnel").await?;
+    controllers.end().await?;
+
+    let ingress = Arc::new(ThroughIngress::new("hooks.example.com"));
+    let controllers = engine.run_controllers_with(CoreSettings::new(GATEWAY)?, Clock::system(), ingress);
+    engine.organization("rights-ingress").await?;
+    come_and_go(engine, "rights-ingress").await?;
+    controllers.end().await
+}
+
+/// Waits until an organization is in place, then takes it back.
+async fn come_and_go(engine: &Engine, name: &str) -> anyhow::Result<()> {
+    engine.organization_phase(name, "Active").await?;
+    let organizations = engine.api::<Organization>(PLATFORM);
+    organizations.delete(name, &DeleteParams::default()).await?;
+    eventually(&format!("{name} is gone"), || async {
+        Ok(organizations.get_opt(name).await?.is_none().then_some(()))
+    })
+    .await
 }
 
 /// Takes the Lease, renews it, and gives it up.

@@ -1,10 +1,12 @@
 //! `aphex controller`: the controllers against a cluster, as one of several replicas.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use aphex_controllers::Settings;
+use aphex_controllers::tunnels::Tunnels;
 use aphex_runtime::admin::{self, Readiness};
 use aphex_runtime::lease::{self, Elector};
 use aphex_runtime::{Clock, Metrics, Shutdown};
@@ -13,7 +15,7 @@ use tokio::net::TcpListener;
 
 use super::{definitions, gateway};
 use crate::cli::{Controller, Global};
-use crate::connect;
+use crate::{connect, exposure};
 
 /// Reconciles under way get this long on shutdown.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -24,11 +26,14 @@ pub(crate) async fn run(global: &Global, arguments: Controller) -> anyhow::Resul
     let client = connect::client(global).await?;
     let version = client.apiserver_version().await.context("cannot reach the Kubernetes API")?;
     tracing::info!(kubernetes.version = %version.git_version, "connected");
-    let settings = settings(&arguments)?;
+    let way = exposure::way(&arguments.exposure)?;
+    tracing::info!(exposure = way.as_str(), "organizations are reached");
+    let settings = settings(&arguments, &way)?;
     let listener = TcpListener::bind(arguments.admin)
         .await
         .with_context(|| format!("cannot listen on {}: choose another with --admin", arguments.admin))?;
     let (shutdown, metrics, readiness) = (Shutdown::on_signals()?, Metrics::default(), Readiness::default());
+    let tunnels = way.tunnels(&settings.gateway_url, Clock::system(), &metrics)?;
     readiness.condition("connected").store(true, Ordering::Release);
     // Kinds of other programs may come later: objects that want them wait, and say so in their status.
     shutdown.spawn(definitions::watch(
@@ -40,9 +45,9 @@ pub(crate) async fn run(global: &Global, arguments: Controller) -> anyhow::Resul
     ));
     shutdown.spawn(admin::serve(listener, readiness, metrics.clone(), shutdown.clone()));
     let worked = if arguments.leader_elect {
-        lead(client, settings, &metrics, &shutdown).await
+        lead(client, settings, tunnels, &metrics, &shutdown).await
     } else {
-        work(client, settings, &metrics, &shutdown).await;
+        work(client, settings, tunnels, &metrics, &shutdown).await;
         Ok(())
     };
     shutdown.drain(DRAIN).await;
@@ -50,8 +55,9 @@ pub(crate) async fn run(global: &Global, arguments: Controller) -> anyhow::Resul
 }
 
 /// What the arguments say, as plain values.
-pub(crate) fn settings(arguments: &Controller) -> anyhow::Result<Settings> {
+pub(crate) fn settings(arguments: &Controller, way: &exposure::Way) -> anyhow::Result<Settings> {
     Ok(Settings {
+        exposure: exposure::settings(&arguments.exposure, way),
         argocd_namespace: arguments.argocd_namespace.clone(),
         cluster_url: arguments.cluster_url.clone(),
         rotation_grace: arguments.rotation_grace,
@@ -63,6 +69,7 @@ pub(crate) fn settings(arguments: &Controller) -> anyhow::Result<Settings> {
 async fn lead(
     client: Client,
     settings: Settings,
+    tunnels: Arc<dyn Tunnels>,
     metrics: &Metrics,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
@@ -73,7 +80,7 @@ async fn lead(
     let Some(mut leadership) = elector.acquire(shutdown).await else { return Ok(()) };
     let guarded = leadership.guard(client);
     tokio::select! {
-        () = work(guarded, settings, metrics, shutdown) => {
+        () = work(guarded, settings, tunnels, metrics, shutdown) => {
             leadership.release().await;
             Ok(())
         }
@@ -85,13 +92,20 @@ async fn lead(
 }
 
 /// Runs the controllers until shutdown; passes that take too long to end are cut off.
-async fn work(client: Client, settings: Settings, metrics: &Metrics, shutdown: &Shutdown) {
+async fn work(
+    client: Client,
+    settings: Settings,
+    tunnels: Arc<dyn Tunnels>,
+    metrics: &Metrics,
+    shutdown: &Shutdown,
+) {
+    let context = aphex_controllers::Context::new(client, settings, Clock::system(), tunnels, metrics);
     let late = async {
         shutdown.triggered().await;
         tokio::time::sleep(DRAIN).await;
     };
     tokio::select! {
-        () = aphex_controllers::run(client, settings, metrics, shutdown) => {}
+        () = aphex_controllers::run_with(Arc::new(context), shutdown) => {}
         () = late => tracing::warn!(seconds = DRAIN.as_secs(), "passes did not end in time and were cut off"),
     }
 }

@@ -64,7 +64,11 @@ pub(crate) fn is_own(kind: &ApiResource) -> bool {
     matches!(kind.group.as_str(), "aphex.io" | "platform.dev")
 }
 
-async fn missing<'a>(client: &Client, kinds: &'a [ApiResource]) -> kube::Result<Vec<&'a ApiResource>> {
+/// Those of the kinds that a cluster does not serve.
+pub(crate) async fn missing<'a>(
+    client: &Client,
+    kinds: &'a [ApiResource],
+) -> kube::Result<Vec<&'a ApiResource>> {
     let versions: BTreeSet<&str> = kinds.iter().map(|kind| kind.api_version.as_str()).collect();
     let mut missing = Vec::new();
     for version in versions {
@@ -83,7 +87,8 @@ fn name(kind: &ApiResource) -> String {
     format!("{} ({})", kind.kind, kind.api_version)
 }
 
-fn installed_with(group: &str) -> &'static str {
+/// What brings kinds of a group.
+pub(crate) fn installed_with(group: &str) -> &'static str {
     match group {
         "aphex.io" | "platform.dev" => {
             "apply the platform's own definitions (kubectl apply -k platform/crds)"

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::future::{try_join_all, try_join3};
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -36,6 +36,8 @@ const POLICIES: &[&str] = &[
 const NAMESPACES: &[&str] = &["platform-system", "argocd"];
 /// Interceptors that the gateway has built in, as Tekton's own installation names them.
 const INTERCEPTORS: &[&str] = &["bitbucket", "cel", "github", "gitlab", "slack"];
+/// The ConfigMap with the platform's configuration.
+const CONFIGURATION: &str = "aphex-config";
 const MANAGER: &str = "aphex-local";
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -103,6 +105,20 @@ async fn established(
         .with_context(|| format!("the kind {name} was not established in time"))?
         .with_context(|| format!("cannot watch the kind {name}"))
         .map(drop)
+}
+
+/// Notes where the gateway answers, in the place where a cluster's platform has it.
+pub(crate) async fn configuration(client: &Client, gateway_url: &str) -> anyhow::Result<()> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), "platform-system");
+    let map = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": { "name": CONFIGURATION },
+        "data": { "APHEX_GATEWAY_URL": gateway_url },
+    });
+    let parameters = PatchParams::apply(MANAGER).force();
+    let applied = api.patch(CONFIGURATION, &parameters, &Patch::Apply(&map)).await;
+    applied.map(drop).with_context(|| format!("cannot write the ConfigMap {CONFIGURATION}"))
 }
 
 /// Brings the admission policies to what this program knows; they hold when this returns.

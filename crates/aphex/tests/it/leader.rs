@@ -137,7 +137,7 @@ fn a_controller_without_its_kinds_says_what_to_install() -> anyhow::Result<()> {
 }
 
 /// Takes a definition away.
-async fn forget(kubeconfig: &Path, definition: &str) -> anyhow::Result<()> {
+pub(crate) async fn forget(kubeconfig: &Path, definition: &str) -> anyhow::Result<()> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;

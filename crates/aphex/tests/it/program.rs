@@ -15,7 +15,11 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// The program under test.
 pub(crate) fn aphex() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_aphex"));
-    command.env_remove("KUBECONFIG").env_remove("APHEX_DATA_DIR").env("NO_COLOR", "1");
+    command
+        .env_remove("KUBECONFIG")
+        .env_remove("APHEX_DATA_DIR")
+        .env_remove("CLOUDFLARE_API_TOKEN")
+        .env("NO_COLOR", "1");
     command
 }
 

@@ -1,0 +1,101 @@
+//! What was found, for people and for programs.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::cli::Format;
+use crate::output::{self, Table};
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum State {
+    Ok,
+    Warn,
+    Fail,
+}
+
+impl State {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Check {
+    #[serde(rename = "check")]
+    name: String,
+    state: State,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+impl Check {
+    pub(super) fn ok(name: &str, found: &str) -> Self {
+        Self { name: name.to_owned(), state: State::Ok, found: found.to_owned(), remedy: None }
+    }
+
+    /// Works, but not all of it or not for long.
+    pub(super) fn warn(name: &str, found: &str, remedy: &str) -> Self {
+        Self { state: State::Warn, remedy: Some(remedy.to_owned()), ..Self::ok(name, found) }
+    }
+
+    /// Does not work.
+    pub(super) fn fail(name: &str, found: &str, remedy: &str) -> Self {
+        Self { state: State::Fail, ..Self::warn(name, found, remedy) }
+    }
+}
+
+/// Everything that was looked at, in order.
+#[derive(Debug, Default)]
+pub(super) struct Report(Vec<Check>);
+
+impl Report {
+    pub(super) fn add(&mut self, check: Check) {
+        self.0.push(check);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn failed(&self) -> usize {
+        self.0.iter().filter(|check| check.state == State::Fail).count()
+    }
+
+    pub(super) fn print(&self, format: Format) -> anyhow::Result<()> {
+        match format {
+            Format::Table | Format::Wide => output::say(self.table().render().trim_end()),
+            Format::Json => output::say(&serde_json::to_string_pretty(&self.document())?),
+            Format::Yaml => output::say(serde_saphyr::to_string(&self.document())?.trim_end()),
+            Format::Name => {
+                for check in &self.0 {
+                    output::say(&format!("{}/{}", check.state.as_str(), check.name));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn document(&self) -> Value {
+        json!({ "ok": self.failed() == 0, "checks": self.0 })
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new(&["CHECK", "STATE", "FOUND, AND WHAT TO DO"]);
+        for check in &self.0 {
+            table.row(vec![check.name.clone(), check.state.as_str().to_owned(), check.found.clone()]);
+            // Below what was found, for both can be long.
+            if let Some(remedy) = &check.remedy {
+                table.row(vec![String::new(), String::new(), format!("-> {remedy}")]);
+            }
+        }
+        table
+    }
+}
