@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use super::{definitions, gateway};
 use crate::cli::{Controller, Global};
-use crate::connect;
+use crate::{connect, exit};
 
 /// Reconciles under way get this long on shutdown.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -24,6 +24,10 @@ pub(crate) async fn run(global: &Global, arguments: Controller) -> anyhow::Resul
     let client = connect::client(global).await?;
     let version = client.apiserver_version().await.context("cannot reach the Kubernetes API")?;
     tracing::info!(kubernetes.version = %version.git_version, "connected");
+    if !aphex_controllers::webhook_secret::is_grace(arguments.rotation_grace) {
+        let message = "--rotation-grace must be between 0s and 720h".to_owned();
+        return Err(exit::Coded { code: exit::USAGE, message }.into());
+    }
     let settings = Settings {
         argocd_namespace: arguments.argocd_namespace,
         cluster_url: arguments.cluster_url,
