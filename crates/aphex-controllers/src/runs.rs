@@ -28,6 +28,7 @@ use kube::api::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, ResourceExt as _};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::context::Context;
 use act::Answer;
@@ -145,23 +146,31 @@ async fn follow<K>(
 /// Works on the tenants of which something changed.
 async fn work(context: &Context, shared: &Shared) {
     let mut again = BTreeSet::new();
+    let mut due: Option<Instant> = None;
     loop {
         let changed = shared.changed.notified();
-        if again.is_empty() {
-            changed.await;
-        } else {
-            // Those that failed are tried again soon; the others need not wait for them.
-            let _ = tokio::time::timeout(AGAIN, changed).await;
+        match due {
+            None => changed.await,
+            // Those that failed are tried again in a while; the others need not wait for them.
+            Some(due) => {
+                let _ = tokio::time::timeout_at(due, changed).await;
+            }
         }
         let mut dirty = shared.index().take_changed();
-        dirty.append(&mut again);
+        if due.is_some_and(|due| due <= Instant::now()) {
+            dirty.append(&mut again);
+            due = None;
+        }
         let failed: Vec<String> = futures::stream::iter(dirty)
             .map(|tenant| async move { (!pass(context, shared, &tenant).await).then_some(tenant) })
             .buffer_unordered(CONCURRENCY)
             .filter_map(|failed| async move { failed })
             .collect()
             .await;
-        again.extend(failed);
+        if !failed.is_empty() {
+            again.extend(failed);
+            due.get_or_insert_with(|| Instant::now() + AGAIN);
+        }
     }
 }
 

@@ -405,3 +405,22 @@ async fn passes(engine: &Engine) -> anyhow::Result<()> {
     })
     .await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn options_that_an_administrator_sets_on_its_binding_stay() -> anyhow::Result<()> {
+    let engine = Engine::start().await?;
+    engine.organization("tuned").await?;
+    engine.ready_pipeline("team-tuned", "tuned-app", "tuned").await?;
+    let bindings = engine.api::<RepoBinding>(PLATFORM);
+    let options = json!({ "spec": { "retention": { "keepFailed": 3 }, "events": ["push", "pull_request"] } });
+    bindings.patch("team-tuned.tuned-app", &PatchParams::default(), &Patch::Merge(options)).await?;
+    engine.change("team-tuned", "tuned-app", json!({ "spec": { "branch": "release" } })).await?;
+    let changed = engine
+        .until::<RepoBinding>(PLATFORM, "team-tuned.tuned-app", "the binding follows", |binding| {
+            binding.spec.branch == "release"
+        })
+        .await?;
+    assert_eq!(changed.spec.retention.map(|retention| retention.keep_failed), Some(3));
+    assert_eq!(changed.spec.events.len(), 2);
+    engine.finish().await
+}

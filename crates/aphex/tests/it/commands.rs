@@ -1,5 +1,6 @@
 //! The main job with nothing but the program itself, and an orderly end.
 
+use aphex_testkit::eventually;
 use serde_json::Value;
 
 use super::program::{Up, example};
@@ -67,6 +68,70 @@ fn a_developer_sees_how_their_pipeline_fares() -> anyhow::Result<()> {
     assert_eq!(missing.status.code(), Some(4));
     assert!(String::from_utf8(missing.stderr)?.contains("`aphex pipeline list` shows what is there"));
     assert_eq!(up.terminate()?, Some(0));
+    Ok(())
+}
+
+/// Sends a push that is signed with this secret; gives the answer's status.
+async fn signed(url: &str, secret: &str, payload: &[u8]) -> anyhow::Result<u16> {
+    let request = reqwest::Client::new()
+        .post(url)
+        .header("Content-Type", "application/json")
+        .header("X-GitHub-Event", "push")
+        .header("X-GitHub-Delivery", format!("signed-{:x}", rand::random::<u64>()))
+        .header("X-Hub-Signature-256", aphex_gateway::sign(secret.as_bytes(), payload))
+        .body(payload.to_vec());
+    Ok(request.send().await?.status().as_u16())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotated_secret_is_shown_only_when_asked_for_and_the_old_one_verifies_for_its_grace()
+-> anyhow::Result<()> {
+    // Another test of the process may have done so.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let folder = tempfile::tempdir()?;
+    let up = Up::start(folder.path())?;
+    let paths = [example("organization.yaml"), example("repo-binding-options.yaml")]
+        .map(|path| path.to_string_lossy().into_owned());
+    up.ok(&["apply", "-f", &paths[0], "-f", &paths[1], "--wait", "60"])?;
+    let status =
+        || json(&up.ok(&["repo", "get", "hello-options", "-o", "json"])?).map(|o| o["status"].clone());
+    let secret = |status: &Value| status["webhookSecret"].as_str().unwrap_or_default().to_owned();
+    let first = status()?;
+    let url = first["webhookURL"].as_str().unwrap_or_default().to_owned();
+    let payload = std::fs::read(example("github-push.json"))?;
+
+    let said = up.ok(&["repo", "rotate-secret", "hello-options", "--grace", "1h30m"])?;
+    assert!(said.contains("has a new webhook secret; the one before verifies until 20"), "{said}");
+    assert!(!said.contains("whsec_"), "{said}");
+    let second = status()?;
+    assert_ne!(secret(&first), secret(&second));
+    for secret in [secret(&first), secret(&second)] {
+        assert_eq!(signed(&url, &secret, &payload).await?, 200);
+    }
+
+    let said = up.ok(&["repo", "rotate-secret", "hello-options", "--grace", "0s", "--show"])?;
+    assert!(said.contains("verifies no longer"), "{said}");
+    let third = status()?;
+    assert_eq!(said.lines().last(), Some(secret(&third).as_str()));
+    // The gateway may have read the secret within this second, and then does not read it again yet.
+    let taken = || async {
+        let taken = signed(&url, &secret(&third), &payload).await? == 200;
+        Ok(taken.then_some(()))
+    };
+    eventually("the new secret verifies", taken).await?;
+    for secret in [secret(&first), secret(&second)] {
+        assert_eq!(signed(&url, &secret, &payload).await?, 401);
+    }
+
+    let said = up.ok(&["org", "rotate-secret", "acme-corp"])?;
+    assert!(said.starts_with("organization acme-corp has a new webhook secret"), "{said}");
+    for (arguments, code) in [
+        (&["repo", "rotate-secret", "none"][..], 4),
+        (&["repo", "rotate-secret", "hello-options", "--grace", "721h"][..], 2),
+        (&["repo", "rotate-secret", "hello-options", "--grace", "soon"][..], 2),
+    ] {
+        assert_eq!(up.run(arguments)?.status.code(), Some(code), "{arguments:?}");
+    }
     Ok(())
 }
 
