@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests: what cannot be had ends the test")]
 
+#[path = "it/advisories.rs"]
+mod advisories;
 #[path = "it/deletion.rs"]
 mod deletion;
 #[path = "it/drift.rs"]
@@ -24,3 +26,5 @@ mod rejection;
 mod rights;
 #[path = "it/schema.rs"]
 mod schema;
+#[path = "it/tenancy.rs"]
+mod tenancy;

@@ -48,9 +48,10 @@ pub(super) async fn observe(
         .await
         .map_err(|source| StepError::read(format!("namespace {}", name.namespace()), source))?;
     let inventory = Inventory::read(&client, owner, places(&name)).await?;
+    let held = object.finalizers().iter().any(|finalizer| finalizer == labels::ORGANIZATION_FINALIZER);
     let secret = inventory.typed::<Secret>(Some(&name.namespace()), WEBHOOK_SECRET);
     Ok(Observed {
-        owns_namespace: namespace.as_ref().is_some_and(|namespace| owner.may_take(namespace)),
+        owns_namespace: namespace.as_ref().is_some_and(|found| owner.keeps(found, held)),
         namespace,
         webhook_secret: secret.as_ref().and_then(webhook_secret::read),
         tenants: tenants(context, &name).await?,

@@ -2,6 +2,7 @@
 
 use aphex_api::foreign::argocd::AppProject;
 use aphex_api::foreign::triggers::{EventListener, Trigger, TriggerBinding, TriggerTemplate};
+use aphex_api::labels;
 use aphex_api::names::{OrgName, TenantName};
 use aphex_api::organization::Organization;
 use aphex_api::repo_binding::RepoBinding;
@@ -60,7 +61,8 @@ pub(super) async fn observe(
     }
     let Some(tenant) = tenant else { return Ok(observed) };
     observed.namespace = get(client, None, &tenant.namespace()).await?;
-    observed.owns_namespace = observed.namespace.as_ref().is_some_and(|namespace| owner.may_take(namespace));
+    let held = object.finalizers().iter().any(|finalizer| finalizer == labels::REPO_BINDING_FINALIZER);
+    observed.owns_namespace = observed.namespace.as_ref().is_some_and(|found| owner.keeps(found, held));
     observed.inventory =
         Inventory::read(client, owner, places(&tenant, organization.as_ref(), settings)).await?;
     if let Some(name) = &organization {
