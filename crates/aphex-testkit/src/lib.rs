@@ -6,6 +6,7 @@
 mod access;
 mod cluster;
 mod engines;
+pub mod faults;
 pub mod platform;
 pub mod real;
 mod requests;

@@ -10,6 +10,7 @@ use kube::{Api, Resource as _, ResourceExt};
 
 use super::desired::{Desired, WEBHOOK_SECRET};
 use crate::apply::{DesiredSet as _, Inventory, Owner, Place, Scope};
+use crate::claims;
 use crate::context::Context;
 use crate::outcome::StepError;
 use crate::webhook_secret;
@@ -70,10 +71,8 @@ pub(super) fn places(name: &OrgName) -> Vec<Place> {
 
 /// The bindings that name an organization.
 pub(super) async fn bindings(context: &Context, name: &OrgName) -> Result<Vec<RepoBinding>, StepError> {
-    let api: Api<RepoBinding> = Api::namespaced(context.client.clone(), &context.settings.platform_namespace);
-    let list =
-        api.list(&ListParams::default()).await.map_err(|source| StepError::read("RepoBindings", source))?;
-    Ok(list.items.into_iter().filter(|b| b.spec.aphex_org.as_deref() == Some(name.as_str())).collect())
+    let all = claims::all(context).await?;
+    Ok(all.into_iter().filter(|b| b.spec.aphex_org.as_deref() == Some(name.as_str())).collect())
 }
 
 async fn tenants(context: &Context, name: &OrgName) -> Result<Vec<TenantBinding>, StepError> {
