@@ -10,6 +10,8 @@ mod deletion;
 mod drift;
 #[path = "it/engine.rs"]
 mod engine;
+#[path = "it/faults.rs"]
+mod faults;
 #[path = "it/golden.rs"]
 mod golden;
 #[path = "it/isolation.rs"]
