@@ -73,7 +73,7 @@ enum Ended {
 
 /// The cells of a recording, in the order of the calls.
 ///
-/// Usually the first call of a stage to each verb and kind meets one fault: about 150 cells.
+/// Usually the first call of a stage to each verb and kind meets one fault: about 180 cells.
 fn cells(calls: &[Call], wanted: Wanted) -> VecDeque<Cell> {
     let first = calls.iter().filter(|call| call.occurrence == 1);
     let mut seen = BTreeSet::new();
