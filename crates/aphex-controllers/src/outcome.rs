@@ -156,7 +156,8 @@ impl StepError {
     pub fn retry_after(&self) -> Option<Duration> {
         let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self);
         while let Some(error) = next {
-            if let Some(kube::Error::Api(status)) = error.downcast_ref::<kube::Error>() {
+            let boxed = error.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref);
+            if let Some(kube::Error::Api(status)) = error.downcast_ref::<kube::Error>().or(boxed) {
                 let seconds = status.details.as_ref()?.retry_after_seconds;
                 return (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)));
             }

@@ -177,7 +177,7 @@ async fn whatever_call_goes_wrong_everything_is_as_without_it() -> anyhow::Resul
         .collect();
     assert!(passed.len() * 10 >= total * 9, "only {} of {total} faults struck", passed.len());
     if wanted.write {
-        Table::of(&passed).write()?;
+        Table::of(&passed).write(wanted.all)?;
     }
     if embedded {
         Table::committed()?.covers(&calls);

@@ -31,14 +31,15 @@ impl Table {
         Self(rows)
     }
 
-    /// Writes it after the mark.
-    pub(super) fn write(&self) -> anyhow::Result<()> {
+    /// Writes it after the mark; tells whether every call met every fault.
+    pub(super) fn write(&self, all: bool) -> anyhow::Result<()> {
         let text = std::fs::read_to_string(path())?;
         let (before, _) = text.split_once(MARK).context("docs/faults.md has no mark")?;
         let cells: usize = self.0.values().flat_map(BTreeMap::values).sum();
         let titles: Vec<&str> = Fault::ALL.into_iter().map(Fault::title).collect();
+        let extent = if all { "every call with every fault" } else { "a usual run" };
         let mut table = format!(
-            "{before}{MARK}\n{cells} cells, all passed.\n\n| call | {} |\n|---|{}\n",
+            "{before}{MARK}\n{cells} cells ({extent}), all passed.\n\n| call | {} |\n|---|{}\n",
             titles.join(" | "),
             "---:|".repeat(titles.len())
         );
