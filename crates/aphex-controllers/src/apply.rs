@@ -47,6 +47,9 @@ pub enum ApplyError {
     /// An object of the name exists and is somebody else's.
     #[error("{0} exists already and is not managed by the platform")]
     Taken(Key),
+    /// An object of the name was made since this pass looked.
+    #[error("{0} was made by somebody else a moment ago")]
+    Outdated(Key),
     /// An object of the name is on its way out.
     #[error("{0} is being deleted")]
     Terminating(Key),
@@ -108,6 +111,16 @@ async fn write(
     if live.is_none() && manifest.key.kind.is_namespace() {
         reserve(&api, owner, &manifest.key).await?;
     }
+    if manifest.key.kind.is_secret() {
+        match &live {
+            None => introduce(&api, manifest).await?,
+            // What it holds was made up for a first time, and so was ours: the first one counts.
+            Some(live) if !inventory.has_key(&manifest.key) && owner.owns(live) => {
+                return Err(ApplyError::Outdated(manifest.key.clone()));
+            }
+            Some(_) => {}
+        }
+    }
     // Nothing is there to be taken over, unless somebody was faster.
     let force = live.is_some();
     if let Some(live) = live {
@@ -135,9 +148,32 @@ async fn reserve(api: &Api<DynamicObject>, owner: &Owner, key: &Key) -> Result<(
     let parameters =
         PostParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), ..PostParams::default() };
     match api.create(&parameters, &object).await {
-        Err(kube::Error::Api(status)) if status.code == 409 => Err(ApplyError::Taken(key.clone())),
+        Err(kube::Error::Api(status)) if status.code == 409 => match api.get_opt(&key.name).await {
+            // Somebody has it, or had it and gave it up again.
+            Ok(Some(live)) if owner.owns(&live) => Ok(()),
+            Ok(Some(_)) => Err(ApplyError::Taken(key.clone())),
+            Ok(None) => Err(ApplyError::Outdated(key.clone())),
+            Err(source) => Err(refusal(key, source)),
+        },
         Err(source) => Err(refusal(key, source)),
         Ok(_) => Ok(()),
+    }
+}
+
+/// Creates a Secret as it is wanted.
+///
+/// Of two controllers that make up a value at once (a lead that was lost while one was paused) one is refused and takes
+/// what the other made up; applying would let the second value replace the first, which somebody may have read already.
+async fn introduce(api: &Api<DynamicObject>, manifest: &Manifest) -> Result<(), ApplyError> {
+    let key = &manifest.key;
+    let invalid = |source| ApplyError::Manifest(ManifestError::Serialize { field: "secrets", source });
+    let object: DynamicObject = serde_json::from_value(manifest.body.clone()).map_err(invalid)?;
+    let parameters =
+        PostParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    match api.create(&parameters, &object).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 409 => Err(ApplyError::Outdated(key.clone())),
+        Err(source) => Err(refusal(key, source)),
     }
 }
 
@@ -160,6 +196,8 @@ async fn prune(
             Err(source) if !is_gone(&source) => {
                 return Err(ApplyError::Prune { key, source: Box::new(source) });
             }
+            // A conflict says that it is another object by now, or that it was being written just then.
+            Err(kube::Error::Api(status)) if status.code == 409 => return Err(ApplyError::Outdated(key)),
             _ => pruned += 1,
         }
     }

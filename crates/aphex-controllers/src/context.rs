@@ -1,12 +1,15 @@
 //! What the steps are given: handles in [`Context`], plain values in [`Settings`].
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
-use aphex_runtime::{Clock, Metrics};
+use aphex_api::repo_binding::RepoBinding;
+use aphex_runtime::{Clock, Metrics, deadline};
 use jiff::SignedDuration;
 use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::Store;
 
 use crate::catalog::{Catalog, CatalogError};
 use crate::metrics::ControllerMetrics;
@@ -88,9 +91,36 @@ impl Settings {
     }
 }
 
+/// When to look again, and how long to wait for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// When to look again although nothing changed; repairs what a watch may have missed.
+    pub resync: Duration,
+    /// When to look again while waiting; a watch usually comes first.
+    pub wait: Duration,
+    /// The first wait after a failure, or after a watch that broke.
+    pub backoff_min: Duration,
+    /// The longest wait after failures.
+    pub backoff_max: Duration,
+    /// How long the engine may take to answer a request.
+    pub answer: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            resync: Duration::from_mins(10),
+            wait: Duration::from_secs(15),
+            backoff_min: Duration::from_secs(1),
+            backoff_max: Duration::from_mins(1),
+            answer: Duration::from_secs(30),
+        }
+    }
+}
+
 /// Handles: the engine, the outside world, the clock.
 pub struct Context {
-    /// The engine.
+    /// The engine; what it does not answer in time has failed.
     pub client: Client,
     /// Plain values.
     pub settings: Settings,
@@ -102,6 +132,11 @@ pub struct Context {
     pub recorder: Recorder,
     /// Counts passes.
     pub metrics: ControllerMetrics,
+    /// When to look again.
+    pub pace: Pace,
+    /// The bindings as their controller watches them, once it does.
+    pub(crate) bindings: OnceLock<Store<RepoBinding>>,
+    reporter: Reporter,
     failures: Mutex<HashMap<String, u32>>,
 }
 
@@ -116,8 +151,13 @@ impl Context {
         metrics: &Metrics,
     ) -> Self {
         let reporter = Reporter { controller: "aphex-controller".to_owned(), instance: None };
+        let pace = Pace::default();
+        let client = deadline::client(client, pace.answer);
         Self {
-            recorder: Recorder::new(client.clone(), reporter),
+            recorder: Recorder::new(client.clone(), reporter.clone()),
+            reporter,
+            pace,
+            bindings: OnceLock::new(),
             metrics: ControllerMetrics::register(metrics),
             failures: Mutex::default(),
             client,
@@ -125,6 +165,14 @@ impl Context {
             clock,
             tunnels,
         }
+    }
+
+    /// The same at another pace, which may only be quicker to give up on an answer.
+    #[must_use]
+    pub fn with_pace(self, pace: Pace) -> Self {
+        let client = deadline::client(self.client, pace.answer);
+        let recorder = Recorder::new(client.clone(), self.reporter.clone());
+        Self { client, recorder, pace, ..self }
     }
 
     /// Counts one more failure in a row of an object, and tells how many there were before.

@@ -3,6 +3,7 @@
 //! A pass starts from the beginning, whatever it was woken by: read the object, run the steps to an [`Outcome`], publish
 //! the status that follows from it, choose when to look again.
 
+mod pause;
 mod publish;
 mod wake;
 
@@ -10,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use aphex_api::conditions::Reason;
 use aphex_runtime::{Shutdown, errors};
@@ -37,15 +38,6 @@ use crate::webhook_secret::Kept;
 
 /// Passes over different objects that run at once.
 const CONCURRENCY: u16 = 8;
-/// When to look again although nothing changed; repairs what a watch may have missed.
-const RESYNC: Duration = Duration::from_mins(10);
-/// When to look again while waiting; a watch usually comes first.
-const WAIT: Duration = Duration::from_secs(15);
-/// The longest wait after failures.
-const BACKOFF_MAX: Duration = Duration::from_mins(1);
-/// The first wait after a failure.
-const BACKOFF_MIN: Duration = Duration::from_secs(1);
-
 /// A controller: what its kind is, and its five steps.
 pub trait Reconciler: Send + Sync + 'static {
     /// The kind it keeps.
@@ -74,6 +66,9 @@ pub trait Reconciler: Send + Sync + 'static {
 
     /// Which other objects wake which of ours.
     fn watches(watches: Watches<Self::Object>) -> Watches<Self::Object>;
+
+    /// Keeps the store of its objects where steps can look; the store knows an object before a pass over it begins.
+    fn keep(_: &Context, _: Store<Self::Object>) {}
 
     /// Reads everything the object refers to and owns.
     fn observe(
@@ -173,8 +168,10 @@ pub struct Pass<'a, R: Reconciler + ?Sized> {
 pub async fn run<R: Reconciler>(_: R, context: Arc<Context>, shutdown: &Shutdown) {
     let api: Api<R::Object> = Api::all(context.client.clone());
     let controller = Controller::new(api, watcher::Config::default())
-        .with_config(Config::default().concurrency(CONCURRENCY));
+        .with_config(Config::default().concurrency(CONCURRENCY))
+        .trigger_backoff(pause::Watching::new(context.pace));
     let store = controller.store();
+    R::keep(&context, store.clone());
     context.metrics.count_objects(R::NAME, move || phases::<R>(&store));
     let metrics = context.metrics.clone();
     let watches = Watches::new(controller, context.client.clone(), &context.settings);
@@ -210,7 +207,7 @@ async fn pass<R: Reconciler>(object: Arc<R::Object>, context: Arc<Context>) -> R
     let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
     let id = format!("{}/{namespace}/{name}", R::NAME);
     let api: Api<R::Object> = Api::namespaced(context.client.clone(), &namespace);
-    let began = Instant::now();
+    let (began, pace) = (Instant::now(), context.pace);
     let Some(outcome) = once::<R>(&context, &api, &name).await else {
         context.clear_failures(&id);
         return Ok(Action::await_change());
@@ -218,16 +215,19 @@ async fn pass<R: Reconciler>(object: Arc<R::Object>, context: Arc<Context>) -> R
     context.metrics.observe_pass(R::NAME, &outcome, began.elapsed());
     if let Outcome::Failed(error) = &outcome {
         tracing::warn!(controller = R::NAME, object.name = name, error = errors::chain(error), "pass failed");
-        return Ok(Action::requeue(backoff(context.count_failure(&id))));
+        let after = pause::after(&pace, context.count_failure(&id));
+        return Ok(Action::requeue(after.max(error.retry_after().unwrap_or_default())));
     }
     tracing::debug!(controller = R::NAME, object.name = name, outcome = outcome.as_str(), "pass done");
     context.clear_failures(&id);
     Ok(match outcome {
-        Outcome::Applied => Action::requeue(spread(RESYNC)),
+        Outcome::Applied => Action::requeue(pause::spread(pace.resync)),
         // The other holder of a name may give it up without anything of ours changing.
-        Outcome::Rejected(r) if r.reason == Reason::NameTaken => Action::requeue(spread(BACKOFF_MAX)),
+        Outcome::Rejected(r) if r.reason == Reason::NameTaken => {
+            Action::requeue(pause::spread(pace.backoff_max))
+        }
         Outcome::Rejected(_) => Action::await_change(),
-        _ => Action::requeue(spread(WAIT)),
+        _ => Action::requeue(pause::spread(pace.wait)),
     })
 }
 
@@ -264,6 +264,10 @@ async fn carry_out<R: Reconciler>(
             Err(error) => settle(error),
         }
     };
+    if matches!(&outcome, Outcome::Failed(error) if error.is_race()) {
+        // Nothing that the user should read: it is tried again at once, with what is true by then.
+        return Some(outcome);
+    }
     let pass = Pass {
         object,
         observed: trace.observed.as_ref(),
@@ -272,8 +276,12 @@ async fn carry_out<R: Reconciler>(
         settings: &context.settings,
         now: context.clock.now(),
     };
-    publish::publish::<R>(context, api, object, R::status(&pass)).await;
-    Some(outcome)
+    let published = publish::publish::<R>(context, api, object, R::status(&pass)).await;
+    match (outcome, published) {
+        // What went wrong first is what is told.
+        (Outcome::Failed(error), _) | (_, Err(error)) => Some(Outcome::Failed(error)),
+        (outcome, Ok(())) => Some(outcome),
+    }
 }
 
 /// The object as the owner of what it wants.
@@ -379,19 +387,11 @@ async fn set_finalizers<R: Reconciler>(
     };
     match api.patch(&object.name_any(), &parameters, &Patch::Merge(json!({ "metadata": metadata }))).await {
         Ok(_) => Ok(()),
-        Err(source) if object.meta().deletion_timestamp.is_some() && apply::is_gone(&source) => Ok(()),
+        Err(kube::Error::Api(status)) if object.meta().deletion_timestamp.is_some() && status.code == 404 => {
+            Ok(())
+        }
         Err(source) => Err(StepError::Finalizer(Box::new(source))),
     }
-}
-
-/// Exponential, with jitter so that objects that failed together do not come back together.
-fn backoff(failures: u32) -> Duration {
-    spread(BACKOFF_MIN.saturating_mul(2_u32.saturating_pow(failures.min(16))).min(BACKOFF_MAX))
-}
-
-/// A duration, up to a tenth longer.
-fn spread(duration: Duration) -> Duration {
-    duration.mul_f64(1.0 + rand::random::<f64>() / 10.0)
 }
 
 /// A pass cannot fail: its outcome is a value.
@@ -402,13 +402,6 @@ enum Never {}
 mod tests {
     use super::*;
     use crate::apply::ApplyError;
-
-    #[test]
-    fn failures_are_retried_ever_later_up_to_a_limit() {
-        assert!((BACKOFF_MIN..BACKOFF_MIN * 2).contains(&backoff(0)));
-        assert!(backoff(3) >= Duration::from_secs(8));
-        assert!((BACKOFF_MAX..BACKOFF_MAX * 2).contains(&backoff(u32::MAX)));
-    }
 
     #[test]
     fn a_missing_kind_or_namespace_is_waited_for() {

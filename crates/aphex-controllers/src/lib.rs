@@ -9,6 +9,7 @@
 
 pub mod apply;
 pub mod catalog;
+mod claims;
 pub mod context;
 pub mod driver;
 pub mod metrics;

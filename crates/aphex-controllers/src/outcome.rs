@@ -1,6 +1,7 @@
 //! How one pass over an object ended. An outcome is a value, not an error.
 
 use std::fmt;
+use std::time::Duration;
 
 use aphex_api::conditions::Reason;
 
@@ -153,6 +154,9 @@ pub enum StepError {
     /// Changing the object's own finalizers.
     #[error("cannot change the finalizers")]
     Finalizer(#[source] Box<kube::Error>),
+    /// Writing the object's status.
+    #[error("cannot write the status")]
+    Status(#[source] Box<kube::Error>),
     /// Making the organization reachable.
     #[error("cannot expose the webhook address")]
     Tunnel(#[source] crate::tunnels::TunnelError),
@@ -162,6 +166,32 @@ pub enum StepError {
 }
 
 impl StepError {
+    /// Whether somebody else wrote at the same time, so that what was read is not true any more.
+    #[must_use]
+    pub fn is_race(&self) -> bool {
+        let conflict = |error: &kube::Error| matches!(error, kube::Error::Api(status) if status.code == 409);
+        match self {
+            Self::Apply(ApplyError::Outdated(_)) => true,
+            Self::Finalizer(source) | Self::Status(source) => conflict(source),
+            _ => false,
+        }
+    }
+
+    /// How long the engine wants to be left alone, where it says so (`Retry-After`).
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = next {
+            let boxed = error.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref);
+            if let Some(kube::Error::Api(status)) = error.downcast_ref::<kube::Error>().or(boxed) {
+                let seconds = status.details.as_ref()?.retry_after_seconds;
+                return (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)));
+            }
+            next = error.source();
+        }
+        None
+    }
+
     /// A read that failed.
     pub(crate) fn read(what: impl Into<String>, source: kube::Error) -> Self {
         Self::Read { what: what.into(), source: Box::new(source) }
@@ -170,5 +200,23 @@ impl StepError {
     /// A deletion that failed.
     pub(crate) fn delete(what: impl Into<String>, source: kube::Error) -> Self {
         Self::Delete { what: what.into(), source: Box::new(source) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::response::Status;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_engine_that_asks_to_be_left_alone_is_heard_through_every_cause() {
+        let busy = json!({ "code": 429, "details": { "retryAfterSeconds": 7 } });
+        let busy: Status = serde_json::from_value(busy).unwrap();
+        let read = StepError::read("RepoBindings", kube::Error::Api(Box::new(busy)));
+        assert_eq!(read.retry_after(), Some(Duration::from_secs(7)));
+        let plain = kube::Error::Api(Box::new(Status { code: 500, ..Status::default() }));
+        assert_eq!(StepError::read("RepoBindings", plain).retry_after(), None);
     }
 }

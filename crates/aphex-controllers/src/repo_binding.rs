@@ -12,6 +12,8 @@ pub use desired::Desired;
 pub use observe::Observed;
 pub use validate::Valid;
 
+use std::collections::BTreeSet;
+
 use aphex_api::foreign::triggers::EventListener;
 use aphex_api::labels;
 use aphex_api::organization::Organization;
@@ -50,9 +52,11 @@ impl Reconciler for RepoBindings {
                 woken(store, |spec| spec.aphex_org.as_deref() == Some(&name))
             })
             // It is ready once the listener names its namespace.
-            .related(Some(labels::ORGANIZATION), |listener: &PartialObjectMeta<EventListener>, store| {
-                let organization = listener.labels().get(labels::ORGANIZATION).cloned();
-                woken(store, |spec| organization.is_some() && spec.aphex_org == organization)
+            .related(Some(labels::ORGANIZATION), |listener: &EventListener, store| {
+                let Some(organization) = listener.labels().get(labels::ORGANIZATION) else {
+                    return Vec::new();
+                };
+                news(store, organization, &listener.spec.namespace_selector.match_names)
             })
             // A name that was taken may have become free.
             .related(None, |namespace: &PartialObjectMeta<Namespace>, store| {
@@ -68,6 +72,11 @@ impl Reconciler for RepoBindings {
                 });
                 rivals.map(|binding| ObjectRef::from_obj(&*binding)).collect::<Vec<_>>()
             })
+    }
+
+    fn keep(context: &Context, store: Store<RepoBinding>) {
+        // A context serves one run of the controllers.
+        let _ = context.bindings.set(store);
     }
 
     async fn observe(context: &Context, object: &RepoBinding, owner: &Owner) -> Result<Observed, StepError> {
@@ -142,6 +151,22 @@ fn overlap(one: &str, other: &str) -> bool {
     let within =
         |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
     within(one, other) || within(other, one)
+}
+
+/// The bindings of an organization to which its listener tells something that their status does not say.
+///
+/// Each new binding changes the listener, and would wake all others otherwise.
+fn news(store: &Store<RepoBinding>, organization: &str, listened: &[String]) -> Vec<ObjectRef<RepoBinding>> {
+    let listened: BTreeSet<&str> = listened.iter().map(String::as_str).collect();
+    let told = |binding: &RepoBinding| {
+        binding.status.as_ref().is_some_and(|status| status.provisioned_resources.event_listener)
+    };
+    let bindings = store.state().into_iter().filter(|binding| {
+        let listens = tenant(&binding.spec).is_some_and(|tenant| listened.contains(tenant));
+        let going = binding.metadata.deletion_timestamp.is_some();
+        binding.spec.aphex_org.as_deref() == Some(organization) && (going || listens != told(binding))
+    });
+    bindings.map(|binding| ObjectRef::from_obj(&*binding)).collect()
 }
 
 fn woken(

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests: what cannot be had ends the test")]
 
+#[path = "it/advisories.rs"]
+mod advisories;
 #[path = "it/cloudflare.rs"]
 mod cloudflare;
 #[path = "it/deletion.rs"]
@@ -12,6 +14,8 @@ mod drift;
 mod edits;
 #[path = "it/engine.rs"]
 mod engine;
+#[path = "it/faults.rs"]
+mod faults;
 #[path = "it/foreign.rs"]
 mod foreign;
 #[path = "it/golden.rs"]
@@ -36,5 +40,7 @@ mod rotation;
 mod runs;
 #[path = "it/schema.rs"]
 mod schema;
+#[path = "it/tenancy.rs"]
+mod tenancy;
 #[path = "it/tunnels.rs"]
 mod tunnels;

@@ -5,6 +5,7 @@
 //! - [`admin`]: `/livez`, `/readyz`, `/healthz`, `/metrics` for roles that run alone.
 //! - [`metrics`]: one registry, handed to whoever counts something.
 //! - [`clock`]: time as a value, so that tests can turn it.
+//! - [`deadline`]: an answer that does not come is an error.
 //! - [`lease`]: of all replicas of a role one works.
 //! - [`errors`]: an error with all its causes on one line.
 //!
@@ -12,6 +13,7 @@
 
 pub mod admin;
 pub mod clock;
+pub mod deadline;
 pub mod errors;
 pub mod lease;
 pub mod log;

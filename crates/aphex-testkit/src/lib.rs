@@ -7,6 +7,7 @@ mod access;
 pub mod cloudflare;
 mod cluster;
 mod engines;
+pub mod faults;
 pub mod platform;
 pub mod real;
 mod requests;

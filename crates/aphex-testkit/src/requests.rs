@@ -40,7 +40,7 @@ impl Asked {
     }
 
     /// Everything that a request asks for; nothing when it is about no resource.
-    fn of<B>(request: &Request<B>) -> Vec<Self> {
+    pub(crate) fn of<B>(request: &Request<B>) -> Vec<Self> {
         let mut asked = Vec::new();
         let path = request.uri().path();
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();

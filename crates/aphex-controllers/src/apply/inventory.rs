@@ -129,6 +129,12 @@ impl Inventory {
         self.get(&key).is_some_and(|object| object.metadata.deletion_timestamp.is_none())
     }
 
+    /// Whether an object was found.
+    #[must_use]
+    pub fn has_key(&self, key: &Key) -> bool {
+        self.owned.contains_key(key)
+    }
+
     /// The names of everything found.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
         self.owned.keys()

@@ -3,7 +3,7 @@
 use std::any::TypeId;
 use std::fmt;
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{ApiResource, DynamicObject};
 use kube::core::ClusterResourceScope;
 use kube::{Api, Client, Resource};
@@ -53,6 +53,12 @@ impl Kind {
     #[must_use]
     pub fn is_namespace(&self) -> bool {
         *self == Self::of::<Namespace>()
+    }
+
+    /// Whether it is the kind of Secrets.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        *self == Self::of::<Secret>()
     }
 
     fn order(&self) -> (&str, &str) {

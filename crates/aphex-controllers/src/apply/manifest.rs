@@ -70,6 +70,14 @@ impl Owner {
             }),
         }
     }
+
+    /// Whether a namespace is this owner's. One without the label is only if the owner was held by its finalizer before,
+    /// so that it provisioned: the other mark, the name of a field manager, is whatever somebody calls himself, and whoever
+    /// may write to a namespace could offer it so.
+    #[must_use]
+    pub fn keeps(&self, namespace: &impl kube::ResourceExt, held: bool) -> bool {
+        self.owns(namespace) || (held && self.may_take(namespace))
+    }
 }
 
 /// One object to apply.

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::{News, Reconciler, Summary};
 use crate::context::Context;
+use crate::outcome::StepError;
 
 /// Longest note of an Event (MaxEventNoteLength, kubernetes/pkg/apis/core/validation/events.go).
 const NOTE_MAX: usize = 1024;
@@ -31,10 +32,10 @@ pub(super) async fn publish<R: Reconciler>(
     api: &Api<R::Object>,
     object: &R::Object,
     status: R::Status,
-) {
+) -> Result<(), StepError> {
     let old = object.status();
     if old == Some(&status) {
-        return;
+        return Ok(());
     }
     let name = object.name_any();
     let patch = json!({
@@ -46,17 +47,9 @@ pub(super) async fn publish<R: Reconciler>(
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
     match api.patch_status(&name, &parameters, &Patch::Apply(&patch)).await {
         Ok(_) => {}
-        // The object went away, or is another one by now.
-        Err(kube::Error::Api(error)) if matches!(error.code, 404 | 409) => return,
-        Err(error) => {
-            tracing::warn!(
-                controller = R::NAME,
-                object.name = name,
-                error = errors::chain(&error),
-                "status not written"
-            );
-            return;
-        }
+        // The object went away.
+        Err(kube::Error::Api(error)) if error.code == 404 => return Ok(()),
+        Err(source) => return Err(StepError::Status(Box::new(source))),
     }
     for event in transitions(old.map(R::summary), R::summary(&status)) {
         tracing::info!(
@@ -69,6 +62,7 @@ pub(super) async fn publish<R: Reconciler>(
         );
         record::<R>(context, object, &event).await;
     }
+    Ok(())
 }
 
 /// Tells that everything was taken back.

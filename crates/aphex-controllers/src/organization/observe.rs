@@ -11,6 +11,7 @@ use kube::{Api, Resource as _, ResourceExt};
 
 use super::desired::{Desired, WEBHOOK_SECRET};
 use crate::apply::{DesiredSet as _, Inventory, Kind, Owner, Place, Scope};
+use crate::claims;
 use crate::context::{Context, Settings};
 use crate::outcome::StepError;
 use crate::tunnels::{self, Credentials};
@@ -52,9 +53,10 @@ pub(super) async fn observe(
         .await
         .map_err(|source| StepError::read(format!("namespace {}", name.namespace()), source))?;
     let inventory = Inventory::read(&client, owner, places(&name, &context.settings)).await?;
+    let held = object.finalizers().iter().any(|finalizer| finalizer == labels::ORGANIZATION_FINALIZER);
     let secret = inventory.typed::<Secret>(Some(&name.namespace()), WEBHOOK_SECRET);
     Ok(Observed {
-        owns_namespace: namespace.as_ref().is_some_and(|namespace| owner.may_take(namespace)),
+        owns_namespace: namespace.as_ref().is_some_and(|found| owner.keeps(found, held)),
         namespace,
         webhook_secret: secret.as_ref().and_then(Kept::read),
         tunnel: tunnels::stored(&inventory, &name),
@@ -93,10 +95,8 @@ pub(super) async fn stored_credentials(
 
 /// The bindings that name an organization.
 pub(super) async fn bindings(context: &Context, name: &OrgName) -> Result<Vec<RepoBinding>, StepError> {
-    let api: Api<RepoBinding> = Api::namespaced(context.client.clone(), &context.settings.platform_namespace);
-    let list =
-        api.list(&ListParams::default()).await.map_err(|source| StepError::read("RepoBindings", source))?;
-    Ok(list.items.into_iter().filter(|b| b.spec.aphex_org.as_deref() == Some(name.as_str())).collect())
+    let all = claims::all(context).await?;
+    Ok(all.into_iter().filter(|b| b.spec.aphex_org.as_deref() == Some(name.as_str())).collect())
 }
 
 async fn tenants(context: &Context, name: &OrgName) -> Result<Vec<TenantBinding>, StepError> {

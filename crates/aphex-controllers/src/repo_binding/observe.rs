@@ -2,16 +2,18 @@
 
 use aphex_api::foreign::argocd::AppProject;
 use aphex_api::foreign::triggers::{EventListener, Trigger, TriggerBinding, TriggerTemplate};
+use aphex_api::labels;
 use aphex_api::names::{OrgName, TenantName};
 use aphex_api::organization::Organization;
 use aphex_api::repo_binding::RepoBinding;
 use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
-use kube::api::ListParams;
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::runtime::reflector::Store;
+use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use super::{desired::Desired, tenant};
+use super::{desired::Desired, overlap, tenant};
 use crate::apply::{DesiredSet as _, Inventory, Kind, Owner, Place, Scope};
+use crate::claims;
 use crate::context::{Context, Settings};
 use crate::organization::LISTENER;
 use crate::outcome::StepError;
@@ -45,11 +47,6 @@ pub(super) async fn observe(
 ) -> Result<Observed, StepError> {
     let (client, settings) = (&context.client, &context.settings);
     let mut observed = Observed::default();
-    let api: Api<RepoBinding> = Api::namespaced(client.clone(), &settings.platform_namespace);
-    let list =
-        api.list(&ListParams::default()).await.map_err(|source| StepError::read("RepoBindings", source))?;
-    observed.others = list.items.into_iter().filter(|other| other.uid() != object.uid()).collect();
-
     let organization = object.spec.aphex_org.as_deref().and_then(|name| name.parse::<OrgName>().ok());
     let tenant = tenant(&object.spec).and_then(|name| name.parse::<TenantName>().ok());
     if let Some(name) = &organization {
@@ -60,7 +57,15 @@ pub(super) async fn observe(
     }
     let Some(tenant) = tenant else { return Ok(observed) };
     observed.namespace = get(client, None, &tenant.namespace()).await?;
-    observed.owns_namespace = observed.namespace.as_ref().is_some_and(|namespace| owner.may_take(namespace));
+    let held = object.finalizers().iter().any(|finalizer| finalizer == labels::REPO_BINDING_FINALIZER);
+    observed.owns_namespace = observed.namespace.as_ref().is_some_and(|found| owner.keeps(found, held));
+    // Before a name is taken everybody who claims it is asked for; afterwards it is the binding's, and what the watch
+    // told will do to notice that somebody else has an older right to it.
+    let others = match context.bindings.get().filter(|_| observed.owns_namespace) {
+        Some(store) => overlapping(store, &tenant),
+        None => claims::all(context).await?,
+    };
+    observed.others = others.into_iter().filter(|other| other.uid() != object.uid()).collect();
     observed.inventory =
         Inventory::read(client, owner, places(&tenant, organization.as_ref(), settings)).await?;
     if let Some(name) = &organization {
@@ -73,6 +78,13 @@ pub(super) async fn observe(
         observed.webhook_secret = secret.as_ref().and_then(Kept::read);
     }
     Ok(observed)
+}
+
+/// The bindings of a store whose tenants could not exist beside this one.
+fn overlapping(store: &Store<RepoBinding>, name: &TenantName) -> Vec<RepoBinding> {
+    let claims =
+        |other: &RepoBinding| tenant(&other.spec).is_some_and(|theirs| overlap(theirs, name.as_str()));
+    store.state().into_iter().filter(|other| claims(other)).map(|other| (*other).clone()).collect()
 }
 
 /// Where the binding's objects can be.

@@ -311,6 +311,13 @@ impl Engine {
 
     /// Ends the test: takes back what is left on a shared cluster, and stops the controllers.
     pub(crate) async fn finish(self) -> anyhow::Result<()> {
+        self.take_back().await?;
+        self.shutdown.trigger();
+        Ok(())
+    }
+
+    /// Takes back everything of ours, by controllers that run.
+    pub(crate) async fn take_back(&self) -> anyhow::Result<()> {
         // A Pipeline would bring its binding back.
         for (group, kind) in
             [("platform.dev", "Pipeline"), ("aphex.io", "RepoBinding"), ("aphex.io", "Organization")]
@@ -326,7 +333,6 @@ impl Engine {
             })
             .await?;
         }
-        self.shutdown.trigger();
         Ok(())
     }
 }
@@ -386,7 +392,7 @@ pub(crate) fn kinds() -> impl Iterator<Item = ApiResource> {
 }
 
 /// Every kind the platform makes.
-const KINDS: [(&str, &str, &str); 21] = [
+pub(crate) const KINDS: [(&str, &str, &str); 21] = [
     ("", "v1", "Namespace"),
     ("", "v1", "Secret"),
     ("", "v1", "ConfigMap"),

@@ -1,10 +1,14 @@
-//! Who reaches what: a tenant's pipelines, in every place of the platform, for every kind and every verb.
+//! Who reaches what: a tenant's pipelines, a team's developers, an organization's administrators, in every place of the
+//! platform, for every kind and every verb.
 //!
-//! What is allowed is written here once more, from the published permission profiles; everything else is refused.
+//! What is allowed is written here once more, as rules made from the published profiles; everything else is refused.
 
 use std::collections::BTreeSet;
 
+use aphex_api::organization::Organization;
 use aphex_api::repo_binding::RepoBinding;
+use aphex_controllers::apply::DesiredSet as _;
+use aphex_controllers::{organization, pipeline, repo_binding};
 use futures::future::try_join_all;
 use kube::Client;
 use serde_json::{Value, json};
@@ -17,7 +21,7 @@ const READ: &[&str] = &["get", "list", "watch"];
 const START: &[&str] = &["get", "list", "create"];
 
 /// Kinds in namespaces: what the platform writes, what profiles speak of, what would be worth having.
-const NAMESPACED: [&str; 32] = [
+const NAMESPACED: [&str; 33] = [
     "configmaps",
     "limitranges",
     "persistentvolumeclaims",
@@ -49,13 +53,15 @@ const NAMESPACED: [&str; 32] = [
     "organizations.aphex.io",
     "repobindings.aphex.io",
     "repobindings/status.aphex.io",
+    "pipelines.platform.dev",
     "leases.coordination.k8s.io",
 ];
 
 /// Kinds of the cluster.
-const CLUSTER: [&str; 13] = [
+const CLUSTER: [&str; 14] = [
     "namespaces",
     "nodes",
+    "nodes/proxy",
     "persistentvolumes",
     "clusterrolebindings.rbac.authorization.k8s.io",
     "clusterroles.rbac.authorization.k8s.io",
@@ -104,17 +110,49 @@ const ELEVATED: Profile = Profile {
     ],
 };
 
+/// Who asks, and what is theirs.
+struct Identity {
+    /// For messages.
+    name: &'static str,
+    client: Client,
+    /// Every cell that is allowed.
+    allowed: BTreeSet<Cell>,
+    /// Where they must not even read.
+    foreign: Vec<&'static str>,
+}
+
+/// What an administrator may do in the organization's namespace; the Secret `org-secrets` aside, which is asked by name.
+const ADMINISTRATOR: &[(&[&str], &[&str])] = &[
+    (&["secrets"], &["create"]),
+    (&["configmaps", "pods", "pods/log", "serviceaccounts", "services"], READ),
+    (
+        &[
+            "eventlisteners.triggers.tekton.dev",
+            "triggerbindings.triggers.tekton.dev",
+            "triggers.triggers.tekton.dev",
+            "triggertemplates.triggers.tekton.dev",
+        ],
+        READ,
+    ),
+    (&["deliveries.aphex.io"], READ),
+];
+
+/// Cells of a place, by kinds and verbs.
+fn within(place: &str, rules: &[(&[&'static str], &[&'static str])]) -> BTreeSet<Cell> {
+    let cells = rules.iter().flat_map(|(kinds, verbs)| {
+        kinds.iter().flat_map(|kind| verbs.iter().map(|verb| (place.to_owned(), *kind, *verb)))
+    });
+    cells.collect()
+}
+
 /// A cell: place (empty for the cluster), kind, verb.
 type Cell = (String, &'static str, &'static str);
 
 /// Every cell that is allowed to a tenant.
 fn allowed(profile: &Profile, own: &str) -> BTreeSet<Cell> {
-    let here = profile.own.iter().flat_map(|(kinds, verbs)| {
-        kinds.iter().flat_map(|kind| verbs.iter().map(|verb| (own.to_owned(), *kind, *verb)))
-    });
-    let everywhere =
-        profile.cluster.iter().flat_map(|kind| READ.iter().map(|verb| (String::new(), *kind, *verb)));
-    here.chain(everywhere).collect()
+    let mut cells = within(own, profile.own);
+    cells.extend(within("", &[(profile.cluster, READ)]));
+    cells
 }
 
 /// Asks the engine, as the tenant, about every cell.
@@ -149,67 +187,164 @@ async fn may(client: &Client, place: &str, kind: &str, verb: &str) -> anyhow::Re
     Ok(client.request::<Value>(request).await?["status"]["allowed"] == true)
 }
 
-/// Reads for real what the platform keeps in places that are not the tenant's: 403 each time, not 404.
-async fn is_kept_out(client: &Client, places: &[&str]) -> anyhow::Result<()> {
-    let kinds = [
-        "api/v1 secrets",
-        "api/v1 configmaps",
-        "api/v1 resourcequotas",
-        "apis/rbac.authorization.k8s.io/v1 rolebindings",
-        "apis/tekton.dev/v1 pipelines",
-        "apis/tekton.dev/v1 pipelineruns",
-        "apis/triggers.tekton.dev/v1beta1 triggers",
-        "apis/aphex.io/v1alpha1 repobindings",
-        "apis/aphex.io/v1alpha1 deliveries",
-    ];
-    for place in places {
-        for (version, plural) in kinds.iter().filter_map(|kind| kind.split_once(' ')) {
-            let path = format!("/{version}/namespaces/{place}/{plural}");
-            let request = http::Request::get(&path).body(Vec::new())?;
-            let answer = client.request::<Value>(request).await;
-            let forbidden = matches!(&answer, Err(kube::Error::Api(status)) if status.code == 403);
-            assert!(forbidden, "GET {path}: {answer:?}");
+/// Version and plural of a kind, as a path has them; nothing for subresources.
+fn path(kind: &str, place: &str) -> Option<String> {
+    let (plural, group) = kind.split_once('.').unwrap_or((kind, ""));
+    if plural.contains('/') {
+        return None;
+    }
+    let version = match group {
+        "" => return Some(format!("/api/v1/namespaces/{place}/{plural}")),
+        "aphex.io" | "argoproj.io" | "platform.dev" => "v1alpha1",
+        "triggers.tekton.dev" => "v1beta1",
+        _ => "v1",
+    };
+    Some(format!("/apis/{group}/{version}/namespaces/{place}/{plural}"))
+}
+
+/// Tries for real, in places that are not theirs, to read, to write and to delete each kind: 403 each time, not 404.
+///
+/// Writes are dry runs of what would be refused for another reason if it were let through.
+async fn is_kept_out(identity: &Identity) -> anyhow::Result<()> {
+    for place in &identity.foreign {
+        for path in NAMESPACED.iter().filter_map(|kind| path(kind, place)) {
+            let attempts = [
+                (http::Method::GET, path.clone()),
+                (http::Method::POST, format!("{path}?dryRun=All")),
+                (http::Method::DELETE, format!("{path}/no-such-object?dryRun=All")),
+            ];
+            for (method, path) in attempts {
+                let request = http::Request::builder().method(&method).uri(&path);
+                let request = request.header("content-type", "application/json");
+                let answer = identity.client.request::<Value>(request.body(b"{}".to_vec())?).await;
+                let forbidden = matches!(&answer, Err(kube::Error::Api(status)) if status.code == 403);
+                assert!(forbidden, "{}: {method} {path}: {answer:?}", identity.name);
+            }
         }
     }
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tenants_pipelines_reach_what_their_profile_says_and_nothing_else() -> anyhow::Result<()> {
+const PLACES: [&str; 10] = [
+    "matrix-app",
+    "matrix-infra",
+    "stranger-app",
+    "org-matrix",
+    "org-stranger",
+    "matrix-team",
+    PLATFORM,
+    "argocd",
+    "kube-system",
+    "default",
+];
+
+/// Two organizations with their tenants, and a team's namespace in which a developer may do everything.
+async fn world() -> anyhow::Result<Engine> {
     let engine = Engine::start().await?;
     engine.organization("matrix").await?;
-    engine.organization("stranger").await?;
+    let spec = json!({ "displayName": "stranger", "adminUsers": ["eve@stranger.com"] });
+    engine.create::<Organization>(PLATFORM, "Organization", "stranger", spec).await?;
     engine.binding("matrix-app", "matrix").await?;
     let mut elevated = binding_spec("matrix-infra", "matrix");
     elevated["permissionProfile"] = json!("elevated");
     engine.create::<RepoBinding>(PLATFORM, "RepoBinding", "matrix-infra", elevated).await?;
     engine.binding("stranger-app", "stranger").await?;
+    let labels = json!({ "aphex.dev/org": "matrix" });
+    let team = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "matrix-team", "labels": labels } });
+    engine.apply(&team).await?;
+    engine
+        .apply(&json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": { "name": "developers", "namespace": "matrix-team" },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin" },
+            "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "dev@acme.com" }],
+        }))
+        .await?;
     for name in ["matrix-app", "matrix-infra", "stranger-app"] {
         engine.phase(name, "Ready").await?;
     }
-    for (own, neighbour, profile) in
-        [("matrix-app", "matrix-infra", STANDARD), ("matrix-infra", "matrix-app", ELEVATED)]
-    {
-        let runner = engine.acting_as_account(own, "pipeline-runner").await?;
-        let foreign = [
-            neighbour,
-            "stranger-app",
-            "org-matrix",
-            "org-stranger",
-            PLATFORM,
-            "argocd",
-            "kube-system",
-            "default",
-        ];
-        let places: Vec<&str> = std::iter::once(own).chain(foreign).collect();
-        let (found, expected) = (answers(&runner, &places).await?, allowed(&profile, own));
-        assert_eq!(
-            found.difference(&expected).collect::<Vec<_>>(),
-            Vec::<&Cell>::new(),
-            "{own}: allowed too much"
-        );
-        assert_eq!(expected.difference(&found).collect::<Vec<_>>(), Vec::<&Cell>::new(), "{own}: refused");
-        is_kept_out(&runner, &foreign).await?;
+    Ok(engine)
+}
+
+/// Everybody who might try, with what the rules give them.
+async fn identities(engine: &Engine) -> anyhow::Result<Vec<Identity>> {
+    let foreign = |own: &str| PLACES.into_iter().filter(|place| *place != own).collect::<Vec<_>>();
+    let runner = |own: &'static str| engine.acting_as_account(own, "pipeline-runner");
+    let team = within("matrix-team", &[(&NAMESPACED, &VERBS)]);
+    Ok(vec![
+        Identity {
+            name: "runner of the standard profile",
+            client: runner("matrix-app").await?,
+            allowed: allowed(&STANDARD, "matrix-app"),
+            foreign: foreign("matrix-app"),
+        },
+        Identity {
+            name: "runner of the elevated profile",
+            client: runner("matrix-infra").await?,
+            allowed: allowed(&ELEVATED, "matrix-infra"),
+            foreign: foreign("matrix-infra"),
+        },
+        Identity {
+            name: "developer of a team",
+            client: engine.acting_as("dev@acme.com", &[]).await?,
+            allowed: team,
+            foreign: foreign("matrix-team"),
+        },
+        Identity {
+            name: "administrator of the organization",
+            client: engine.acting_as("ann@acme.com", &[]).await?,
+            allowed: within("org-matrix", ADMINISTRATOR),
+            foreign: foreign("org-matrix"),
+        },
+        Identity {
+            name: "another account of a tenant's namespace",
+            client: engine.acting_as_account("matrix-app", "default").await?,
+            allowed: BTreeSet::new(),
+            foreign: PLACES.to_vec(),
+        },
+        Identity {
+            name: "somebody of no organization",
+            client: engine.acting_as("mallory@example.com", &[]).await?,
+            allowed: BTreeSet::new(),
+            foreign: PLACES.to_vec(),
+        },
+    ])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everybody_reaches_what_the_rules_say_and_nothing_else() -> anyhow::Result<()> {
+    let engine = world().await?;
+    for identity in identities(&engine).await? {
+        let (found, name) = (answers(&identity.client, &PLACES).await?, identity.name);
+        let much: Vec<&Cell> = found.difference(&identity.allowed).collect();
+        assert!(much.is_empty(), "{name}: allowed and in no rule: {much:?}");
+        let little: Vec<&Cell> = identity.allowed.difference(&found).collect();
+        assert!(little.is_empty(), "{name}: in a rule and refused: {little:?}");
+        is_kept_out(&identity).await?;
+    }
+    let administrator = engine.acting_as("ann@acme.com", &[]).await?;
+    for (name, place, expected) in [
+        ("org-secrets", "org-matrix", true),
+        ("org-secrets", "org-stranger", false),
+        ("github-webhook-secret", "org-matrix", false),
+        ("webhook-matrix-app", "org-matrix", false),
+    ] {
+        let request = http::Request::get(format!("/api/v1/namespaces/{place}/secrets/{name}"));
+        let answer = administrator.request::<Value>(request.body(Vec::new())?).await;
+        let forbidden = matches!(&answer, Err(kube::Error::Api(status)) if status.code == 403);
+        assert_eq!(!forbidden, expected, "{place}/{name}: {answer:?}");
     }
     engine.finish().await
+}
+
+#[test]
+fn every_kind_that_the_platform_writes_is_in_the_matrix() {
+    let listed: BTreeSet<&str> = NAMESPACED.into_iter().chain(CLUSTER).collect();
+    let kinds = organization::Desired::kinds().into_iter().chain(repo_binding::Desired::kinds());
+    for kind in kinds.chain(pipeline::Desired::kinds()) {
+        let (plural, group) = (&kind.resource.plural, &kind.resource.group);
+        let name = if group.is_empty() { plural.clone() } else { format!("{plural}.{group}") };
+        assert!(listed.contains(name.as_str()), "{name} is not in the matrix");
+    }
 }

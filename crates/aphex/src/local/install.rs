@@ -29,6 +29,7 @@ const POLICIES: &[&str] = &[
     include_str!("../../../../platform/policies/tenant-boundary.yaml"),
     include_str!("../../../../platform/policies/runner-rights.yaml"),
     include_str!("../../../../platform/policies/managed-objects.yaml"),
+    include_str!("../../../../platform/policies/account-tokens.yaml"),
     include_str!("../../../../platform/policies/tenant-names.yaml"),
     include_str!("../../../../platform/policies/platform-kinds.yaml"),
 ];

@@ -1,0 +1,105 @@
+//! Two processes that both believe they lead, or one that was stopped for a while and goes on with what it knew.
+
+use aphex_api::organization::Organization;
+use aphex_api::repo_binding::RepoBinding;
+use aphex_testkit::eventually;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use super::Process;
+use super::life::{Life, quiet};
+use crate::engine::{Engine, PLATFORM};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_controllers_at_once_make_what_one_makes_and_then_rest() -> anyhow::Result<()> {
+    let engine = Engine::without_controllers().await?;
+    let alone = Life::new(&engine);
+    let undisturbed = alone.record(&alone.faults()).await?;
+
+    let together = Life::new(&engine);
+    let (one, other) = (together.faults(), together.faults());
+    let processes = [Process::start(&engine.account, &one)?, Process::start(&engine.account, &other)?];
+    for (stage, expected) in ["created", "changed", "deleted"].iter().zip(&undisturbed.stages) {
+        together.act(stage).await?;
+        together.settled(stage).await?;
+        together.looks_like(expected).await?;
+        quiet(&one).await?;
+        quiet(&other).await?;
+        // Each repairs what the other wrote, if that differs: then they would not come to rest.
+        together.looks_like(expected).await?;
+        let writes = one.counts().1 + other.counts().1;
+        let bound = undisturbed.writes * 3;
+        assert!(
+            writes <= bound,
+            "{stage}: {writes} writes, of one alone in its whole life {}",
+            undisturbed.writes
+        );
+    }
+    for process in processes {
+        process.stop().await;
+    }
+    engine.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_was_stopped_does_not_bring_back_what_it_knew() -> anyhow::Result<()> {
+    let engine = Engine::without_controllers().await?;
+    let life = Life::new(&engine);
+    let undisturbed = life.record(&life.faults()).await?;
+
+    let life = Life::new(&engine);
+    let (stopped, working) = (life.faults(), life.faults());
+    let first = Process::start(&engine.account, &stopped)?;
+    life.act("created").await?;
+    // Somewhere in the middle of its first writes.
+    eventually("it writes", || async { Ok((stopped.counts().1 > 12).then_some(())) }).await?;
+    stopped.pause(true);
+    let second = Process::start(&engine.account, &working)?;
+    life.settled("created").await?;
+    life.act("changed").await?;
+    life.settled("changed").await?;
+    quiet(&working).await?;
+    let before = stopped.counts().1;
+    stopped.pause(false);
+    quiet(&stopped).await?;
+    quiet(&working).await?;
+    life.settled("changed").await?;
+    life.looks_like(&undisturbed.stages[1]).await?;
+    let late = stopped.counts().1 - before;
+    assert!(late <= undisturbed.writes, "{late} writes of the one that was stopped");
+
+    life.act("deleted").await?;
+    life.settled("deleted").await?;
+    life.looks_like(&undisturbed.stages[2]).await?;
+    first.stop().await;
+    second.stop().await;
+    engine.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_somebody_may_have_read_is_not_made_up_again() -> anyhow::Result<()> {
+    let engine = Engine::without_controllers().await?;
+    let life = Life::new(&engine);
+    let (one, other) = (life.faults(), life.faults());
+    let processes = [Process::start(&engine.account, &one)?, Process::start(&engine.account, &other)?];
+    let name = "rival";
+    engine.organization(name).await?;
+    engine.binding("rival-app", name).await?;
+    let told = |binding: &RepoBinding| {
+        binding.status.as_ref().and_then(|status| status.webhook_secret.clone()).is_some()
+    };
+    let first = engine.until::<RepoBinding>(PLATFORM, "rival-app", "a secret is told", told).await?;
+    let patch = Patch::Merge(json!({ "metadata": { "annotations": { "test/poke": "1" } } }));
+    engine.api::<Organization>(PLATFORM).patch(name, &PatchParams::default(), &patch).await?;
+    engine.phase("rival-app", "Ready").await?;
+    quiet(&one).await?;
+    quiet(&other).await?;
+    let last = engine.api::<RepoBinding>(PLATFORM).get("rival-app").await?;
+    let secret = |binding: &RepoBinding| binding.status.as_ref().and_then(|s| s.webhook_secret.clone());
+    assert_eq!(secret(&first), secret(&last));
+    engine.take_back().await?;
+    for process in processes {
+        process.stop().await;
+    }
+    Ok(())
+}
