@@ -20,11 +20,12 @@ use crate::run::{cargo, say, succeed};
 use bench::Bench;
 use report::Outcome;
 
-/// Areas of the suite that an API server without nodes can be held to.
-pub(crate) const FOCUS: &str = r"\[sig-(api-machinery|auth|instrumentation)\].*\[Conformance\]";
-/// What needs pods that run: webhooks and other API servers behind services, collected pods, mounted tokens.
-pub(crate) const NEEDS_PODS: &str = "AdmissionWebhook|Aggregator |ConversionWebhook|CustomResourceFieldSelectors|\
-    Garbage collector should .*pods|all pods are removed|OrderedNamespaceDeletion|mount|opting out|OIDC discovery";
+/// Specs that every conforming cluster passes, of the areas that an API server without nodes can be held to; and those
+/// outside of that set about the same areas, and about what kubectl says of objects.
+const FOCUS: &str = r"\[sig-(api-machinery|auth|instrumentation)\].*\[Conformance\]|\[sig-(api-machinery|auth)\] (ServerSideApply|CustomResourceValidationRules|CRDValidationRatcheting|OpenAPIV3|ResourceQuota|Garbage collector|API Streaming|Discovery|Servers with support|client-go should|Server request timeout|SelfSubjectReview|ServiceAccounts no secret|Namespaces)|\[sig-cli\] Kubectl (client )?(Kubectl (validation|create quota|apply|prune|get componentstatuses)|kubectl (subresource flag|wait))|\[sig-cli\] kubectl kuberc";
+/// What needs pods that run (webhooks and other API servers behind services, collected pods, mounted tokens, jobs), or
+/// answers in protobuf, or an API that is off by default.
+const NEEDS_MORE: &str = r#"AdmissionWebhook|Aggregat(or|ed) |ConversionWebhook|CustomResourceFieldSelectors|Garbage collector should .*(pods|cronjob)|all pods are removed|OrderedNamespaceDeletion|mount|opting out|OIDC discovery|existing RC|accept "application/vnd.kubernetes.protobuf"|metadatainformer|metadata client's List|ResourceClaim|OffByDefault|VolumeAttributesClass"#;
 
 /// What `cargo xtask conformance` takes.
 #[derive(Debug, clap::Args)]
@@ -33,7 +34,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "REGEX", default_value = FOCUS)]
     focus: String,
     /// Not those that match
-    #[arg(long, value_name = "REGEX", default_value = NEEDS_PODS)]
+    #[arg(long, value_name = "REGEX", default_value = NEEDS_MORE)]
     skip: String,
     /// Engines to deal the specs out to
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=8))]
@@ -51,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if specs.is_empty() {
         bail!("the suite has no spec that matches {:?}", arguments.focus);
     }
-    let step = Step::start(format!("{} conformance specs on {} engines", specs.len(), arguments.engines));
+    let step = Step::start(format!("{} specs on {} engines", specs.len(), arguments.engines));
     let mut outcomes = Vec::new();
     std::thread::scope(|scope| {
         let hands = specs::deal(&specs, usize::from(arguments.engines));
@@ -103,17 +104,21 @@ fn play(programs: &std::path::Path, specs: &[String]) -> anyhow::Result<Vec<Outc
 }
 
 fn judge(specs: &[String], outcomes: &[Outcome]) -> anyhow::Result<()> {
-    let (passed, failed): (Vec<&Outcome>, Vec<&Outcome>) = outcomes.iter().partition(|one| one.passed);
+    let (skipped, ran): (Vec<&Outcome>, Vec<&Outcome>) = outcomes.iter().partition(|one| one.skipped);
+    let (passed, failed): (Vec<&Outcome>, Vec<&Outcome>) = ran.iter().partition(|one| one.passed);
+    for one in &skipped {
+        say(&format!("left out by the suite: {} ({})", one.name, one.message));
+    }
     for one in &failed {
         say(&format!("failed: {}\n{}\n", one.name, indented(&one.message)));
     }
-    say(&format!("conformance: {} specs, {} passed, {} failed", specs.len(), passed.len(), failed.len()));
+    say(&format!("conformance: {} specs, {} passed, {} failed", ran.len(), passed.len(), failed.len()));
     let lost = specs.len() - outcomes.len().min(specs.len());
     if lost > 0 {
-        bail!("{lost} conformance specs did not run");
+        bail!("{lost} specs did not run");
     }
     if !failed.is_empty() {
-        bail!("{} conformance specs failed", failed.len());
+        bail!("{} specs failed", failed.len());
     }
     Ok(())
 }

@@ -13,6 +13,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aphex_store::{Change, CommitError, Entry, Expect, List, Revision};
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 pub use compile::Version;
@@ -98,6 +101,24 @@ fn storage_version(definition: &Value) -> &str {
     let versions = object::at(definition, "spec.versions").and_then(Value::as_array);
     let storage = versions.into_iter().flatten().find(|version| version["storage"] == true);
     storage.and_then(|version| version["name"].as_str()).unwrap_or_default()
+}
+
+/// What tells in discovery that objects are stored in another version than before (`StorageVersionHash` in
+/// k8s.io/apiserver/pkg/endpoints/discovery); empty when that version is not served.
+fn storage_version_hash(definition: &Value) -> String {
+    let version = storage_version(definition);
+    let versions = object::at(definition, "spec.versions").and_then(Value::as_array);
+    let served = |one: &Value| one["name"] == version && one["served"] == true;
+    if !versions.into_iter().flatten().any(served) {
+        return String::new();
+    }
+    let (group, kind) = (text(definition, "spec.group"), text(definition, "spec.names.kind"));
+    let sum = digest(&SHA256, format!("{group}/{version}/{kind}").as_bytes());
+    STANDARD.encode(&sum.as_ref()[..8])
+}
+
+fn text<'a>(definition: &'a Value, path: &str) -> &'a str {
+    object::at(definition, path).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn read_all(server: &ApiServer) -> Result<Vec<(Entry, Arc<Value>)>, Status> {

@@ -18,7 +18,9 @@ pub(super) struct Outcome {
     pub(super) name: String,
     /// Whether all was well.
     pub(super) passed: bool,
-    /// What was wrong.
+    /// Whether the spec found that it is not for a cluster like this.
+    pub(super) skipped: bool,
+    /// What was wrong, or why it was skipped.
     pub(super) message: String,
 }
 
@@ -37,16 +39,18 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Outcome>> {
 fn outcome(spec: &Value) -> Option<Outcome> {
     let state = spec["State"].as_str().unwrap_or_default();
     let of_spec = spec["LeafNodeType"] == "It";
-    // A failure of the suite's own set-up stands for itself; its successes are no specs.
-    if matches!(state, "skipped" | "pending" | "") || (!of_spec && state == "passed") {
+    let message = spec["Failure"]["Message"].as_str().unwrap_or_default().to_owned();
+    // What was not selected is skipped without a word. A failure of the suite's own set-up stands for itself; its
+    // successes are no specs.
+    let skipped = state == "skipped" && of_spec && !message.is_empty();
+    if (matches!(state, "skipped" | "pending" | "") && !skipped) || (!of_spec && state == "passed") {
         return None;
     }
     let texts = spec["ContainerHierarchyTexts"].as_array().into_iter().flatten();
     let mut words: Vec<&str> = texts.filter_map(Value::as_str).collect();
     let leaf = spec["LeafNodeText"].as_str().filter(|leaf| !leaf.is_empty());
     words.push(leaf.or(spec["LeafNodeType"].as_str()).unwrap_or_default());
-    let message = spec["Failure"]["Message"].as_str().unwrap_or_default().to_owned();
-    Some(Outcome { name: words.join(" "), passed: state == "passed", message })
+    Some(Outcome { name: words.join(" "), passed: state == "passed", skipped, message })
 }
 
 /// Puts the counts, and the names of those that failed, into the page.
@@ -61,9 +65,12 @@ fn replaced(page: &str, outcomes: &[Outcome]) -> Option<String> {
     let (before, rest) = page.split_once(BEGIN)?;
     let (_, after) = rest.split_once(END)?;
     let passed = outcomes.iter().filter(|one| one.passed).count();
-    let mut result = format!("\n{} specs run, {passed} passed.\n", outcomes.len());
+    let conformance = outcomes.iter().filter(|one| one.passed && one.name.contains("[Conformance]")).count();
+    let ran = outcomes.iter().filter(|one| !one.skipped).count();
+    let mut result =
+        format!("\n{ran} specs run, {passed} passed; {conformance} of them are `[Conformance]` specs.\n");
     for one in outcomes.iter().filter(|one| !one.passed) {
-        result.push_str("\n- does not pass: ");
+        result.push_str(if one.skipped { "\n- finds it is not for this: " } else { "\n- does not pass: " });
         result.push_str(&one.name);
         result.push('\n');
     }
@@ -75,37 +82,43 @@ mod tests {
     use super::*;
 
     fn ran(name: &str, passed: bool) -> Outcome {
-        Outcome { name: name.to_owned(), passed, message: String::new() }
+        Outcome { name: name.to_owned(), passed, skipped: false, message: String::new() }
     }
 
     #[test]
     fn only_specs_that_ran_count_and_a_broken_set_up_shows() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.json");
-        let spec = |kind: &str, leaf: &str, state: &str| {
+        let spec = |kind: &str, leaf: &str, state: &str, why: &str| {
             serde_json::json!({ "LeafNodeType": kind, "LeafNodeText": leaf, "State": state,
-                "ContainerHierarchyTexts": ["[sig-a]"], "Failure": { "Message": "m" } })
+                "ContainerHierarchyTexts": ["[sig-a]"], "Failure": { "Message": why } })
         };
         let specs = [
-            spec("It", "one", "passed"),
-            spec("It", "two", "failed"),
-            spec("It", "three", "skipped"),
-            spec("SynchronizedBeforeSuite", "", "passed"),
-            spec("SynchronizedBeforeSuite", "", "failed"),
+            spec("It", "one", "passed", ""),
+            spec("It", "two", "failed", "m"),
+            spec("It", "three", "skipped", ""),
+            spec("It", "four", "skipped", "needs two nodes"),
+            spec("SynchronizedBeforeSuite", "", "passed", ""),
+            spec("SynchronizedBeforeSuite", "", "failed", "m"),
         ];
         std::fs::write(&path, serde_json::json!([{ "SpecReports": specs }]).to_string()).unwrap();
         let read = read(&path).unwrap();
-        let names: Vec<(&str, bool)> = read.iter().map(|one| (one.name.as_str(), one.passed)).collect();
-        let wanted =
-            [("[sig-a] one", true), ("[sig-a] two", false), ("[sig-a] SynchronizedBeforeSuite", false)];
+        let names: Vec<_> = read.iter().map(|one| (one.name.as_str(), one.passed, one.skipped)).collect();
+        let wanted = [
+            ("[sig-a] one", true, false),
+            ("[sig-a] two", false, false),
+            ("[sig-a] four", false, true),
+            ("[sig-a] SynchronizedBeforeSuite", false, false),
+        ];
         assert_eq!(names, wanted);
     }
 
     #[test]
     fn the_page_keeps_what_is_around_the_result() {
         let page = format!("a\n{BEGIN}\nold\n{END}\nb\n");
-        let page = replaced(&page, &[ran("x", true), ran("y", false)]).unwrap();
-        assert_eq!(page, format!("a\n{BEGIN}\n2 specs run, 1 passed.\n\n- does not pass: y\n{END}\nb\n"));
+        let page = replaced(&page, &[ran("x [Conformance]", true), ran("y", false)]).unwrap();
+        let counts = "2 specs run, 1 passed; 1 of them are `[Conformance]` specs.";
+        assert_eq!(page, format!("a\n{BEGIN}\n{counts}\n\n- does not pass: y\n{END}\nb\n"));
         assert_eq!(replaced("no place", &[]), None);
     }
 }

@@ -172,7 +172,7 @@ impl Program {
             bail!("images are for Linux, so the program that goes into one is built there");
         }
         let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-        let paths = self.paths()?;
+        let paths = self.paths();
         let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
         flags.extend(
             paths.iter().map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display())),
@@ -215,14 +215,14 @@ impl Program {
     }
 
     /// Folders of this machine, and what they are called in the program. Where several fit, the last one counts.
-    fn paths(&self) -> anyhow::Result<Vec<(PathBuf, &'static str)>> {
+    fn paths(&self) -> Vec<(PathBuf, &'static str)> {
         let folder = |variable: &str, below: &str| {
             std::env::var_os(variable).map(PathBuf::from).or_else(|| home(below))
         };
         let mut paths = vec![(root(), "/source"), (self.folder.clone(), "/target")];
         paths.extend(folder("CARGO_HOME", ".cargo").map(|path| (path, "/cargo")));
         paths.extend(folder("RUSTUP_HOME", ".rustup").map(|path| (path, "/rustup")));
-        Ok(paths)
+        paths
     }
 }
 

@@ -163,7 +163,7 @@ pub(super) fn resource(definition: &Value, version: &Version) -> Resource {
         namespaced: object::at(definition, "spec.scope").and_then(Value::as_str) != Some("Cluster"),
         verbs: verbs(&all),
         subresources,
-        storage_version_hash: String::new(),
+        storage_version_hash: super::storage_version_hash(definition),
         storage: Storage {
             prefix: storage_prefix(group, &plural),
             api_version: api_version(group, super::storage_version(definition)),
