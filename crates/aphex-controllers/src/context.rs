@@ -38,7 +38,8 @@ pub struct ExposureSettings {
     pub cloudflared_image: String,
     /// Class of Ingress objects; the cluster's default when there is none.
     pub ingress_class: Option<String>,
-    /// Secret in the platform's namespace with the certificate for Ingress objects; the ingress controller's own when there is none.
+    /// Secret in the platform's namespace with the certificate for Ingress objects; without one, the ingress controller's
+    /// own.
     pub ingress_tls_secret: Option<String>,
 }
 
