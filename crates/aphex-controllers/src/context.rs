@@ -22,8 +22,28 @@ pub struct Settings {
     pub cluster_url: String,
     /// The gateway's own address, without a slash at the end.
     pub gateway_url: String,
+    /// How webhooks of standalone tenants come in.
+    pub ingress: IngressSettings,
     /// Dispatcher templates.
     pub catalog: Catalog,
+}
+
+/// How webhooks of standalone tenants come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngressSettings {
+    /// Host name for tenants that name none; without one they have no Ingress.
+    pub host: Option<String>,
+    /// Class of Ingresses, where it is not the cluster's default.
+    pub class: Option<String>,
+    /// The gateway's Service as a name that the cluster's DNS resolves, to the end.
+    pub gateway_service: String,
+}
+
+impl Default for IngressSettings {
+    fn default() -> Self {
+        let gateway_service = "aphex-gateway.platform-system.svc.cluster.local".to_owned();
+        Self { host: None, class: None, gateway_service }
+    }
 }
 
 impl Settings {
@@ -36,6 +56,7 @@ impl Settings {
             argocd_namespace: "argocd".to_owned(),
             cluster_url: "https://kubernetes.default.svc".to_owned(),
             gateway_url: gateway_url.trim_end_matches('/').to_owned(),
+            ingress: IngressSettings::default(),
             catalog: Catalog::builtin()?,
         })
     }

@@ -25,7 +25,7 @@ use aphex_runtime::{Clock, Metrics, Shutdown};
 use kube::Client;
 
 pub use catalog::{Catalog, CatalogError};
-pub use context::{Context, Settings};
+pub use context::{Context, IngressSettings, Settings};
 
 /// Every kind that the controllers work with and that somebody has to define on the engine.
 #[must_use]

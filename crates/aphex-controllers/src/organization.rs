@@ -10,7 +10,7 @@ mod status;
 mod validate;
 
 pub use desired::Desired;
-pub(crate) use desired::{LISTENER, PUSH_BINDING};
+pub(crate) use desired::{GATEWAY, LISTENER, PUSH_BINDING, gateway_binding, listener_rules, push_params};
 pub use observe::{Observed, TenantBinding};
 pub use validate::Valid;
 

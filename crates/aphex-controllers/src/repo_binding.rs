@@ -1,16 +1,21 @@
 //! The RepoBinding controller: a tenant namespace with its rights and limits, and the trigger that starts its pipeline.
+//!
+//! A binding has one of two shapes, an organization's or a tenant's that stands alone: see [`Shape`].
 
 mod cleanup;
 mod desired;
 mod observe;
 pub mod pipeline_spec;
+mod shape;
 mod status;
 mod validate;
 
 pub use desired::Desired;
 pub use observe::Observed;
+pub use shape::{STANDALONE_PIPELINE, Shape};
 pub use validate::Valid;
 
+use aphex_api::foreign::tekton::Pipeline;
 use aphex_api::foreign::triggers::EventListener;
 use aphex_api::labels;
 use aphex_api::organization::Organization;
@@ -53,6 +58,11 @@ impl Reconciler for RepoBindings {
                 let organization = listener.labels().get(labels::ORGANIZATION).cloned();
                 woken(store, |spec| organization.is_some() && spec.aphex_org == organization)
             })
+            // The runs of a tenant that stands alone are fitted to its own Pipeline.
+            .related_named(STANDALONE_PIPELINE, |pipeline: &PartialObjectMeta<Pipeline>, store| {
+                let namespace = pipeline.namespace();
+                woken(store, |spec| spec.tenant_name.is_some() && spec.tenant_name == namespace)
+            })
             // A name that was taken may have become free.
             .related(None, |namespace: &PartialObjectMeta<Namespace>, store| {
                 let name = namespace.name_any();
@@ -94,8 +104,10 @@ impl Reconciler for RepoBindings {
     }
 
     fn unsettled(valid: &Valid, observed: &Observed) -> Option<Waiting> {
+        // A tenant that stands alone has just been given its own.
+        let organization = valid.organization()?;
         let message = || {
-            let (listener, namespace) = (crate::organization::LISTENER, valid.organization.namespace());
+            let (listener, namespace) = (crate::organization::LISTENER, organization.namespace());
             Waiting(format!(
                 "Waiting for EventListener {namespace}/{listener} to listen for {}",
                 valid.tenant

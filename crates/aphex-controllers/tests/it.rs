@@ -24,3 +24,5 @@ mod rejection;
 mod rights;
 #[path = "it/schema.rs"]
 mod schema;
+#[path = "it/standalone.rs"]
+mod standalone;

@@ -221,6 +221,20 @@ pub(crate) struct Controller {
     /// Namespace in which Argo CD looks for AppProjects
     #[arg(long, value_name = "NAME", env = "APHEX_ARGOCD_NAMESPACE", default_value = "argocd")]
     pub(crate) argocd_namespace: String,
+    /// Host name of the webhooks of standalone tenants that name none; each gets an Ingress for it
+    #[arg(long, value_name = "HOST", env = "APHEX_INGRESS_HOST", default_value = "")]
+    pub(crate) ingress_host: String,
+    /// Class of those Ingresses [default: the cluster's]
+    #[arg(long, value_name = "NAME", env = "APHEX_INGRESS_CLASS", default_value = "")]
+    pub(crate) ingress_class: String,
+    /// The gateway's Service as the cluster's DNS knows it; those Ingresses lead to it
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "APHEX_GATEWAY_SERVICE",
+        default_value = "aphex-gateway.platform-system.svc.cluster.local"
+    )]
+    pub(crate) gateway_service: String,
     /// Address of the Kubernetes API as Argo CD knows this cluster
     #[arg(
         long,

@@ -5,6 +5,9 @@ mod namespace;
 mod rbac;
 mod secret_store;
 
+pub(crate) use event_listener::push_params;
+pub(crate) use rbac::{gateway_binding, listener_rules};
+
 use aphex_api::foreign::external_secrets::ClusterSecretStore;
 use aphex_api::foreign::triggers::{EventListener, TriggerBinding};
 use aphex_api::labels;
@@ -31,7 +34,7 @@ pub(super) const ORGANIZATION_SECRETS: &str = "org-secrets";
 /// The TriggerBinding that every push trigger of the organization uses.
 pub(crate) const PUSH_BINDING: &str = "github-push-binding";
 /// The gateway's ServiceAccount, in the platform's namespace, and the RoleBinding that lets it work here.
-pub(super) const GATEWAY: &str = "aphex-gateway";
+pub(crate) const GATEWAY: &str = "aphex-gateway";
 /// The ClusterRole that the RoleBinding gives; part of the platform's manifests.
 pub(super) const GATEWAY_ROLE: &str = "aphex-gateway-listener";
 /// The RoleBinding that lets Tekton's own sink, where there is one, act as the accounts of triggers; and what it gives.

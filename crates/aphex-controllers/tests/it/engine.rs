@@ -333,6 +333,16 @@ pub(crate) fn binding_spec(name: &str, organization: &str) -> Value {
     })
 }
 
+/// The spec of a standalone tenant.
+pub(crate) fn standalone_spec(tenant: &str, ingress_host: Option<&str>) -> Value {
+    let mut spec =
+        json!({ "repoOrg": "Acme-GitHub", "repoName": format!("{tenant}.repo"), "tenantName": tenant });
+    if let Some(host) = ingress_host {
+        spec["ingressHost"] = json!(host);
+    }
+    spec
+}
+
 /// A pipeline as YAML, with more of its spec given.
 pub(crate) fn pipeline(name: &str, more: &str) -> String {
     format!(
@@ -341,12 +351,14 @@ pub(crate) fn pipeline(name: &str, more: &str) -> String {
 }
 
 /// Every kind the platform makes.
-const KINDS: [(&str, &str, &str); 18] = [
+const KINDS: [(&str, &str, &str); 20] = [
     ("", "v1", "Namespace"),
     ("", "v1", "Secret"),
     ("", "v1", "ServiceAccount"),
     ("", "v1", "ResourceQuota"),
     ("", "v1", "LimitRange"),
+    ("", "v1", "Service"),
+    ("networking.k8s.io", "v1", "Ingress"),
     ("networking.k8s.io", "v1", "NetworkPolicy"),
     ("rbac.authorization.k8s.io", "v1", "Role"),
     ("rbac.authorization.k8s.io", "v1", "RoleBinding"),

@@ -9,7 +9,7 @@ use futures::future::try_join_all;
 use kube::Client;
 use serde_json::{Value, json};
 
-use crate::engine::{Engine, PLATFORM, binding_spec};
+use crate::engine::{Engine, PLATFORM, binding_spec, standalone_spec};
 
 const VERBS: [&str; 8] = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
 const EDIT: &[&str] = &["get", "list", "create", "update", "delete"];
@@ -17,7 +17,7 @@ const READ: &[&str] = &["get", "list", "watch"];
 const START: &[&str] = &["get", "list", "create"];
 
 /// Kinds in namespaces: what the platform writes, what profiles speak of, what would be worth having.
-const NAMESPACED: [&str; 32] = [
+const NAMESPACED: [&str; 33] = [
     "configmaps",
     "limitranges",
     "persistentvolumeclaims",
@@ -32,6 +32,7 @@ const NAMESPACED: [&str; 32] = [
     "services",
     "deployments.apps",
     "statefulsets.apps",
+    "ingresses.networking.k8s.io",
     "networkpolicies.networking.k8s.io",
     "rolebindings.rbac.authorization.k8s.io",
     "roles.rbac.authorization.k8s.io",
@@ -103,6 +104,17 @@ const ELEVATED: Profile = Profile {
         "customresourcedefinitions.apiextensions.k8s.io",
     ],
 };
+
+/// What the runner of a tenant that stands alone has besides: its listener runs as it, and finds its triggers.
+const LISTENER: (&[&str], &[&str]) = (
+    &[
+        "eventlisteners.triggers.tekton.dev",
+        "triggerbindings.triggers.tekton.dev",
+        "triggers.triggers.tekton.dev",
+        "triggertemplates.triggers.tekton.dev",
+    ],
+    READ,
+);
 
 /// A cell: place (empty for the cluster), kind, verb.
 type Cell = (String, &'static str, &'static str);
@@ -184,16 +196,21 @@ async fn a_tenants_pipelines_reach_what_their_profile_says_and_nothing_else() ->
     elevated["permissionProfile"] = json!("elevated");
     engine.create::<RepoBinding>(PLATFORM, "RepoBinding", "matrix-infra", elevated).await?;
     engine.binding("stranger-app", "stranger").await?;
-    for name in ["matrix-app", "matrix-infra", "stranger-app"] {
+    let hermit = standalone_spec("hermit", Some("hooks.example.com"));
+    engine.create::<RepoBinding>(PLATFORM, "RepoBinding", "hermit", hermit).await?;
+    for name in ["matrix-app", "matrix-infra", "stranger-app", "hermit"] {
         engine.phase(name, "Ready").await?;
     }
-    for (own, neighbour, profile) in
-        [("matrix-app", "matrix-infra", STANDARD), ("matrix-infra", "matrix-app", ELEVATED)]
-    {
+    for (own, neighbour, profile) in [
+        ("matrix-app", "matrix-infra", STANDARD),
+        ("matrix-infra", "matrix-app", ELEVATED),
+        ("hermit", "matrix-app", STANDARD),
+    ] {
         let runner = engine.acting_as_account(own, "pipeline-runner").await?;
         let foreign = [
             neighbour,
             "stranger-app",
+            if own == "hermit" { "matrix-infra" } else { "hermit" },
             "org-matrix",
             "org-stranger",
             PLATFORM,
@@ -202,7 +219,12 @@ async fn a_tenants_pipelines_reach_what_their_profile_says_and_nothing_else() ->
             "default",
         ];
         let places: Vec<&str> = std::iter::once(own).chain(foreign).collect();
-        let (found, expected) = (answers(&runner, &places).await?, allowed(&profile, own));
+        let (found, mut expected) = (answers(&runner, &places).await?, allowed(&profile, own));
+        if own == "hermit" {
+            let (kinds, verbs) = LISTENER;
+            let cells = kinds.iter().flat_map(|kind| verbs.iter().map(|verb| (own.to_owned(), *kind, *verb)));
+            expected.extend(cells);
+        }
         assert_eq!(
             found.difference(&expected).collect::<Vec<_>>(),
             Vec::<&Cell>::new(),

@@ -13,7 +13,7 @@ use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::engine::{Engine, PLATFORM, binding_spec};
+use crate::engine::{Engine, PLATFORM, binding_spec, standalone_spec};
 
 /// Rules that one session does not come to use, and when they are.
 const SELDOM: [(&str, &str); 3] = [
@@ -36,6 +36,9 @@ async fn session() -> anyhow::Result<(Engine, BTreeSet<(String, String)>)> {
     let mut elevated = binding_spec("rights-infra", "rights");
     elevated["permissionProfile"] = json!("elevated");
     engine.create::<RepoBinding>(PLATFORM, "RepoBinding", "rights-infra", elevated).await?;
+    let alone = standalone_spec("rights-alone", Some("hooks.example.com"));
+    engine.create::<RepoBinding>(PLATFORM, "RepoBinding", "rights-alone", alone).await?;
+    engine.phase("rights-alone", "Ready").await?;
     engine.ready_pipeline("team-rights", "rights-web", "rights").await?;
     engine.phase("rights-app", "Ready").await?;
     engine.phase("rights-infra", "Ready").await?;
@@ -57,7 +60,7 @@ async fn session() -> anyhow::Result<(Engine, BTreeSet<(String, String)>)> {
 
     engine.api::<Pipeline>("team-rights").delete("rights-web", &DeleteParams::default()).await?;
     let bindings = engine.api::<RepoBinding>(PLATFORM);
-    for name in ["rights-app", "rights-infra"] {
+    for name in ["rights-app", "rights-infra", "rights-alone"] {
         bindings.delete(name, &DeleteParams::default()).await?;
     }
     organizations.delete("rights", &DeleteParams::default()).await?;

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aphex_controllers::Settings;
+use aphex_controllers::{IngressSettings, Settings};
 use aphex_runtime::admin::{self, Readiness};
 use aphex_runtime::lease::{self, Elector};
 use aphex_runtime::{Clock, Metrics, Shutdown};
@@ -27,6 +27,11 @@ pub(crate) async fn run(global: &Global, arguments: Controller) -> anyhow::Resul
     let settings = Settings {
         argocd_namespace: arguments.argocd_namespace,
         cluster_url: arguments.cluster_url,
+        ingress: IngressSettings {
+            host: Some(arguments.ingress_host).filter(|host| !host.is_empty()),
+            class: Some(arguments.ingress_class).filter(|class| !class.is_empty()),
+            gateway_service: arguments.gateway_service,
+        },
         ..Settings::new(&arguments.gateway_url)?
     };
     let listener = TcpListener::bind(arguments.admin)

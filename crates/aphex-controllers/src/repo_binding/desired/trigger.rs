@@ -1,6 +1,6 @@
 //! From a push to a run: the webhook secret, the trigger that verifies and filters, the template, the account.
 //!
-//! All of it is in the organization's namespace, which no tenant can read. A Trigger's resources are created as its
+//! All of it is in the organization's namespace, which no tenant can read; a standalone tenant has its own in its own. A Trigger's resources are created as its
 //! `serviceAccountName`, an account of the Trigger's own namespace (DefaultAuthOverride in tektoncd/triggers,
 //! pkg/sink/auth_override.go); each binding has one, which may create PipelineRuns in the tenant namespace alone.
 
@@ -15,12 +15,16 @@ use serde_json::{Value, json};
 
 use super::shared_metadata;
 use crate::organization::PUSH_BINDING;
+use crate::repo_binding::pipeline_spec;
+use crate::repo_binding::shape::Shape;
 use crate::repo_binding::validate::{EVENTS, Valid};
 use crate::webhook_secret::KEY;
 
-/// The account the trigger creates runs as.
-pub(super) fn account(valid: &Valid) -> ServiceAccount {
-    ServiceAccount { metadata: shared_metadata(valid, valid.tenant.trigger()), ..ServiceAccount::default() }
+/// The account the trigger of an organization's listener creates runs as.
+pub(super) fn account(valid: &Valid) -> Option<ServiceAccount> {
+    valid.organization()?;
+    let metadata = shared_metadata(valid, valid.tenant.trigger());
+    Some(ServiceAccount { metadata, ..ServiceAccount::default() })
 }
 
 pub(super) fn webhook_secret(valid: &Valid) -> Option<Secret> {
@@ -35,14 +39,23 @@ pub(super) fn webhook_secret(valid: &Valid) -> Option<Secret> {
 
 /// The catalog's template, fitted to the pipeline's workspaces.
 pub(super) fn trigger_template(valid: &Valid) -> TriggerTemplate {
-    let declared: Vec<String> = valid.pipeline.spec.workspaces.iter().map(|w| w.name.clone()).collect();
-    let mut metadata = shared_metadata(valid, valid.tenant.trigger_template());
+    let declared = match &valid.shape {
+        Shape::Organization { pipeline, .. } => pipeline_spec::workspaces(pipeline),
+        Shape::Standalone { workspaces, .. } => workspaces.clone(),
+    };
+    let mut metadata = shared_metadata(valid, valid.trigger_template());
     metadata.labels.get_or_insert_default().extend(valid.template.labels.clone());
     metadata.annotations = Some([(labels::TEMPLATE.to_owned(), valid.template.name.clone())].into());
     TriggerTemplate { metadata, spec: valid.template.for_workspaces(&declared) }
 }
 
-pub(super) fn trigger(valid: &Valid) -> Trigger {
+pub(super) fn trigger(valid: &Valid) -> Option<Trigger> {
+    valid.organization()?;
+    Some(Trigger { metadata: shared_metadata(valid, valid.tenant.trigger()), spec: spec(valid) })
+}
+
+/// What a push has to be, and what becomes of it.
+pub(super) fn spec(valid: &Valid) -> TriggerSpec {
     let github = interceptor(
         "github",
         &[
@@ -56,27 +69,25 @@ pub(super) fn trigger(valid: &Valid) -> Trigger {
         value: Some(value),
         ..Binding::default()
     };
-    Trigger {
-        metadata: shared_metadata(valid, valid.tenant.trigger()),
-        spec: TriggerSpec {
-            service_account_name: valid.tenant.trigger(),
-            interceptors: vec![github, wanted],
-            bindings: vec![
-                Binding {
-                    reference: PUSH_BINDING.to_owned(),
-                    kind: "TriggerBinding".to_owned(),
-                    ..Binding::default()
-                },
-                given("git-url", valid.repository.clone_url()),
-                given("repo-full-name", valid.repository.full_name()),
-                given("branch", valid.branch.to_string()),
-                given("org-name", valid.organization.to_string()),
-                given("pipeline-name", valid.tenant.to_string()),
-                given("pipeline-namespace", valid.tenant.namespace()),
-            ],
-            template: TemplateRef { reference: Some(valid.tenant.trigger_template()), spec: None },
-            ..TriggerSpec::default()
-        },
+    let organization = valid.organization().map(ToString::to_string).unwrap_or_default();
+    TriggerSpec {
+        service_account_name: valid.tenant.trigger(),
+        interceptors: vec![github, wanted],
+        bindings: vec![
+            Binding {
+                reference: PUSH_BINDING.to_owned(),
+                kind: "TriggerBinding".to_owned(),
+                ..Binding::default()
+            },
+            given("git-url", valid.repository.clone_url()),
+            given("repo-full-name", valid.repository.full_name()),
+            given("branch", valid.branch.to_string()),
+            given("org-name", organization),
+            given("pipeline-name", valid.pipeline_name().to_owned()),
+            given("pipeline-namespace", valid.tenant.namespace()),
+        ],
+        template: TemplateRef { reference: Some(valid.trigger_template()), spec: None },
+        ..TriggerSpec::default()
     }
 }
 
