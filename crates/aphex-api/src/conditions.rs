@@ -48,6 +48,10 @@ pub enum Reason {
     Deleting,
     /// Webhooks arrive at the gateway's own address; no tunnel is used. Nothing to do.
     LocalExposure,
+    /// Repositories are looked at regularly. Nothing to do.
+    Tracking,
+    /// Some repositories could not be read; the status says which and why. Mend or remove them, or wait.
+    Unreachable,
 }
 
 impl Reason {
@@ -64,6 +68,8 @@ impl Reason {
             Self::ProvisioningFailed => "ProvisioningFailed",
             Self::Deleting => "Deleting",
             Self::LocalExposure => "LocalExposure",
+            Self::Tracking => "Tracking",
+            Self::Unreachable => "Unreachable",
         }
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use aphex_runtime::{Clock, Metrics};
 use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
 
 use crate::catalog::{Catalog, CatalogError};
+use crate::knowledge_base::Tracker;
 use crate::metrics::ControllerMetrics;
 use crate::tunnels::Tunnels;
 
@@ -24,8 +26,26 @@ pub struct Settings {
     pub gateway_url: String,
     /// How webhooks of standalone tenants come in.
     pub ingress: IngressSettings,
+    /// How repositories of KnowledgeBases are looked at.
+    pub git: GitSettings,
     /// Dispatcher templates.
     pub catalog: Catalog,
+}
+
+/// How repositories of KnowledgeBases are looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GitSettings {
+    /// Whom the platform asks.
+    pub policy: aphex_git::Policy,
+    /// Between two looks at a repository.
+    pub interval: Duration,
+}
+
+impl Default for GitSettings {
+    fn default() -> Self {
+        let policy = aphex_git::Policy { hosts: Some(vec!["github.com".to_owned()]), allow_private: false };
+        Self { policy, interval: Duration::from_mins(5) }
+    }
 }
 
 /// How webhooks of standalone tenants come in.
@@ -57,6 +77,7 @@ impl Settings {
             cluster_url: "https://kubernetes.default.svc".to_owned(),
             gateway_url: gateway_url.trim_end_matches('/').to_owned(),
             ingress: IngressSettings::default(),
+            git: GitSettings::default(),
             catalog: Catalog::builtin()?,
         })
     }
@@ -72,6 +93,8 @@ pub struct Context {
     pub clock: Clock,
     /// Where organizations become reachable.
     pub tunnels: Arc<dyn Tunnels>,
+    /// Asks git servers.
+    pub tracker: Tracker,
     /// Writes Events on our objects.
     pub recorder: Recorder,
     /// Counts passes.
@@ -94,6 +117,7 @@ impl Context {
             recorder: Recorder::new(client.clone(), reporter),
             metrics: ControllerMetrics::register(metrics),
             failures: Mutex::default(),
+            tracker: Tracker::new(&settings.git),
             client,
             settings,
             clock,

@@ -65,8 +65,8 @@ pub trait Reconciler: Send + Sync + 'static {
 
     /// The controller's name in logs and metrics.
     const NAME: &'static str;
-    /// The finalizer on its objects.
-    const FINALIZER: &'static str;
+    /// The finalizer on its objects, when there is something to take back.
+    const FINALIZER: Option<&'static str>;
 
     /// Which other objects wake which of ours.
     fn watches(watches: Watches<Self::Object>) -> Watches<Self::Object>;
@@ -99,6 +99,11 @@ pub trait Reconciler: Send + Sync + 'static {
 
     /// What must still answer before everything is in place.
     fn unsettled(valid: &Self::Valid, observed: &Self::Observed) -> Option<Waiting>;
+
+    /// When to look again although nothing changed.
+    fn again(_: Option<&Self::Observed>) -> Duration {
+        RESYNC
+    }
 
     /// The new status.
     fn status(pass: &Pass<'_, Self>) -> Self::Status;
@@ -169,15 +174,15 @@ async fn pass<R: Reconciler>(object: Arc<R::Object>, context: Arc<Context>) -> R
     let id = format!("{}/{namespace}/{name}", R::NAME);
     let api: Api<R::Object> = Api::namespaced(context.client.clone(), &namespace);
     let began = Instant::now();
-    let outcome = match api.get_opt(&name).await {
+    let ended = match api.get_opt(&name).await {
         Ok(None) => {
             context.clear_failures(&id);
             return Ok(Action::await_change());
         }
         Ok(Some(object)) => carry_out::<R>(&context, &api, &object).await,
-        Err(source) => Some(Outcome::Failed(StepError::read(R::Object::kind(&()), source))),
+        Err(source) => Some((Outcome::Failed(StepError::read(R::Object::kind(&()), source)), RESYNC)),
     };
-    let Some(outcome) = outcome else {
+    let Some((outcome, again)) = ended else {
         context.clear_failures(&id);
         return Ok(Action::await_change());
     };
@@ -189,7 +194,7 @@ async fn pass<R: Reconciler>(object: Arc<R::Object>, context: Arc<Context>) -> R
     tracing::debug!(controller = R::NAME, object.name = name, outcome = outcome.as_str(), "pass done");
     context.clear_failures(&id);
     Ok(match outcome {
-        Outcome::Applied => Action::requeue(spread(RESYNC)),
+        Outcome::Applied => Action::requeue(spread(again)),
         // The other holder of a name may give it up without anything of ours changing.
         Outcome::Rejected(r) if r.reason == Reason::NameTaken => Action::requeue(spread(BACKOFF_MAX)),
         Outcome::Rejected(_) => Action::await_change(),
@@ -197,12 +202,12 @@ async fn pass<R: Reconciler>(object: Arc<R::Object>, context: Arc<Context>) -> R
     })
 }
 
-/// Runs the steps, then publishes the status; tells nothing when the object is no more.
+/// Runs the steps, then publishes the status; tells how it ended and when to look again, and nothing when the object is no more.
 async fn carry_out<R: Reconciler>(
     context: &Context,
     api: &Api<R::Object>,
     object: &R::Object,
-) -> Option<Outcome> {
+) -> Option<(Outcome, Duration)> {
     let owner = Owner {
         kind: publish::kind::<R>(),
         namespace: object.namespace().filter(|namespace| *namespace != context.settings.platform_namespace),
@@ -231,7 +236,8 @@ async fn carry_out<R: Reconciler>(
         now: context.clock.now(),
     };
     publish::publish::<R>(context, api, object, R::status(&pass)).await;
-    Some(outcome)
+    let again = R::again(trace.observed.as_ref());
+    Some((outcome, again))
 }
 
 /// How far a pass came, for the status.
@@ -279,11 +285,11 @@ fn settle(error: StepError) -> Outcome {
 
 /// Adds the finalizer, before the first thing that deletion would have to take back.
 async fn hold<R: Reconciler>(api: &Api<R::Object>, object: &R::Object) -> Result<(), StepError> {
-    if object.finalizers().iter().any(|finalizer| finalizer == R::FINALIZER) {
+    let Some(ours) = R::FINALIZER.filter(|ours| !object.finalizers().iter().any(|f| f == ours)) else {
         return Ok(());
-    }
+    };
     let mut finalizers = object.finalizers().to_vec();
-    finalizers.push(R::FINALIZER.to_owned());
+    finalizers.push(ours.to_owned());
     set_finalizers::<R>(api, object, &finalizers).await
 }
 
@@ -294,14 +300,13 @@ async fn take_back<R: Reconciler>(
     object: &R::Object,
     owner: &Owner,
 ) -> Result<Option<Waiting>, StepError> {
-    if !object.finalizers().iter().any(|finalizer| finalizer == R::FINALIZER) {
+    let Some(ours) = R::FINALIZER.filter(|ours| object.finalizers().iter().any(|f| f == ours)) else {
         return Ok(None);
-    }
+    };
     if let Some(waiting) = R::cleanup(context, object, owner).await? {
         return Ok(Some(waiting));
     }
-    let finalizers: Vec<String> =
-        object.finalizers().iter().filter(|f| *f != R::FINALIZER).cloned().collect();
+    let finalizers: Vec<String> = object.finalizers().iter().filter(|f| *f != ours).cloned().collect();
     set_finalizers::<R>(api, object, &finalizers).await?;
     publish::deleted::<R>(context, object).await;
     tracing::info!(controller = R::NAME, object.name = object.name_any(), "everything taken back");

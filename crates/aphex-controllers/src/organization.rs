@@ -40,7 +40,7 @@ impl Reconciler for Organizations {
     type Desired = Desired;
 
     const NAME: &'static str = "organization";
-    const FINALIZER: &'static str = labels::ORGANIZATION_FINALIZER;
+    const FINALIZER: Option<&'static str> = Some(labels::ORGANIZATION_FINALIZER);
 
     fn watches(watches: Watches<Organization>) -> Watches<Organization> {
         let named = |name: &str, namespace: Option<String>| {

@@ -43,7 +43,7 @@ impl Reconciler for RepoBindings {
     type Desired = Desired;
 
     const NAME: &'static str = "repobinding";
-    const FINALIZER: &'static str = labels::REPO_BINDING_FINALIZER;
+    const FINALIZER: Option<&'static str> = Some(labels::REPO_BINDING_FINALIZER);
 
     fn watches(watches: Watches<RepoBinding>) -> Watches<RepoBinding> {
         watches

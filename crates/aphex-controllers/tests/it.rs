@@ -12,6 +12,8 @@ mod engine;
 mod golden;
 #[path = "it/isolation.rs"]
 mod isolation;
+#[path = "it/knowledge_base.rs"]
+mod knowledge_base;
 #[path = "it/pipeline.rs"]
 mod pipeline;
 #[path = "it/policies.rs"]

@@ -6,6 +6,7 @@
 mod access;
 mod cluster;
 mod engines;
+pub mod git;
 pub mod platform;
 pub mod real;
 mod requests;

@@ -88,6 +88,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         verb: Look,
     },
+    /// Knowledge bases and the commits they track
+    #[command(after_help = "Example:\n  aphex kb list\n  aphex kb get platform-docs -o yaml")]
+    Kb {
+        #[command(subcommand)]
+        verb: Look,
+    },
     /// Webhook deliveries and what became of them
     #[command(
         after_help = "Example:\n  aphex delivery list\n  aphex delivery get 72d3162e-cc78-11e3-81ab-4c9367dc0958"
@@ -243,6 +249,21 @@ pub(crate) struct Controller {
         default_value = "https://kubernetes.default.svc"
     )]
     pub(crate) cluster_url: String,
+    /// Hosts of git servers that KnowledgeBases may name, with commas between; * for all
+    #[arg(
+        long,
+        value_name = "HOSTS",
+        env = "APHEX_GIT_HOSTS",
+        default_value = "github.com",
+        value_delimiter = ','
+    )]
+    pub(crate) git_hosts: Vec<String>,
+    /// Ask git servers at private and loopback addresses, and without encryption (http, git), too
+    #[arg(long, value_name = "BOOL", env = "APHEX_GIT_ALLOW_PRIVATE", default_value_t = false, action = clap::ArgAction::Set)]
+    pub(crate) git_allow_private: bool,
+    /// Seconds between two looks at a repository of a KnowledgeBase
+    #[arg(long, value_name = "SECONDS", env = "APHEX_GIT_INTERVAL", default_value_t = 300, value_parser = clap::value_parser!(u64).range(10..=86_400))]
+    pub(crate) git_interval: u64,
     /// Work only while holding the Lease platform-system/aphex-controller, so that any number of replicas may run
     #[arg(long, value_name = "BOOL", env = "APHEX_LEADER_ELECT", default_value_t = true, action = clap::ArgAction::Set)]
     pub(crate) leader_elect: bool,

@@ -6,6 +6,7 @@ mod definitions;
 mod delivery;
 mod demo;
 mod gateway;
+mod kb;
 mod look;
 mod org;
 mod pipeline;
@@ -28,6 +29,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Org { verb } => org::run(&global, verb).await,
         Command::Repo { verb } => repo::run(&global, verb).await,
         Command::Pipeline { verb } => pipeline::run(&global, verb).await,
+        Command::Kb { verb } => kb::run(&global, verb).await,
         Command::Delivery { verb } => delivery::run(&global, verb).await,
         Command::Push(arguments) => push::run(&global, arguments).await,
         Command::Controller(arguments) => controller::run(&global, arguments).await,

@@ -5,6 +5,7 @@ mod it {
     pub(crate) mod commands;
     pub(crate) mod crash;
     pub(crate) mod failures;
+    pub(crate) mod knowledge;
     pub(crate) mod leader;
     pub(crate) mod manifests;
     pub(crate) mod program;

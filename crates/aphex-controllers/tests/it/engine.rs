@@ -67,13 +67,17 @@ impl Engine {
 
     /// Starts the controllers.
     pub(crate) fn run_controllers(&self) -> anyhow::Result<()> {
+        self.run_controllers_with(Settings::new(GATEWAY)?);
+        Ok(())
+    }
+
+    /// Starts the controllers with other settings.
+    pub(crate) fn run_controllers_with(&self, settings: Settings) {
         let client = self.account.clone();
-        let settings = Settings::new(GATEWAY)?;
         let shutdown = self.shutdown.clone();
         tokio::spawn(async move {
             aphex_controllers::run(client, settings, &Metrics::default(), &shutdown).await;
         });
-        Ok(())
     }
 
     async fn install(&self) -> anyhow::Result<()> {
@@ -276,9 +280,12 @@ impl Engine {
     /// Ends the test: takes back what is left on a shared cluster, and stops the controllers.
     pub(crate) async fn finish(self) -> anyhow::Result<()> {
         // A Pipeline would bring its binding back.
-        for (group, kind) in
-            [("platform.dev", "Pipeline"), ("aphex.io", "RepoBinding"), ("aphex.io", "Organization")]
-        {
+        for (group, kind) in [
+            ("platform.dev", "Pipeline"),
+            ("aphex.io", "RepoBinding"),
+            ("aphex.io", "Organization"),
+            ("aphex.io", "KnowledgeBase"),
+        ] {
             let api = self.dynamic(group, "v1alpha1", kind, None);
             for object in api.list(&ListParams::default()).await?.items {
                 let namespace = object.namespace();

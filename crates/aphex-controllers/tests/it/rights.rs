@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use aphex_api::knowledge_base::KnowledgeBase;
 use aphex_api::organization::Organization;
 use aphex_api::pipeline::Pipeline;
 use aphex_api::repo_binding::RepoBinding;
@@ -39,6 +40,12 @@ async fn session() -> anyhow::Result<(Engine, BTreeSet<(String, String)>)> {
     let alone = standalone_spec("rights-alone", Some("hooks.example.com"));
     engine.create::<RepoBinding>(PLATFORM, "RepoBinding", "rights-alone", alone).await?;
     engine.phase("rights-alone", "Ready").await?;
+    // A host that is not asked: the status is written all the same.
+    let elsewhere =
+        json!({ "displayName": "Docs", "repositories": [{ "url": "https://git.example.com/acme/docs" }] });
+    engine.create::<KnowledgeBase>(PLATFORM, "KnowledgeBase", "rights-docs", elsewhere).await?;
+    let failed = |docs: &KnowledgeBase| docs.status.is_some();
+    engine.until::<KnowledgeBase>(PLATFORM, "rights-docs", "its status is written", failed).await?;
     engine.ready_pipeline("team-rights", "rights-web", "rights").await?;
     engine.phase("rights-app", "Ready").await?;
     engine.phase("rights-infra", "Ready").await?;

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aphex_controllers::{IngressSettings, Settings};
+use aphex_controllers::{GitPolicy, GitSettings, IngressSettings, Settings};
 use aphex_runtime::admin::{self, Readiness};
 use aphex_runtime::lease::{self, Elector};
 use aphex_runtime::{Clock, Metrics, Shutdown};
@@ -27,6 +27,13 @@ pub(crate) async fn run(global: &Global, arguments: Controller) -> anyhow::Resul
     let settings = Settings {
         argocd_namespace: arguments.argocd_namespace,
         cluster_url: arguments.cluster_url,
+        git: GitSettings {
+            policy: GitPolicy {
+                hosts: hosts(arguments.git_hosts),
+                allow_private: arguments.git_allow_private,
+            },
+            interval: Duration::from_secs(arguments.git_interval),
+        },
         ingress: IngressSettings {
             host: Some(arguments.ingress_host).filter(|host| !host.is_empty()),
             class: Some(arguments.ingress_class).filter(|class| !class.is_empty()),
@@ -56,6 +63,11 @@ pub(crate) async fn run(global: &Global, arguments: Controller) -> anyhow::Resul
     };
     shutdown.drain(DRAIN).await;
     worked
+}
+
+/// The hosts that are named, or none when all are meant.
+fn hosts(named: Vec<String>) -> Option<Vec<String>> {
+    (!named.iter().any(|host| host == "*")).then_some(named)
 }
 
 /// Waits for the lead and works while it lasts. A lead that is lost ends the process: what it knows may be out of date.
