@@ -100,7 +100,9 @@ mod tests {
 
     fn packets(lines: &[&str]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        lines.iter().for_each(|line| push(&mut bytes, line.as_bytes()));
+        for line in lines {
+            push(&mut bytes, line.as_bytes());
+        }
         bytes.extend_from_slice(FLUSH);
         bytes
     }

@@ -15,8 +15,11 @@ pub(crate) fn push(out: &mut Vec<u8>, data: &[u8]) {
     out.extend_from_slice(data);
 }
 
-/// The packets up to a flush or an error, without the end of line, and what comes after; none while the flush is still to come.
-pub(crate) fn section(mut bytes: &[u8]) -> Result<Option<(Vec<&[u8]>, &[u8])>, RemoteError> {
+/// Packets up to a flush or an error, without the end of line; and what comes after.
+type Section<'a> = (Vec<&'a [u8]>, &'a [u8]);
+
+/// Reads a section; none while its end is still to come.
+pub(crate) fn section(mut bytes: &[u8]) -> Result<Option<Section<'_>>, RemoteError> {
     let mut packets = Vec::new();
     loop {
         let Some((head, rest)) = bytes.split_at_checked(4) else { return Ok(None) };

@@ -122,11 +122,11 @@ fn reach_v6(address: Ipv6Addr) -> Reach {
         reach_v4(Ipv4Addr::new(a, b, c, d))
     };
     match address.segments() {
-        [0, 0, 0, 0, 0, 0, 0, 1] => Reach::Private,
+        [0, 0, 0, 0, 0, 0, 0, 1] | [0xfc00..=0xfdff, ..] => Reach::Private,
         // Mapped, compatible, NAT64 and 6to4 addresses lead to the one inside.
-        [0, 0, 0, 0, 0, 0xffff | 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => embedded(high, low),
-        [0x2002, high, low, ..] => embedded(high, low),
-        [0xfc00..=0xfdff, ..] => Reach::Private,
+        [0, 0, 0, 0, 0, 0xffff | 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => embedded(high, low),
         // Global unicast, without Teredo and documentation.
         [0x2001, 0 | 0xdb8, ..] => Reach::Never,
         [0x2000..=0x3fff, ..] => Reach::Public,

@@ -116,16 +116,16 @@ async fn secret(context: &Context, namespace: &str, name: &str) -> Result<Held, 
         let ByteString(bytes) = secret.data.as_ref()?.get(key)?;
         String::from_utf8(bytes.clone()).ok().filter(|text| !text.is_empty())
     };
-    let lacks = |key: &str| Ok(Err(format!("{} has no {key}", what())));
+    let lacks = |key: &str| Err(format!("{} has no {key}", what()));
     let credentials = match secret.type_.as_deref() {
         Some(BASIC_AUTH) => {
-            let Some(password) = text("password") else { return lacks("password") };
+            let Some(password) = text("password") else { return Ok(lacks("password")) };
             // For a token any user name will do.
             Credentials::Basic { username: text("username").unwrap_or_else(|| "git".to_owned()), password }
         }
         Some(SSH_AUTH) => {
-            let Some(private_key) = text("ssh-privatekey") else { return lacks("ssh-privatekey") };
-            let Some(known_hosts) = text("known_hosts") else { return lacks("known_hosts") };
+            let Some(private_key) = text("ssh-privatekey") else { return Ok(lacks("ssh-privatekey")) };
+            let Some(known_hosts) = text("known_hosts") else { return Ok(lacks("known_hosts")) };
             Credentials::Key { private_key, known_hosts }
         }
         _ => return Ok(Err(format!("{} must be of type {BASIC_AUTH} or {SSH_AUTH}", what()))),

@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(tracker.recall(&other, begin), None, "one repository says nothing of another");
         let later = begin + first;
         assert_eq!(tracker.recall(&one, later), None);
-        assert!(tracker.fail(&one, &RemoteError::NotFound, later).again >= Duration::from_secs(60));
+        assert!(tracker.fail(&one, &RemoteError::NotFound, later).again >= Duration::from_mins(1));
         let mut longest = Duration::ZERO;
         for _ in 0..20 {
             longest = tracker.fail(&one, &RemoteError::NotFound, later).again;
