@@ -57,7 +57,9 @@ pub(super) async fn observe(context: &Context, object: &KnowledgeBase) -> Result
         })
         .collect();
     let answers: HashMap<Asked, Answer> = stream::iter(questions).buffer_unordered(PARALLEL).collect().await;
-    observed.again = answers.values().map(|answer| answer.again).min().unwrap_or(settings.interval);
+    // However long a repository is left alone: a Secret that was mended is a new question.
+    let soonest = answers.values().map(|answer| answer.again).min();
+    observed.again = soonest.map_or(settings.interval, |soonest| soonest.min(settings.interval));
     observed.repositories = valid
         .0
         .iter()

@@ -120,9 +120,9 @@ impl Tracker {
     fn recall(&self, question: &Question<'_>, now: Instant) -> Option<Answer> {
         let memory = self.memory();
         let remembered = memory.remotes.get(&question.key);
-        // Half of the interval: an object that was woken early asks nothing, one whose time has come does.
+        // An object that was woken early, for its own write or another repository, asks nothing; one whose time has come does.
         let fresh = |(commit, at): &(Option<String>, Instant)| {
-            (now.duration_since(*at) < self.interval / 2).then(|| (commit.clone(), *at))
+            (now.duration_since(*at) < self.interval / 10 * 9).then(|| (commit.clone(), *at))
         };
         let known: Option<Vec<_>> = remembered.and_then(|remembered| {
             let of = |branch: &String| Some((branch.clone(), fresh(remembered.branches.get(branch)?)?));
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_holds_for_half_an_interval_and_for_its_branch_alone() {
+    fn an_answer_holds_until_its_time_is_almost_over_and_for_its_branch_alone() {
         let (tracker, begin) = (tracker(), Instant::now());
         let main = question("https://github.com/a/a", "main");
         assert_eq!(tracker.recall(&main, begin), None);
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(answer.commits.unwrap()["main"], "1".repeat(40));
         assert_eq!(answer.again, Duration::from_mins(3));
         assert_eq!(tracker.recall(&question("https://github.com/a/a", "dev"), begin), None);
-        assert_eq!(tracker.recall(&main, begin + INTERVAL / 2), None);
+        assert_eq!(tracker.recall(&main, begin + INTERVAL / 10 * 9), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use aphex_testkit::eventually;
-use aphex_testkit::git::GitServer;
+use aphex_testkit::git::{GitServer, git};
 
 use super::{ask, commits};
 
@@ -13,8 +13,10 @@ async fn a_daemon_is_asked_and_says_why_not() -> anyhow::Result<()> {
     let main = server.repository("app.git").await?;
     let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let base = format!("--base-path={}", server.root().display());
-    let mut daemon = tokio::process::Command::new("git")
-        .args(["daemon", "--export-all", "--informative-errors", "--listen=127.0.0.1", "--reuseaddr"])
+    // Itself and not by `git daemon`, whose end would not be its own.
+    let program = std::path::PathBuf::from(git(server.root(), &["--exec-path"]).await?).join("git-daemon");
+    let mut daemon = tokio::process::Command::new(program)
+        .args(["--export-all", "--informative-errors", "--listen=127.0.0.1", "--reuseaddr"])
         .args([base.as_str(), &format!("--port={port}"), "--log-destination=none"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())

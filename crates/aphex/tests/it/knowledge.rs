@@ -19,8 +19,10 @@ struct Daemon(Child);
 
 impl Daemon {
     fn start(base: &Path, port: u16) -> anyhow::Result<Self> {
-        let child = Command::new("git")
-            .args(["daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1"])
+        // Itself and not by `git daemon`, whose end would not be its own.
+        let program = Path::new(&git(base, &["--exec-path"])?).join("git-daemon");
+        let child = Command::new(program)
+            .args(["--export-all", "--reuseaddr", "--listen=127.0.0.1"])
             .arg(format!("--base-path={}", base.display()))
             .arg(format!("--port={port}"))
             .stdout(Stdio::null())
