@@ -22,7 +22,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "aphex-apiserver",
         &["aphex-auth", "aphex-cel", "aphex-kinds", "aphex-merge", "aphex-schema", "aphex-store"],
     ),
-    ("aphex-controllers", &["aphex-api", "aphex-runtime"]),
+    ("aphex-git", &[]),
+    ("aphex-controllers", &["aphex-api", "aphex-git", "aphex-runtime"]),
     ("aphex-gateway", &["aphex-api", "aphex-cel", "aphex-runtime"]),
     ("aphex-testkit", &["aphex-api", "aphex-apiserver", "aphex-auth", "aphex-lifecycle", "aphex-store"]),
     (

@@ -53,6 +53,10 @@ pub enum Reason {
     LocalExposure,
     /// Objects carry this object's name in their labels, and another's uid. Delete them, or take the labels off.
     ForeignObjects,
+    /// Repositories are looked at regularly. Nothing to do.
+    Tracking,
+    /// Some repositories could not be read; the status says which and why. Mend or remove them, or wait.
+    Unreachable,
 }
 
 impl Reason {
@@ -70,6 +74,8 @@ impl Reason {
             Self::Deleting => "Deleting",
             Self::LocalExposure => "LocalExposure",
             Self::ForeignObjects => "ForeignObjects",
+            Self::Tracking => "Tracking",
+            Self::Unreachable => "Unreachable",
         }
     }
 
@@ -77,7 +83,7 @@ impl Reason {
     #[must_use]
     pub fn advice(self) -> Option<&'static str> {
         match self {
-            Self::Provisioned | Self::LocalExposure => None,
+            Self::Provisioned | Self::LocalExposure | Self::Tracking => None,
             Self::Provisioning => Some("wait: it is being made"),
             Self::WaitingFor => Some("create what it waits for; it goes on by itself once that is there"),
             Self::InvalidSpec => Some(
@@ -90,6 +96,9 @@ impl Reason {
             ),
             Self::Deleting => Some("wait until it is gone, or remove what the message names"),
             Self::ForeignObjects => Some("delete the objects that the message names, or take the labels off"),
+            Self::Unreachable => {
+                Some("mend or remove what the status names; the repositories are asked again by themselves")
+            }
         }
     }
 
@@ -107,6 +116,8 @@ impl Reason {
             Self::Deleting,
             Self::LocalExposure,
             Self::ForeignObjects,
+            Self::Tracking,
+            Self::Unreachable,
         ];
         all.into_iter().find(|reason| reason.as_str() == text)
     }

@@ -7,6 +7,14 @@ use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+/// Types of a KnowledgeBase's conditions.
+pub mod condition {
+    /// The spec can be carried out, and its repositories are looked at.
+    pub const READY: &str = "Ready";
+    /// Every repository was reached at the last look, and has the branch.
+    pub const REACHABLE: &str = "RepositoriesReachable";
+}
+
 /// Documentation in several repositories.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[kube(
@@ -22,6 +30,11 @@ use serde::{Deserialize, Serialize};
     doc = "Documentation in several repositories, tracked together.",
     printcolumn(name = "Display Name", type_ = "string", json_path = ".spec.displayName"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(
+        name = "Reachable",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='RepositoriesReachable')].status"
+    ),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = "1"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -35,16 +48,22 @@ pub struct KnowledgeBaseSpec {
     #[schemars(length(max = 4096))]
     pub description: Option<String>,
     /// The repositories to track.
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(length(min = 1, max = 1000))]
     pub repositories: Vec<TrackedRepository>,
 }
 
 /// A repository to track.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
 pub struct TrackedRepository {
-    /// Its address, `https://github.com/<org>/<repo>`.
-    #[schemars(length(max = 512))]
-    #[x_kube(validation = Rule::new("self.startsWith('https://github.com/')").message("URL must start with https://github.com/"))]
+    /// Its address, `https://github.com/<org>/<repo>`; other hosts as far as the platform's configuration names them.
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(
+        validation = Rule::new("['https://', 'ssh://', 'http://', 'git://'].exists(scheme, self.startsWith(scheme)) || self.matches('^[^/:]+@[^/:]+:')")
+            .message("URL must start with https://, such as https://github.com/org/repo"),
+        validation = Rule::new("!self.matches('^(https?|git)://[^/?#]*@') && !self.matches('^ssh://[^/?#@]*:[^/?#]*@')")
+            .message("URL must not carry credentials: name a Secret with them in secretRef")
+    )]
     pub url: String,
     /// The branch to track.
     #[serde(default = "main_branch")]
@@ -52,12 +71,24 @@ pub struct TrackedRepository {
     pub branch: String,
     /// Where in the repository the documentation is.
     #[serde(default = "documentation_paths")]
-    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 1024)))]
+    #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 512)))]
     #[x_kube(
         validation = Rule::new("self.all(path, path == '.kiro/docs' || path.startsWith('.kiro/docs/'))").message("path must start with .kiro/docs"),
         validation = Rule::new("self.all(path, !path.contains('..'))").message("path must not contain '..'")
     )]
     pub paths: Vec<String>,
+    /// Secret in the same namespace, for a private repository: of type `kubernetes.io/basic-auth` for https, or
+    /// `kubernetes.io/ssh-auth` with the key `known_hosts` for ssh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretReference>,
+}
+
+/// Names a Secret in the same namespace.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecretReference {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
 }
 
 fn main_branch() -> String {
@@ -78,7 +109,7 @@ pub struct KnowledgeBaseStatus {
     /// The conditions in one sentence.
     #[serde(default)]
     pub message: String,
-    /// When the repositories were last looked at.
+    /// When a look at the repositories last found something new; it moves every hour at least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "date_time")]
     pub last_reconcile_time: Option<Time>,
@@ -105,7 +136,7 @@ pub struct ObservedRepository {
     /// The commit that the branch points at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
-    /// When it was seen there.
+    /// When it was first seen there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "date_time")]
     pub observed_time: Option<Time>,

@@ -182,9 +182,15 @@ async fn prune(
     wanted: &BTreeSet<Key>,
     inventory: &mut Inventory,
 ) -> Result<usize, ApplyError> {
-    // A namespace is more than an object: it goes only with its owner, in cleanup.
-    let unwanted: Vec<Key> =
-        inventory.keys().filter(|key| !wanted.contains(key) && !key.kind.is_namespace()).cloned().collect();
+    // A namespace is more than an object: it goes only with its owner, in cleanup. What others made of ours has our labels
+    // (Tekton copies a listener's to the Service and Deployment it makes, ObjectMeta in tektoncd/triggers,
+    // pkg/reconciler/eventlistener/resources/meta.go), but we never applied it.
+    let ours = |key: &Key| inventory.get(key).is_some_and(manifest::is_applied);
+    let unwanted: Vec<Key> = inventory
+        .keys()
+        .filter(|key| !wanted.contains(key) && !key.kind.is_namespace() && ours(key))
+        .cloned()
+        .collect();
     let mut pruned = 0;
     for key in unwanted {
         let Some(live) = inventory.remove(&key) else { continue };

@@ -12,6 +12,7 @@ use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::Store;
 
 use crate::catalog::{Catalog, CatalogError};
+use crate::knowledge_base::Tracker;
 use crate::metrics::ControllerMetrics;
 use crate::tunnels::Tunnels;
 
@@ -33,6 +34,10 @@ pub struct Settings {
     pub rotation_grace: SignedDuration,
     /// What makes organizations reachable, where something does.
     pub exposure: ExposureSettings,
+    /// How webhooks of standalone tenants come in.
+    pub ingress: IngressSettings,
+    /// How repositories of KnowledgeBases are looked at.
+    pub git: GitSettings,
     /// Dispatcher templates.
     pub catalog: Catalog,
 }
@@ -44,7 +49,7 @@ pub struct ExposureSettings {
     pub way: Way,
     /// Image of the tunnels' connectors; pinned, since they are told not to update themselves.
     pub cloudflared_image: String,
-    /// Class of Ingress objects; the cluster's default when there is none.
+    /// Class of Ingress objects, of tenants that stand alone too; the cluster's default when there is none.
     pub ingress_class: Option<String>,
     /// Secret in the platform's namespace with the certificate for Ingress objects; without one, the ingress controller's
     /// own.
@@ -74,6 +79,38 @@ impl Default for ExposureSettings {
     }
 }
 
+/// How repositories of KnowledgeBases are looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GitSettings {
+    /// Whom the platform asks.
+    pub policy: aphex_git::Policy,
+    /// Between two looks at a repository.
+    pub interval: Duration,
+}
+
+impl Default for GitSettings {
+    fn default() -> Self {
+        let policy = aphex_git::Policy { hosts: Some(vec!["github.com".to_owned()]), allow_private: false };
+        Self { policy, interval: Duration::from_mins(5) }
+    }
+}
+
+/// How webhooks of standalone tenants come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngressSettings {
+    /// Host name for tenants that name none; without one they have no Ingress.
+    pub host: Option<String>,
+    /// The gateway's Service as a name that the cluster's DNS resolves, to the end.
+    pub gateway_service: String,
+}
+
+impl Default for IngressSettings {
+    fn default() -> Self {
+        let gateway_service = "aphex-gateway.platform-system.svc.cluster.local".to_owned();
+        Self { host: None, gateway_service }
+    }
+}
+
 impl Settings {
     /// The settings of a platform whose gateway answers at an address.
     ///
@@ -86,6 +123,8 @@ impl Settings {
             gateway_url: gateway_url.trim_end_matches('/').to_owned(),
             rotation_grace: SignedDuration::from_hours(24),
             exposure: ExposureSettings::default(),
+            ingress: IngressSettings::default(),
+            git: GitSettings::default(),
             catalog: Catalog::builtin()?,
         })
     }
@@ -128,6 +167,8 @@ pub struct Context {
     pub clock: Clock,
     /// Where organizations become reachable.
     pub tunnels: Arc<dyn Tunnels>,
+    /// Asks git servers.
+    pub tracker: Tracker,
     /// Writes Events on our objects.
     pub recorder: Recorder,
     /// Counts passes.
@@ -160,6 +201,7 @@ impl Context {
             bindings: OnceLock::new(),
             metrics: ControllerMetrics::register(metrics),
             failures: Mutex::default(),
+            tracker: Tracker::new(&settings.git),
             client,
             settings,
             clock,

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aphex_api::conditions::Reason;
 use aphex_runtime::{Shutdown, errors};
@@ -61,8 +61,8 @@ pub trait Reconciler: Send + Sync + 'static {
 
     /// The controller's name in logs and metrics.
     const NAME: &'static str;
-    /// The finalizer on its objects.
-    const FINALIZER: &'static str;
+    /// The finalizer on its objects, when there is something to take back.
+    const FINALIZER: Option<&'static str>;
 
     /// Which other objects wake which of ours.
     fn watches(watches: Watches<Self::Object>) -> Watches<Self::Object>;
@@ -101,6 +101,11 @@ pub trait Reconciler: Send + Sync + 'static {
 
     /// What is told once everything was applied, besides what the status tells.
     fn news(_: &Self::Valid) -> Option<News> {
+        None
+    }
+
+    /// When to look again although nothing changed; the usual time when there is none.
+    fn again(_: Option<&Self::Observed>) -> Option<Duration> {
         None
     }
 
@@ -208,7 +213,7 @@ async fn pass<R: Reconciler>(object: Arc<R::Object>, context: Arc<Context>) -> R
     let id = format!("{}/{namespace}/{name}", R::NAME);
     let api: Api<R::Object> = Api::namespaced(context.client.clone(), &namespace);
     let (began, pace) = (Instant::now(), context.pace);
-    let Some(outcome) = once::<R>(&context, &api, &name).await else {
+    let Some((outcome, again)) = once::<R>(&context, &api, &name).await else {
         context.clear_failures(&id);
         return Ok(Action::await_change());
     };
@@ -221,7 +226,7 @@ async fn pass<R: Reconciler>(object: Arc<R::Object>, context: Arc<Context>) -> R
     tracing::debug!(controller = R::NAME, object.name = name, outcome = outcome.as_str(), "pass done");
     context.clear_failures(&id);
     Ok(match outcome {
-        Outcome::Applied => Action::requeue(pause::spread(pace.resync)),
+        Outcome::Applied => Action::requeue(pause::spread(again.unwrap_or(pace.resync))),
         // The other holder of a name may give it up without anything of ours changing.
         Outcome::Rejected(r) if r.reason == Reason::NameTaken => {
             Action::requeue(pause::spread(pace.backoff_max))
@@ -231,25 +236,26 @@ async fn pass<R: Reconciler>(object: Arc<R::Object>, context: Arc<Context>) -> R
     })
 }
 
-/// Runs the steps over the object of a name as it is now; tells nothing when it is no more.
+/// Runs the steps over the object of a name as it is now; tells how it ended and when to look again, if not at the usual
+/// time, and nothing when the object is no more.
 pub(crate) async fn once<R: Reconciler>(
     context: &Context,
     api: &Api<R::Object>,
     name: &str,
-) -> Option<Outcome> {
+) -> Option<(Outcome, Option<Duration>)> {
     match api.get_opt(name).await {
         Ok(None) => None,
         Ok(Some(object)) => carry_out::<R>(context, api, &object).await,
-        Err(source) => Some(Outcome::Failed(StepError::read(R::Object::kind(&()), source))),
+        Err(source) => Some((Outcome::Failed(StepError::read(R::Object::kind(&()), source)), None)),
     }
 }
 
-/// Runs the steps, then publishes the status; tells nothing when the object is no more.
+/// Runs the steps, then publishes the status.
 async fn carry_out<R: Reconciler>(
     context: &Context,
     api: &Api<R::Object>,
     object: &R::Object,
-) -> Option<Outcome> {
+) -> Option<(Outcome, Option<Duration>)> {
     let owner = owner::<R>(context, object);
     let mut trace = Trace { observed: None, valid: None };
     let outcome = if object.meta().deletion_timestamp.is_some() {
@@ -266,7 +272,7 @@ async fn carry_out<R: Reconciler>(
     };
     if matches!(&outcome, Outcome::Failed(error) if error.is_race()) {
         // Nothing that the user should read: it is tried again at once, with what is true by then.
-        return Some(outcome);
+        return Some((outcome, None));
     }
     let pass = Pass {
         object,
@@ -276,12 +282,14 @@ async fn carry_out<R: Reconciler>(
         settings: &context.settings,
         now: context.clock.now(),
     };
+    let again = R::again(trace.observed.as_ref());
     let published = publish::publish::<R>(context, api, object, R::status(&pass)).await;
-    match (outcome, published) {
+    let outcome = match (outcome, published) {
         // What went wrong first is what is told.
-        (Outcome::Failed(error), _) | (_, Err(error)) => Some(Outcome::Failed(error)),
-        (outcome, Ok(())) => Some(outcome),
-    }
+        (Outcome::Failed(error), _) | (_, Err(error)) => Outcome::Failed(error),
+        (outcome, Ok(())) => outcome,
+    };
+    Some((outcome, again))
 }
 
 /// The object as the owner of what it wants.
@@ -345,11 +353,11 @@ fn settle(error: StepError) -> Outcome {
 
 /// Adds the finalizer, before the first thing that deletion would have to take back.
 async fn hold<R: Reconciler>(api: &Api<R::Object>, object: &R::Object) -> Result<(), StepError> {
-    if object.finalizers().iter().any(|finalizer| finalizer == R::FINALIZER) {
+    let Some(ours) = R::FINALIZER.filter(|ours| !object.finalizers().iter().any(|f| f == ours)) else {
         return Ok(());
-    }
+    };
     let mut finalizers = object.finalizers().to_vec();
-    finalizers.push(R::FINALIZER.to_owned());
+    finalizers.push(ours.to_owned());
     set_finalizers::<R>(api, object, &finalizers).await
 }
 
@@ -360,14 +368,13 @@ async fn take_back<R: Reconciler>(
     object: &R::Object,
     owner: &Owner,
 ) -> Result<Option<Waiting>, StepError> {
-    if !object.finalizers().iter().any(|finalizer| finalizer == R::FINALIZER) {
+    let Some(ours) = R::FINALIZER.filter(|ours| object.finalizers().iter().any(|f| f == ours)) else {
         return Ok(None);
-    }
+    };
     if let Some(waiting) = R::cleanup(context, object, owner).await? {
         return Ok(Some(waiting));
     }
-    let finalizers: Vec<String> =
-        object.finalizers().iter().filter(|f| *f != R::FINALIZER).cloned().collect();
+    let finalizers: Vec<String> = object.finalizers().iter().filter(|f| *f != ours).cloned().collect();
     set_finalizers::<R>(api, object, &finalizers).await?;
     publish::deleted::<R>(context, object).await;
     tracing::info!(controller = R::NAME, object.name = object.name_any(), "everything taken back");

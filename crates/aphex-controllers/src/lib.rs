@@ -1,4 +1,4 @@
-//! Desired state for tenants: the controllers of Organization, RepoBinding and Pipeline.
+//! Desired state for tenants: the controllers of Organization, RepoBinding and Pipeline; and what KnowledgeBases track.
 //!
 //! Each controller is five steps, always in this order: `observe` (reads), `validate` (pure), `desired` (pure), `apply`
 //! (writes, shared), `status` (pure). [`driver`] runs them for every object, whatever it was woken by, and publishes the
@@ -12,6 +12,7 @@ pub mod catalog;
 mod claims;
 pub mod context;
 pub mod driver;
+pub mod knowledge_base;
 pub mod metrics;
 pub mod organization;
 pub mod outcome;
@@ -28,8 +29,9 @@ use std::sync::Arc;
 use aphex_runtime::{Clock, Metrics, Shutdown};
 use kube::Client;
 
+pub use aphex_git::Policy as GitPolicy;
 pub use catalog::{Catalog, CatalogError};
-pub use context::{Context, Settings};
+pub use context::{Context, GitSettings, IngressSettings, Settings};
 
 /// Every kind that the controllers work with and that somebody has to define on the engine.
 #[must_use]
@@ -39,6 +41,7 @@ pub fn defined_kinds() -> Vec<kube::api::ApiResource> {
         Kind::of::<aphex_api::organization::Organization>(),
         Kind::of::<aphex_api::repo_binding::RepoBinding>(),
         Kind::of::<aphex_api::pipeline::Pipeline>(),
+        Kind::of::<aphex_api::knowledge_base::KnowledgeBase>(),
     ];
     let read = [
         Kind::of::<aphex_api::foreign::argocd::Application>(),
@@ -68,6 +71,7 @@ pub async fn run_with(context: Arc<Context>, shutdown: &Shutdown) {
         driver::run(organization::Organizations, Arc::clone(&context), shutdown),
         driver::run(repo_binding::RepoBindings, Arc::clone(&context), shutdown),
         driver::run(pipeline::Pipelines, Arc::clone(&context), shutdown),
+        driver::run(knowledge_base::KnowledgeBases, Arc::clone(&context), shutdown),
         Box::pin(runs::run(context, shutdown)),
     );
 }

@@ -11,7 +11,7 @@ mod validate;
 
 pub use desired::Desired;
 pub use desired::WEBHOOK_SECRET;
-pub(crate) use desired::{LISTENER, PUSH_BINDING};
+pub(crate) use desired::{GATEWAY, LISTENER, PUSH_BINDING, gateway_binding, listener_rules, push_params};
 pub use observe::{Observed, TenantBinding};
 pub use validate::{Identity, Valid};
 
@@ -41,7 +41,7 @@ impl Reconciler for Organizations {
     type Desired = Desired;
 
     const NAME: &'static str = "organization";
-    const FINALIZER: &'static str = labels::ORGANIZATION_FINALIZER;
+    const FINALIZER: Option<&'static str> = Some(labels::ORGANIZATION_FINALIZER);
 
     fn watches(watches: Watches<Organization>) -> Watches<Organization> {
         let named = |name: &str, namespace: Option<String>| {

@@ -39,7 +39,7 @@ impl Reconciler for Pipelines {
     type Desired = Desired;
 
     const NAME: &'static str = "pipeline";
-    const FINALIZER: &'static str = labels::PIPELINE_FINALIZER;
+    const FINALIZER: Option<&'static str> = Some(labels::PIPELINE_FINALIZER);
 
     fn watches(watches: Watches<Pipeline>) -> Watches<Pipeline> {
         watches

@@ -1,19 +1,24 @@
 //! The RepoBinding controller: a tenant namespace with its rights and limits, and the trigger that starts its pipeline.
+//!
+//! A binding has one of two shapes, an organization's or a tenant's that stands alone: see [`Shape`].
 
 mod cleanup;
 mod desired;
 mod observe;
 pub mod options;
 pub mod pipeline_spec;
+mod shape;
 mod status;
 mod validate;
 
 pub use desired::Desired;
 pub use observe::Observed;
+pub use shape::{STANDALONE_PIPELINE, Shape};
 pub use validate::Valid;
 
 use std::collections::BTreeSet;
 
+use aphex_api::foreign::tekton::Pipeline;
 use aphex_api::foreign::triggers::EventListener;
 use aphex_api::labels;
 use aphex_api::organization::Organization;
@@ -41,7 +46,7 @@ impl Reconciler for RepoBindings {
     type Desired = Desired;
 
     const NAME: &'static str = "repobinding";
-    const FINALIZER: &'static str = labels::REPO_BINDING_FINALIZER;
+    const FINALIZER: Option<&'static str> = Some(labels::REPO_BINDING_FINALIZER);
 
     fn watches(watches: Watches<RepoBinding>) -> Watches<RepoBinding> {
         watches
@@ -57,6 +62,11 @@ impl Reconciler for RepoBindings {
                     return Vec::new();
                 };
                 news(store, organization, &listener.spec.namespace_selector.match_names)
+            })
+            // The runs of a tenant that stands alone are fitted to its own Pipeline.
+            .related_named(STANDALONE_PIPELINE, |pipeline: &PartialObjectMeta<Pipeline>, store| {
+                let namespace = pipeline.namespace();
+                woken(store, |spec| spec.tenant_name.is_some() && spec.tenant_name == namespace)
             })
             // A name that was taken may have become free.
             .related(None, |namespace: &PartialObjectMeta<Namespace>, store| {
@@ -103,8 +113,10 @@ impl Reconciler for RepoBindings {
     }
 
     fn unsettled(valid: &Valid, observed: &Observed) -> Option<Waiting> {
+        // A tenant that stands alone has just been given its own.
+        let organization = valid.organization()?;
         let message = || {
-            let (listener, namespace) = (crate::organization::LISTENER, valid.organization.namespace());
+            let (listener, namespace) = (crate::organization::LISTENER, organization.namespace());
             Waiting(format!(
                 "Waiting for EventListener {namespace}/{listener} to listen for {}",
                 valid.tenant

@@ -22,6 +22,8 @@ mod foreign;
 mod golden;
 #[path = "it/isolation.rs"]
 mod isolation;
+#[path = "it/knowledge_base.rs"]
+mod knowledge_base;
 #[path = "it/pipeline.rs"]
 mod pipeline;
 #[path = "it/plan.rs"]
@@ -40,6 +42,8 @@ mod rotation;
 mod runs;
 #[path = "it/schema.rs"]
 mod schema;
+#[path = "it/standalone.rs"]
+mod standalone;
 #[path = "it/tenancy.rs"]
 mod tenancy;
 #[path = "it/tunnels.rs"]

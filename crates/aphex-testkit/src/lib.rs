@@ -8,6 +8,7 @@ pub mod cloudflare;
 mod cluster;
 mod engines;
 pub mod faults;
+pub mod git;
 pub mod platform;
 pub mod real;
 mod requests;

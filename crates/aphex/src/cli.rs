@@ -106,6 +106,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         verb: Look,
     },
+    /// Knowledge bases and the commits they track
+    #[command(after_help = "Example:\n  aphex kb list\n  aphex kb get platform-docs -o yaml")]
+    Kb {
+        #[command(subcommand)]
+        verb: Look,
+    },
     /// Webhook deliveries and what became of them
     #[command(
         after_help = "Example:\n  aphex delivery list\n  aphex delivery get 72d3162e-cc78-11e3-81ab-4c9367dc0958"
@@ -323,6 +329,17 @@ pub(crate) struct Controller {
     /// Namespace in which Argo CD looks for AppProjects
     #[arg(long, value_name = "NAME", env = "APHEX_ARGOCD_NAMESPACE", default_value = "argocd")]
     pub(crate) argocd_namespace: String,
+    /// Host name of the webhooks of standalone tenants that name none; each gets an Ingress for it
+    #[arg(long, value_name = "HOST", env = "APHEX_INGRESS_HOST", default_value = "")]
+    pub(crate) ingress_host: String,
+    /// The gateway's Service as the cluster's DNS knows it; those Ingresses lead to it
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "APHEX_GATEWAY_SERVICE",
+        default_value = "aphex-gateway.platform-system.svc.cluster.local"
+    )]
+    pub(crate) gateway_service: String,
     /// Address of the Kubernetes API as Argo CD knows this cluster
     #[arg(
         long,
@@ -331,6 +348,21 @@ pub(crate) struct Controller {
         default_value = "https://kubernetes.default.svc"
     )]
     pub(crate) cluster_url: String,
+    /// Hosts of git servers that KnowledgeBases may name, with commas between; * for all
+    #[arg(
+        long,
+        value_name = "HOSTS",
+        env = "APHEX_GIT_HOSTS",
+        default_value = "github.com",
+        value_delimiter = ','
+    )]
+    pub(crate) git_hosts: Vec<String>,
+    /// Ask git servers at private and loopback addresses, and without encryption (http, git), too
+    #[arg(long, value_name = "BOOL", env = "APHEX_GIT_ALLOW_PRIVATE", default_value_t = false, action = clap::ArgAction::Set)]
+    pub(crate) git_allow_private: bool,
+    /// Seconds between two looks at a repository of a KnowledgeBase
+    #[arg(long, value_name = "SECONDS", env = "APHEX_GIT_INTERVAL", default_value_t = 300, value_parser = clap::value_parser!(u64).range(10..=86_400))]
+    pub(crate) git_interval: u64,
     /// Work only while holding the Lease platform-system/aphex-controller, so that any number of replicas may run
     #[arg(long, value_name = "BOOL", env = "APHEX_LEADER_ELECT", default_value_t = true, action = clap::ArgAction::Set)]
     pub(crate) leader_elect: bool,

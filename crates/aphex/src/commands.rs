@@ -9,6 +9,7 @@ mod demo;
 mod describe;
 mod doctor;
 mod gateway;
+mod kb;
 mod look;
 mod org;
 mod pipeline;
@@ -38,6 +39,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Org { verb } => org::run(&global, verb).await,
         Command::Repo { verb } => repo::run(&global, verb).await,
         Command::Pipeline { verb } => pipeline::run(&global, verb).await,
+        Command::Kb { verb } => kb::run(&global, verb).await,
         Command::Delivery { verb } => delivery::run(&global, verb).await,
         Command::Run { verb } => run::run(&global, verb).await,
         Command::Push(arguments) => push::run(&global, arguments).await,

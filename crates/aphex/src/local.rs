@@ -36,6 +36,8 @@ const CONTEXT: &str = "aphex";
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 /// How long requests and watches may take to end on shutdown.
 const DRAIN: Duration = Duration::from_secs(10);
+/// Between two looks at a repository of a KnowledgeBase.
+const GIT_INTERVAL: Duration = Duration::from_secs(30);
 /// Between two looks at whether the gateway is ready.
 const READY_PAUSE: Duration = Duration::from_millis(5);
 
@@ -157,7 +159,10 @@ async fn roles(
     metrics: &Metrics,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let settings = aphex_controllers::Settings::new(gateway_url)?;
+    // Whoever runs it here asks from here anyway.
+    let policy = aphex_controllers::GitPolicy { hosts: None, allow_private: true };
+    let git = aphex_controllers::GitSettings { policy, interval: GIT_INTERVAL };
+    let settings = aphex_controllers::Settings { git, ..aphex_controllers::Settings::new(gateway_url)? };
     let (client, counted, stop) =
         (client_as(server, "aphex:controller", "platform-system"), metrics.clone(), shutdown.clone());
     shutdown.spawn(async move { aphex_controllers::run(client, settings, &counted, &stop).await });

@@ -62,12 +62,7 @@ impl Owner {
     pub fn may_take(&self, live: &impl kube::ResourceExt) -> bool {
         match live.labels().get(labels::OWNER_UID) {
             Some(uid) => *uid == self.uid,
-            None => live.managed_fields().iter().any(|entry| {
-                // A status is applied by the controller of the object, whoever made it.
-                entry.manager.as_deref() == Some(labels::FIELD_MANAGER)
-                    && entry.operation.as_deref() == Some("Apply")
-                    && entry.subresource.as_deref().unwrap_or_default().is_empty()
-            }),
+            None => is_applied(live),
         }
     }
 
@@ -78,6 +73,15 @@ impl Owner {
     pub fn keeps(&self, namespace: &impl kube::ResourceExt, held: bool) -> bool {
         self.owns(namespace) || (held && self.may_take(namespace))
     }
+}
+
+/// Whether an object was applied by a controller of ours. Its status does not count: whoever keeps it applies that.
+pub(super) fn is_applied(live: &impl kube::ResourceExt) -> bool {
+    live.managed_fields().iter().any(|entry| {
+        entry.manager.as_deref() == Some(labels::FIELD_MANAGER)
+            && entry.operation.as_deref() == Some("Apply")
+            && entry.subresource.as_deref().unwrap_or_default().is_empty()
+    })
 }
 
 /// One object to apply.

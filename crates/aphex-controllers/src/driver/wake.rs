@@ -77,7 +77,30 @@ where
 
     /// Wakes what a function of the changed object and of all our objects names.
     #[must_use]
-    pub fn related<O, F, I>(mut self, selector: Option<&str>, wakes: F) -> Self
+    pub fn related<O, F, I>(self, selector: Option<&str>, wakes: F) -> Self
+    where
+        O: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+        O::DynamicType: Default + Debug + Clone + Eq + Hash,
+        F: Fn(&O, &Store<K>) -> I + Send + Sync + 'static,
+        I: IntoIterator<Item = ObjectRef<K>>,
+    {
+        let config = selector.map_or_else(watcher::Config::default, |s| watcher::Config::default().labels(s));
+        self.watched(config, wakes)
+    }
+
+    /// The same for objects of one name alone, in all namespaces.
+    #[must_use]
+    pub fn related_named<O, F, I>(self, name: &str, wakes: F) -> Self
+    where
+        O: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+        O::DynamicType: Default + Debug + Clone + Eq + Hash,
+        F: Fn(&O, &Store<K>) -> I + Send + Sync + 'static,
+        I: IntoIterator<Item = ObjectRef<K>>,
+    {
+        self.watched(watcher::Config::default().fields(&format!("metadata.name={name}")), wakes)
+    }
+
+    fn watched<O, F, I>(mut self, config: watcher::Config, wakes: F) -> Self
     where
         O: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
         O::DynamicType: Default + Debug + Clone + Eq + Hash,
@@ -85,7 +108,6 @@ where
         I: IntoIterator<Item = ObjectRef<K>>,
     {
         let store = self.controller.store();
-        let config = selector.map_or_else(watcher::Config::default, |s| watcher::Config::default().labels(s));
         let api: Api<O> = Api::all_with(self.client.clone(), &O::DynamicType::default());
         self.controller = self.controller.watches(api, config, move |object: O| {
             let woken: BTreeSet<(String, Option<String>)> =

@@ -7,6 +7,9 @@ mod rbac;
 mod secret_store;
 mod tunnel;
 
+pub(crate) use event_listener::push_params;
+pub(crate) use rbac::{gateway_binding, listener_rules};
+
 use aphex_api::foreign::external_secrets::ClusterSecretStore;
 use aphex_api::foreign::triggers::{EventListener, TriggerBinding};
 use aphex_api::labels;
@@ -34,7 +37,7 @@ pub(super) const ORGANIZATION_SECRETS: &str = "org-secrets";
 /// The TriggerBinding that every push trigger of the organization uses.
 pub(crate) const PUSH_BINDING: &str = "github-push-binding";
 /// The gateway's ServiceAccount, in the platform's namespace, and the RoleBinding that lets it work here.
-pub(super) const GATEWAY: &str = "aphex-gateway";
+pub(crate) const GATEWAY: &str = "aphex-gateway";
 /// The gateway's Service in the platform's namespace, and its port's name.
 const GATEWAY_SERVICE: &str = "aphex-gateway";
 const GATEWAY_PORT: &str = "http";

@@ -86,7 +86,7 @@ async fn pass<R: Reconciler>(context: &Context, subject: &Subject) -> Option<Out
     // What deletion would take back is no matter of what is applied.
     match api.get_metadata_opt(&subject.name).await {
         Ok(Some(found)) if found.metadata.deletion_timestamp.is_some() => None,
-        _ => driver::once::<R>(context, &api, &subject.name).await,
+        _ => driver::once::<R>(context, &api, &subject.name).await.map(|(outcome, _)| outcome),
     }
 }
 

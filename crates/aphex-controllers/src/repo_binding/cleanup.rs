@@ -7,6 +7,7 @@ use aphex_api::names::{OrgName, TenantName};
 use aphex_api::organization::Organization;
 use aphex_api::repo_binding::RepoBinding;
 use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
+use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 
 use kube::Api;
@@ -27,9 +28,11 @@ pub(super) async fn cleanup(
         return Ok(None);
     };
     let organization = object.spec.aphex_org.as_deref().and_then(|name| name.parse::<OrgName>().ok());
-    if let Some(organization) = &organization
-        && let Some(waiting) = unhook(context, owner, organization, &tenant).await?
-    {
+    let unhooked = match &organization {
+        Some(organization) => unhook(context, owner, organization, &tenant).await?,
+        None => close(context, owner, &tenant).await?,
+    };
+    if let Some(waiting) = unhooked {
         return Ok(Some(waiting));
     }
     if let Some(waiting) = undeploy(context, owner, &tenant).await? {
@@ -42,6 +45,17 @@ pub(super) async fn cleanup(
         // Only if this binding made it: the label that selects it carries this binding's uid.
         cluster(Kind::of::<Namespace>()),
     ] {
+        if let Some(waiting) = remove(&context.client, owner, place).await? {
+            return Ok(Some(waiting));
+        }
+    }
+    Ok(None)
+}
+
+/// Takes a standalone tenant's way in and its listener, so that pushes start nothing while the rest goes.
+async fn close(context: &Context, owner: &Owner, tenant: &TenantName) -> Result<Option<Waiting>, StepError> {
+    for kind in [Kind::of::<Ingress>(), Kind::of::<EventListener>(), Kind::of::<TriggerTemplate>()] {
+        let place = Place { kind, namespace: Some(tenant.namespace()) };
         if let Some(waiting) = remove(&context.client, owner, place).await? {
             return Ok(Some(waiting));
         }

@@ -6,15 +6,16 @@ mod network_policy;
 mod pipeline;
 mod quota;
 mod rbac;
+mod standalone;
 mod terraform;
 mod trigger;
 
 use aphex_api::foreign::argocd::AppProject;
 use aphex_api::foreign::tekton::Pipeline;
-use aphex_api::foreign::triggers::{Trigger, TriggerTemplate};
+use aphex_api::foreign::triggers::{EventListener, Trigger, TriggerBinding, TriggerTemplate};
 use aphex_api::labels;
-use k8s_openapi::api::core::v1::{LimitRange, Namespace, ResourceQuota, Secret, ServiceAccount};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::core::v1::{LimitRange, Namespace, ResourceQuota, Secret, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use kube::core::ObjectMeta;
 
@@ -34,13 +35,17 @@ pub(super) const LIMITS: &str = "tenant-limits";
 pub(super) const ISOLATION: &str = "tenant-isolation";
 /// The Secret with the Terraform backend.
 pub(super) const TERRAFORM: &str = "terraform-backend-config";
+/// The Role and RoleBinding by which a standalone tenant's listener finds its triggers.
+pub(super) const LISTENER_READER: &str = "eventlistener";
+/// The Ingress of a standalone tenant, and the Service it leads to.
+pub(super) const WEBHOOK: &str = "github-webhook";
 
 desired_set! {
     /// Everything a RepoBinding wants, in the order in which it is applied.
     pub struct Desired {
         /// First, for most else is in it.
         pub namespace: Namespace,
-        /// Before the runs of it.
+        /// Before the runs of it; a standalone tenant brings its own.
         pub pipeline: Pipeline,
         /// The runner, and the account that makes runs; before the roles that name them.
         pub accounts: ServiceAccount,
@@ -60,12 +65,20 @@ desired_set! {
         pub limits: LimitRange,
         /// Closes the namespace.
         pub network_policy: NetworkPolicy,
-        /// Terraform's backend in the tenant namespace, and the webhook secret in the organization's.
+        /// Terraform's backend in the tenant namespace, and the webhook secret beside the listener.
         pub secrets: Secret,
+        /// Before the listener of a standalone tenant, which refers to it.
+        pub trigger_binding: TriggerBinding,
         /// Before the trigger that uses it.
         pub trigger_template: TriggerTemplate,
-        /// Last: from here on pushes start runs.
+        /// Last in an organization: from here on pushes start runs.
         pub trigger: Trigger,
+        /// What a standalone tenant has instead.
+        pub event_listener: EventListener,
+        /// The gateway, by a name in the tenant namespace.
+        pub service: Service,
+        /// The way in from outside, once there is something behind it.
+        pub ingress: Ingress,
     }
 }
 
@@ -74,10 +87,10 @@ pub(super) fn desired(valid: &Valid, settings: &Settings) -> Desired {
     secrets.extend(trigger::webhook_secret(valid));
     Desired {
         namespace: Owned::one(namespace::namespace(valid)),
-        pipeline: Owned::one(pipeline::pipeline(valid)),
-        accounts: Owned(vec![rbac::runner(valid), trigger::account(valid)]),
+        pipeline: Owned::optional(pipeline::pipeline(valid)),
+        accounts: Owned(std::iter::once(rbac::runner(valid)).chain(trigger::account(valid)).collect()),
         roles: Owned(rbac::roles(valid)),
-        role_bindings: Owned(rbac::role_bindings(valid)),
+        role_bindings: Owned(rbac::role_bindings(valid, settings)),
         cluster_role: Owned::one(rbac::cluster_role(valid)),
         cluster_role_binding: Owned::one(rbac::cluster_role_binding(valid)),
         app_project: Owned::one(app_project::app_project(valid, settings)),
@@ -85,8 +98,12 @@ pub(super) fn desired(valid: &Valid, settings: &Settings) -> Desired {
         limits: Owned::one(quota::limit_range(valid)),
         network_policy: Owned::one(network_policy::network_policy(valid)),
         secrets: Owned(secrets),
+        trigger_binding: Owned::optional(standalone::push_binding(valid)),
         trigger_template: Owned::one(trigger::trigger_template(valid)),
-        trigger: Owned::one(trigger::trigger(valid)),
+        trigger: Owned::optional(trigger::trigger(valid)),
+        event_listener: Owned::optional(standalone::event_listener(valid)),
+        service: Owned::optional(standalone::service(valid, settings)),
+        ingress: Owned::optional(standalone::ingress(valid, settings)),
     }
 }
 
@@ -105,13 +122,11 @@ fn metadata(valid: &Valid, name: impl Into<String>) -> ObjectMeta {
     ObjectMeta { namespace: Some(valid.tenant.namespace()), ..cluster_metadata(valid, name) }
 }
 
-/// Name and labels of an object in the organization's namespace.
+/// Name and labels of an object beside the listener.
 fn shared_metadata(valid: &Valid, name: impl Into<String>) -> ObjectMeta {
     let mut metadata =
-        ObjectMeta { namespace: Some(valid.organization.namespace()), ..cluster_metadata(valid, name) };
-    metadata
-        .labels
-        .get_or_insert_default()
-        .insert(labels::ORGANIZATION.to_owned(), valid.organization.to_string());
+        ObjectMeta { namespace: Some(valid.listener_namespace()), ..cluster_metadata(valid, name) };
+    let organization = valid.organization().map(|name| (labels::ORGANIZATION.to_owned(), name.to_string()));
+    metadata.labels.get_or_insert_default().extend(organization);
     metadata
 }

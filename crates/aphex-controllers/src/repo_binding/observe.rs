@@ -1,6 +1,7 @@
 //! What a RepoBinding refers to and owns, read fresh.
 
 use aphex_api::foreign::argocd::AppProject;
+use aphex_api::foreign::tekton::Pipeline;
 use aphex_api::foreign::triggers::{EventListener, Trigger, TriggerBinding, TriggerTemplate};
 use aphex_api::labels;
 use aphex_api::names::{OrgName, TenantName};
@@ -11,6 +12,7 @@ use kube::runtime::reflector::Store;
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
+use super::shape::{STANDALONE_PIPELINE, listener_namespace};
 use super::{desired::Desired, overlap, tenant};
 use crate::apply::{DesiredSet as _, Inventory, Kind, Owner, Place, Scope};
 use crate::claims;
@@ -34,6 +36,8 @@ pub struct Observed {
     pub others: Vec<RepoBinding>,
     /// Whether the organization's listener listens for the tenant's namespace.
     pub listens: bool,
+    /// The Pipeline that a standalone tenant keeps for its pushes.
+    pub pipeline: Option<Pipeline>,
     /// The webhook secret made earlier.
     pub webhook_secret: Option<Kept>,
     /// Everything the binding owns.
@@ -74,9 +78,12 @@ pub(super) async fn observe(
         observed.listens = listener.is_some_and(|listener| {
             stays(&listener) && listener.spec.namespace_selector.match_names.contains(&tenant.namespace())
         });
-        let secret = observed.inventory.typed::<Secret>(Some(&namespace), &tenant.webhook_secret());
-        observed.webhook_secret = secret.as_ref().and_then(Kept::read);
+    } else {
+        observed.pipeline = own_pipeline(client, &tenant).await?;
     }
+    let namespace = listener_namespace(organization.as_ref(), &tenant);
+    let secret = observed.inventory.typed::<Secret>(Some(&namespace), &tenant.webhook_secret());
+    observed.webhook_secret = secret.as_ref().and_then(Kept::read);
     Ok(observed)
 }
 
@@ -89,10 +96,15 @@ fn overlapping(store: &Store<RepoBinding>, name: &TenantName) -> Vec<RepoBinding
 
 /// Where the binding's objects can be.
 pub(super) fn places(tenant: &TenantName, organization: Option<&OrgName>, settings: &Settings) -> Vec<Place> {
-    let shared = organization.map(OrgName::namespace);
+    let shared = listener_namespace(organization, tenant);
     // Secrets and accounts are in both: the tenant's own, and those by which its trigger works.
     let in_both = [Kind::of::<Secret>(), Kind::of::<ServiceAccount>()];
-    let triggers = [Kind::of::<Trigger>(), Kind::of::<TriggerBinding>(), Kind::of::<TriggerTemplate>()];
+    let triggers = [
+        Kind::of::<EventListener>(),
+        Kind::of::<Trigger>(),
+        Kind::of::<TriggerBinding>(),
+        Kind::of::<TriggerTemplate>(),
+    ];
     let mut places = Vec::new();
     for kind in Desired::kinds() {
         let namespaces = match kind.scope {
@@ -100,15 +112,24 @@ pub(super) fn places(tenant: &TenantName, organization: Option<&OrgName>, settin
             Scope::Namespaced if kind == Kind::of::<AppProject>() => {
                 vec![Some(settings.argocd_namespace.clone())]
             }
-            Scope::Namespaced if triggers.contains(&kind) => shared.iter().cloned().map(Some).collect(),
-            Scope::Namespaced if in_both.contains(&kind) => {
-                shared.iter().cloned().chain([tenant.namespace()]).map(Some).collect()
+            Scope::Namespaced if triggers.contains(&kind) => vec![Some(shared.clone())],
+            Scope::Namespaced if in_both.contains(&kind) && organization.is_some() => {
+                vec![Some(shared.clone()), Some(tenant.namespace())]
             }
             Scope::Namespaced => vec![Some(tenant.namespace())],
         };
         places.extend(namespaces.into_iter().map(|namespace| Place { kind: kind.clone(), namespace }));
     }
     places
+}
+
+/// The Pipeline of a standalone tenant. One that cannot be read is none: it is the tenant's, and must not keep the platform
+/// from its work.
+async fn own_pipeline(client: &Client, tenant: &TenantName) -> Result<Option<Pipeline>, StepError> {
+    let api = Kind::of::<Pipeline>().api(client.clone(), Some(&tenant.namespace()));
+    let found = api.get_opt(STANDALONE_PIPELINE).await;
+    let what = || format!("Pipeline {tenant}/{STANDALONE_PIPELINE}");
+    Ok(found.map_err(|source| StepError::read(what(), source))?.and_then(|object| object.try_parse().ok()))
 }
 
 fn stays(object: &impl ResourceExt) -> bool {

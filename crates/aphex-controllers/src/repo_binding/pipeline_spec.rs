@@ -119,6 +119,11 @@ pub fn accepts(pipeline: &Pipeline, template: &Template) -> Result<(), PipelineE
     }
 }
 
+/// The workspaces that a pipeline declares.
+pub fn workspaces(pipeline: &Pipeline) -> Vec<String> {
+    pipeline.spec.workspaces.iter().map(|workspace| workspace.name.clone()).collect()
+}
+
 fn type_name(kind: ParamType) -> &'static str {
     match kind {
         ParamType::String => "string",

@@ -1,15 +1,15 @@
 //! Whether a RepoBinding can be carried out: what the spec alone decides, then names, then what must exist.
 
-use aphex_api::foreign::tekton::Pipeline;
 use aphex_api::labels;
 use aphex_api::names::{Branch, OrgName, Repository, TenantName};
 use aphex_api::profile::PermissionProfile;
-use aphex_api::repo_binding::{RepoBinding, RepoBindingPhase, RepoBindingSpec};
+use aphex_api::repo_binding::{RepoBinding, RepoBindingPhase};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 
 use super::observe::Observed;
 use super::options::{Options, options};
+use super::shape::{self, STANDALONE_PIPELINE, Shape};
 use super::{overlap, pipeline_spec, tenant};
 use crate::catalog::Template;
 use crate::context::Settings;
@@ -19,21 +19,19 @@ use crate::webhook_secret::{Kept, Request, Turn};
 /// A RepoBinding that can be carried out.
 #[derive(Clone, Debug)]
 pub struct Valid {
-    /// The organization.
-    pub organization: OrgName,
-    /// The tenant: namespace and pipeline.
+    /// The tenant: its namespace, and in an organization also its pipeline.
     pub tenant: TenantName,
+    /// Of an organization, or alone.
+    pub shape: Shape,
     /// The repository.
     pub repository: Repository,
     /// Which events count, and how runs begin.
     pub options: Options,
     /// How much the tenant may do.
     pub profile: PermissionProfile,
-    /// The Tekton Pipeline, as `tekton.dev/v1`.
-    pub pipeline: Pipeline,
     /// The dispatcher template.
     pub template: Template,
-    /// Where webhooks reach the organization.
+    /// Where GitHub is to send webhooks.
     pub webhook_url: String,
     /// The webhook secret made earlier; `provision` makes one if there is none, and rotates it.
     pub webhook_secret: Option<Kept>,
@@ -41,6 +39,41 @@ pub struct Valid {
     pub rotation: Option<Request>,
     /// Whether `provision` carried it out.
     pub turn: Turn,
+}
+
+impl Valid {
+    /// The organization, unless the tenant stands alone.
+    #[must_use]
+    pub fn organization(&self) -> Option<&OrgName> {
+        match &self.shape {
+            Shape::Organization { name, .. } => Some(name),
+            Shape::Standalone { .. } => None,
+        }
+    }
+
+    /// The namespace in which its events arrive.
+    #[must_use]
+    pub fn listener_namespace(&self) -> String {
+        shape::listener_namespace(self.organization(), &self.tenant)
+    }
+
+    /// The Pipeline that pushes start.
+    #[must_use]
+    pub fn pipeline_name(&self) -> &str {
+        match &self.shape {
+            Shape::Organization { .. } => self.tenant.as_str(),
+            Shape::Standalone { .. } => STANDALONE_PIPELINE,
+        }
+    }
+
+    /// The TriggerTemplate that starts it.
+    #[must_use]
+    pub fn trigger_template(&self) -> String {
+        match &self.shape {
+            Shape::Organization { .. } => self.tenant.trigger_template(),
+            Shape::Standalone { .. } => format!("{STANDALONE_PIPELINE}-trigger-template"),
+        }
+    }
 }
 
 pub(super) fn validate(
@@ -52,34 +85,42 @@ pub(super) fn validate(
         let message = format!("A RepoBinding must be created in namespace {}", settings.platform_namespace);
         return Err(Rejection::invalid(message).into());
     }
-    let shape = shape(&object.spec)?;
-    let tenant: TenantName = shape.tenant.parse().map_err(|error| Rejection::invalid(format!("{error}")))?;
-    let organization: OrgName = shape.organization.parse().map_err(|e| invalid("spec.aphexOrg", &e))?;
+    let written = shape::written(&object.spec)?;
+    let tenant: TenantName =
+        written.tenant.parse().map_err(|error| Rejection::invalid(format!("{error}")))?;
+    let organization = written.organization.map(str::parse::<OrgName>).transpose();
+    let organization = organization.map_err(|e| invalid("spec.aphexOrg", &e))?;
     let repository = Repository::new(&object.spec.repo_org, &object.spec.repo_name)
         .map_err(|e| invalid("spec.repoOrg, spec.repoName", &e))?;
     let branch: Branch = object.spec.branch.parse().map_err(|e| invalid("spec.branch", &e))?;
     let options = options(&object.spec, &branch)?;
     let rotation = Request::of(object, settings.rotation_grace)?;
-    let template = settings.catalog.get(shape.template).ok_or_else(|| {
-        let known: Vec<&str> = settings.catalog.names().collect();
-        Rejection::invalid(format!(
-            "spec.templateRef: template {} is not in the catalog, which has: {}",
-            shape.template,
-            known.join(", ")
-        ))
-    })?;
-    let pipeline = pipeline_spec::parse(shape.pipeline, &tenant)
-        .and_then(|pipeline| pipeline_spec::accepts(&pipeline, template).map(|()| pipeline))
-        .map_err(|e| invalid("spec.pipelineSpec", &e))?;
-    own_name(object, observed, &tenant, &organization)?;
-    let webhook_url = reachable(observed, &organization)?;
+    let template = template(written.template, settings)?;
+    let pipeline = written.pipeline.map(|text| {
+        let parsed = pipeline_spec::parse(text, &tenant);
+        parsed.and_then(|pipeline| pipeline_spec::accepts(&pipeline, template).map(|()| pipeline))
+    });
+    let pipeline = pipeline.transpose().map_err(|e| invalid("spec.pipelineSpec", &e))?;
+    own_name(object, observed, &tenant, organization.as_ref())?;
+    let (shape, webhook_url) = match organization.zip(pipeline) {
+        Some((name, pipeline)) => {
+            let url = reachable(observed, &name)?;
+            (Shape::Organization { name, pipeline: Box::new(pipeline) }, url)
+        }
+        None => (
+            Shape::Standalone {
+                ingress_host: shape::ingress_host(&object.spec, settings),
+                workspaces: observed.pipeline.iter().flat_map(pipeline_spec::workspaces).collect(),
+            },
+            shape::standalone_url(&object.spec, &tenant, settings),
+        ),
+    };
     Ok(Valid {
-        organization,
         tenant,
+        shape,
         repository,
         options,
         profile: object.spec.permission_profile,
-        pipeline,
         template: template.clone(),
         webhook_url,
         webhook_secret: observed.webhook_secret.clone(),
@@ -88,39 +129,13 @@ pub(super) fn validate(
     })
 }
 
-/// The fields of an organization binding.
-struct Shape<'a> {
-    organization: &'a str,
-    tenant: &'a str,
-    template: &'a str,
-    pipeline: &'a str,
-}
-
-fn shape(spec: &RepoBindingSpec) -> Result<Shape<'_>, Rejection> {
-    if spec.aphex_org.is_some() == spec.tenant_name.is_some() {
-        return Err(Rejection::invalid(
-            "spec: set either aphexOrg (with pipelineName, templateRef and pipelineSpec) or tenantName",
-        ));
-    }
-    let Some(organization) = spec.aphex_org.as_deref() else {
-        return Err(Rejection::invalid(
-            "spec.tenantName: standalone tenants are not provisioned by this version",
-        ));
-    };
-    let required = |field: &str, value: &Option<String>| {
-        if value.is_some() {
-            return Ok(());
-        }
-        Err(Rejection::invalid(format!("spec.{field} is required with aphexOrg")))
-    };
-    required("pipelineName", &spec.pipeline_name)?;
-    required("templateRef", &spec.template_ref)?;
-    required("pipelineSpec", &spec.pipeline_spec)?;
-    Ok(Shape {
-        organization,
-        tenant: spec.pipeline_name.as_deref().unwrap_or_default(),
-        template: spec.template_ref.as_deref().unwrap_or_default(),
-        pipeline: spec.pipeline_spec.as_deref().unwrap_or_default(),
+fn template<'a>(name: &str, settings: &'a Settings) -> Result<&'a Template, Rejection> {
+    settings.catalog.get(name).ok_or_else(|| {
+        let known: Vec<&str> = settings.catalog.names().collect();
+        Rejection::invalid(format!(
+            "spec.templateRef: template {name} is not in the catalog, which has: {}",
+            known.join(", ")
+        ))
     })
 }
 
@@ -129,7 +144,7 @@ fn own_name(
     object: &RepoBinding,
     observed: &Observed,
     name: &TenantName,
-    organization: &OrgName,
+    organization: Option<&OrgName>,
 ) -> Result<(), Stop> {
     if let Some(namespace) = &observed.namespace {
         if !observed.owns_namespace {
@@ -151,7 +166,9 @@ fn own_name(
         if theirs == name.as_str() {
             return Err(Rejection::taken(format!("RepoBinding {holder} already has the name {name}")).into());
         }
-        if other.spec.aphex_org.as_deref() != Some(organization.as_str()) {
+        // Tenants that stand alone have nobody in common.
+        let one_owner = organization.is_some_and(|own| other.spec.aphex_org.as_deref() == Some(own.as_str()));
+        if !one_owner {
             let message =
                 format!("{name} overlaps {theirs}, the tenant of RepoBinding {holder} of another owner");
             return Err(Rejection::taken(message).into());

@@ -12,6 +12,7 @@ use kube::api::PartialObjectMeta;
 
 use super::plan::{self, Action, Age, Policy, Run, State, Volume};
 use crate::metrics::ControllerMetrics;
+use crate::repo_binding::STANDALONE_PIPELINE;
 
 /// How a run became known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,10 +75,10 @@ impl Index {
         if arrival == Arrival::Listed {
             self.listed_runs.insert((namespace.clone(), name.clone()));
         }
-        // The label tells whose run it is; in any other namespace it is nobody's.
-        if object.labels().get(labels::PIPELINE) != Some(&namespace)
-            || object.metadata.deletion_timestamp.is_some()
-        {
+        // The label tells whose run it is; in any other namespace it is nobody's. A tenant that stands alone has one Pipeline.
+        let pipeline = object.labels().get(labels::PIPELINE).map(String::as_str);
+        let is_tenants = pipeline == Some(namespace.as_str()) || pipeline == Some(STANDALONE_PIPELINE);
+        if !is_tenants || object.metadata.deletion_timestamp.is_some() {
             self.remove_run(&namespace, &name);
             return;
         }

@@ -84,13 +84,17 @@ impl Engine {
 
     /// Starts the controllers.
     pub(crate) fn run_controllers(&self) -> anyhow::Result<()> {
+        self.run_controllers_as(Settings::new(GATEWAY)?);
+        Ok(())
+    }
+
+    /// Starts the controllers with other settings.
+    pub(crate) fn run_controllers_as(&self, settings: Settings) {
         let client = self.account.clone();
-        let settings = Settings::new(GATEWAY)?;
         let shutdown = self.shutdown.clone();
         tokio::spawn(async move {
             aphex_controllers::run(client, settings, &Metrics::default(), &shutdown).await;
         });
-        Ok(())
     }
 
     /// Starts the controllers with another way in.
@@ -319,9 +323,12 @@ impl Engine {
     /// Takes back everything of ours, by controllers that run.
     pub(crate) async fn take_back(&self) -> anyhow::Result<()> {
         // A Pipeline would bring its binding back.
-        for (group, kind) in
-            [("platform.dev", "Pipeline"), ("aphex.io", "RepoBinding"), ("aphex.io", "Organization")]
-        {
+        for (group, kind) in [
+            ("platform.dev", "Pipeline"),
+            ("aphex.io", "RepoBinding"),
+            ("aphex.io", "Organization"),
+            ("aphex.io", "KnowledgeBase"),
+        ] {
             let api = self.dynamic(group, "v1alpha1", kind, None);
             for object in api.list(&ListParams::default()).await?.items {
                 let namespace = object.namespace();
@@ -375,6 +382,16 @@ pub(crate) fn binding_spec(name: &str, organization: &str) -> Value {
     })
 }
 
+/// The spec of a standalone tenant.
+pub(crate) fn standalone_spec(tenant: &str, ingress_host: Option<&str>) -> Value {
+    let mut spec =
+        json!({ "repoOrg": "Acme-GitHub", "repoName": format!("{tenant}.repo"), "tenantName": tenant });
+    if let Some(host) = ingress_host {
+        spec["ingressHost"] = json!(host);
+    }
+    spec
+}
+
 /// A pipeline as YAML, with more of its spec given.
 pub(crate) fn pipeline(name: &str, more: &str) -> String {
     format!(
@@ -392,7 +409,7 @@ pub(crate) fn kinds() -> impl Iterator<Item = ApiResource> {
 }
 
 /// Every kind the platform makes.
-pub(crate) const KINDS: [(&str, &str, &str); 21] = [
+pub(crate) const KINDS: [(&str, &str, &str); 22] = [
     ("", "v1", "Namespace"),
     ("", "v1", "Secret"),
     ("", "v1", "ConfigMap"),
@@ -401,6 +418,7 @@ pub(crate) const KINDS: [(&str, &str, &str); 21] = [
     ("networking.k8s.io", "v1", "Ingress"),
     ("", "v1", "ResourceQuota"),
     ("", "v1", "LimitRange"),
+    ("", "v1", "Service"),
     ("networking.k8s.io", "v1", "NetworkPolicy"),
     ("rbac.authorization.k8s.io", "v1", "Role"),
     ("rbac.authorization.k8s.io", "v1", "RoleBinding"),

@@ -146,7 +146,8 @@ fn bindings_want_and_say_what_the_files_do() {
     let settings = Settings::new("https://gateway.example").unwrap();
     for case in cases("repo_binding") {
         let (object, owner) = read::<RepoBinding>(&case);
-        let name = object.spec.aphex_org.clone().unwrap();
+        // A standalone tenant names no organization, and looks at none.
+        let name = object.spec.aphex_org.clone().unwrap_or_default();
         let webhook_url = Some(format!("https://gateway.example/{name}"));
         let mut organization = Organization::new(&name, aphex_api::organization::OrganizationSpec::default());
         organization.status = Some(OrganizationStatus { webhook_url, ..OrganizationStatus::default() });
@@ -208,11 +209,12 @@ fn every_reference_between_triggers_objects_names_its_kind() {
         for case in cases(kind) {
             let text = std::fs::read_to_string(case.join("desired.yaml")).unwrap();
             let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
-            for trigger in documents.iter().filter(|document| document["kind"] == "Trigger") {
-                let references =
-                    trigger["spec"]["interceptors"].as_array().unwrap().iter().map(|i| &i["ref"]);
+            let of = |kind| documents.iter().filter(move |document| document["kind"] == kind);
+            let written = of("EventListener").filter_map(|l| l["spec"]["triggers"].as_array()).flatten();
+            for trigger in of("Trigger").map(|trigger| &trigger["spec"]).chain(written) {
+                let references = trigger["interceptors"].as_array().unwrap().iter().map(|i| &i["ref"]);
                 let bindings =
-                    trigger["spec"]["bindings"].as_array().unwrap().iter().filter(|b| b["ref"].is_string());
+                    trigger["bindings"].as_array().unwrap().iter().filter(|b| b["ref"].is_string());
                 for reference in references.chain(bindings) {
                     assert!(reference["kind"].is_string(), "{reference}");
                 }

@@ -13,7 +13,7 @@ use futures::future::try_join_all;
 use kube::Client;
 use serde_json::{Value, json};
 
-use crate::engine::{Engine, PLATFORM, binding_spec};
+use crate::engine::{Engine, PLATFORM, binding_spec, standalone_spec};
 
 const VERBS: [&str; 8] = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
 const EDIT: &[&str] = &["get", "list", "create", "update", "delete"];
@@ -21,7 +21,7 @@ const READ: &[&str] = &["get", "list", "watch"];
 const START: &[&str] = &["get", "list", "create"];
 
 /// Kinds in namespaces: what the platform writes, what profiles speak of, what would be worth having.
-const NAMESPACED: [&str; 33] = [
+const NAMESPACED: [&str; 34] = [
     "configmaps",
     "limitranges",
     "persistentvolumeclaims",
@@ -36,6 +36,7 @@ const NAMESPACED: [&str; 33] = [
     "services",
     "deployments.apps",
     "statefulsets.apps",
+    "ingresses.networking.k8s.io",
     "networkpolicies.networking.k8s.io",
     "rolebindings.rbac.authorization.k8s.io",
     "roles.rbac.authorization.k8s.io",
@@ -109,6 +110,17 @@ const ELEVATED: Profile = Profile {
         "customresourcedefinitions.apiextensions.k8s.io",
     ],
 };
+
+/// What the runner of a tenant that stands alone has besides: its listener runs as it, and finds its triggers.
+const LISTENER: (&[&str], &[&str]) = (
+    &[
+        "eventlisteners.triggers.tekton.dev",
+        "triggerbindings.triggers.tekton.dev",
+        "triggers.triggers.tekton.dev",
+        "triggertemplates.triggers.tekton.dev",
+    ],
+    READ,
+);
 
 /// Who asks, and what is theirs.
 struct Identity {
@@ -261,7 +273,9 @@ async fn world() -> anyhow::Result<Engine> {
             "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "dev@acme.com" }],
         }))
         .await?;
-    for name in ["matrix-app", "matrix-infra", "stranger-app"] {
+    let hermit = standalone_spec("hermit", Some("hooks.example.com"));
+    engine.create::<RepoBinding>(PLATFORM, "RepoBinding", "hermit", hermit).await?;
+    for name in ["matrix-app", "matrix-infra", "stranger-app", "hermit"] {
         engine.phase(name, "Ready").await?;
     }
     Ok(engine)
@@ -284,6 +298,12 @@ async fn identities(engine: &Engine) -> anyhow::Result<Vec<Identity>> {
             client: runner("matrix-infra").await?,
             allowed: allowed(&ELEVATED, "matrix-infra"),
             foreign: foreign("matrix-infra"),
+        },
+        Identity {
+            name: "runner of a tenant that stands alone",
+            client: runner("hermit").await?,
+            allowed: &allowed(&STANDARD, "hermit") | &within("hermit", &[LISTENER]),
+            foreign: foreign("hermit"),
         },
         Identity {
             name: "developer of a team",

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use aphex_api::knowledge_base::KnowledgeBase;
 use aphex_api::organization::Organization;
 use aphex_api::pipeline::Pipeline;
 use aphex_api::repo_binding::RepoBinding;
@@ -18,7 +19,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::cloudflare;
-use crate::engine::{Engine, GATEWAY, PLATFORM, binding_spec};
+use crate::engine::{Engine, GATEWAY, PLATFORM, binding_spec, standalone_spec};
 
 /// Rules that one session does not come to use, and when they are.
 const SELDOM: [(&str, &str); 3] = [
@@ -43,6 +44,15 @@ async fn session() -> anyhow::Result<(Engine, BTreeSet<(String, String)>)> {
     let mut elevated = binding_spec("rights-infra", "rights");
     elevated["permissionProfile"] = json!("elevated");
     engine.create::<RepoBinding>(PLATFORM, "RepoBinding", "rights-infra", elevated).await?;
+    let alone = standalone_spec("rights-alone", Some("hooks.example.com"));
+    engine.create::<RepoBinding>(PLATFORM, "RepoBinding", "rights-alone", alone).await?;
+    engine.phase("rights-alone", "Ready").await?;
+    // A host that is not asked: the status is written all the same.
+    let elsewhere =
+        json!({ "displayName": "Docs", "repositories": [{ "url": "https://git.example.com/acme/docs" }] });
+    engine.create::<KnowledgeBase>(PLATFORM, "KnowledgeBase", "rights-docs", elsewhere).await?;
+    let failed = |docs: &KnowledgeBase| docs.status.is_some();
+    engine.until::<KnowledgeBase>(PLATFORM, "rights-docs", "its status is written", failed).await?;
     engine.ready_pipeline("team-rights", "rights-web", "rights").await?;
     engine.phase("rights-app", "Ready").await?;
     engine.phase("rights-infra", "Ready").await?;
@@ -65,7 +75,7 @@ async fn session() -> anyhow::Result<(Engine, BTreeSet<(String, String)>)> {
 
     engine.api::<Pipeline>("team-rights").delete("rights-web", &DeleteParams::default()).await?;
     let bindings = engine.api::<RepoBinding>(PLATFORM);
-    for name in ["rights-app", "rights-infra"] {
+    for name in ["rights-app", "rights-infra", "rights-alone"] {
         bindings.delete(name, &DeleteParams::default()).await?;
     }
     organizations.delete("rights", &DeleteParams::default()).await?;

@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 
 use aphex_api::delivery::Delivery;
 use aphex_gateway::sign;
+use aphex_testkit::eventually;
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use super::world::{SECRET, World, push};
+use super::world::{PLATFORM, SECRET, World, push};
 
 async fn answer(request: reqwest::RequestBuilder) -> anyhow::Result<(u16, Value)> {
     let response = request.send().await?;
@@ -74,5 +75,90 @@ async fn forms_and_hosts_are_understood() -> anyhow::Result<()> {
     assert_eq!(answer(request).await?, (200, expected));
     world.verdict("by-host").await?;
     assert_eq!(world.runs().await?.len(), 1);
+    Ok(())
+}
+
+/// What the controllers make for a tenant that stands alone, in its own namespace.
+fn standalone(tenant: &str) -> [Value; 8] {
+    let metadata = |name: &str| json!({ "name": name, "namespace": tenant });
+    let role = |kind: &str, name: &str| json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name });
+    let account = |name: &str, namespace: &str| json!([{ "kind": "ServiceAccount", "name": name, "namespace": namespace }]);
+    let github = json!({
+        "ref": { "name": "github", "kind": "ClusterInterceptor" },
+        "params": [{ "name": "secretRef", "value": { "secretName": format!("webhook-{tenant}"), "secretKey": "secret" } }],
+    });
+    [
+        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": tenant } }),
+        json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata("pipeline-runner") }),
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": metadata(&format!("webhook-{tenant}")),
+            "stringData": { "secret": ALONE },
+        }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": metadata("pipeline-runner"),
+            "rules": [{ "apiGroups": ["tekton.dev"], "resources": ["pipelineruns"], "verbs": ["create"] }],
+        }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": metadata("pipeline-runner"),
+            "roleRef": role("Role", "pipeline-runner"), "subjects": account("pipeline-runner", tenant),
+        }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": metadata("aphex-gateway"),
+            "roleRef": role("ClusterRole", "aphex-gateway-listener"), "subjects": account("aphex-gateway", PLATFORM),
+        }),
+        json!({
+            "apiVersion": "triggers.tekton.dev/v1beta1", "kind": "TriggerTemplate",
+            "metadata": metadata("cdktf-deploy-trigger-template"),
+            "spec": { "resourcetemplates": [{
+                "apiVersion": "tekton.dev/v1", "kind": "PipelineRun",
+                "metadata": { "generateName": "cdktf-deploy-", "namespace": tenant },
+                "spec": { "pipelineRef": { "name": "cdktf-deploy" } },
+            }] },
+        }),
+        json!({
+            "apiVersion": "triggers.tekton.dev/v1beta1", "kind": "EventListener", "metadata": metadata("github-listener"),
+            "spec": { "serviceAccountName": "pipeline-runner", "triggers": [{
+                "name": "github-push", "interceptors": [github], "template": { "ref": "cdktf-deploy-trigger-template" },
+            }] },
+        }),
+    ]
+}
+
+const ALONE: &str = "whsec_of_the_tenant_that_stands_alone";
+
+#[tokio::test]
+async fn a_tenant_that_stands_alone_is_served_under_its_name_with_its_own_secret() -> anyhow::Result<()> {
+    let world = World::start("alone").await?;
+    let tenant = format!("{}-archon", world.name);
+    for object in standalone(&tenant) {
+        world.apply(object).await?;
+    }
+    let body = push()?.to_string();
+    let post = |secret: &str| {
+        world
+            .post(&format!("/{tenant}"))
+            .header("content-type", "application/json")
+            .header("x-github-event", "push")
+            .header("x-github-delivery", "alone")
+            .header("x-hub-signature-256", sign(secret.as_bytes(), body.as_bytes()))
+            .body(body.clone())
+    };
+    let answered = eventually("the listener is known", || async {
+        Ok(Some(answer(post(ALONE)).await?).filter(|(code, _)| *code == 200))
+    })
+    .await?;
+    assert_eq!(answered.1["eventListener"], "github-listener");
+    assert_eq!(answered.1["namespace"], tenant.as_str());
+    // The secret of an organization's repository says nothing here.
+    assert_eq!(answer(post(SECRET)).await?.0, 401);
+    let deliveries: Api<Delivery> = Api::namespaced(world.client.clone(), &tenant);
+    let delivery = eventually("the delivery has a verdict", || async {
+        let delivery = deliveries.get("alone").await?;
+        Ok(delivery.status.filter(|status| status.verdict.is_some()))
+    })
+    .await?;
+    assert_eq!(format!("{:?}", delivery.verdict), "Some(Created)", "{}", delivery.message);
+    assert_eq!(delivery.created[0].namespace.as_deref(), Some(tenant.as_str()));
+    assert!(delivery.created[0].name.starts_with("cdktf-deploy-"), "{:?}", delivery.created);
     Ok(())
 }

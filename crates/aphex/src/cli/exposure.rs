@@ -28,7 +28,7 @@ pub(crate) struct Exposure {
     /// Domain below which each organization has its name (`<organization>.<domain>`)
     #[arg(long, value_name = "DOMAIN", env = "APHEX_DOMAIN")]
     pub(crate) domain: Option<String>,
-    /// Class of Ingress objects [default: the cluster's default class]
+    /// Class of Ingress objects, of standalone tenants too [default: the cluster's default class]
     #[arg(long, value_name = "NAME", env = "APHEX_INGRESS_CLASS")]
     pub(crate) ingress_class: Option<String>,
     /// Secret in platform-system with the certificate for Ingress objects [default: the ingress controller's own]

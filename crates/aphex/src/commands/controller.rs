@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aphex_controllers::Settings;
 use aphex_controllers::tunnels::Tunnels;
+use aphex_controllers::{GitPolicy, GitSettings, IngressSettings, Settings};
 use aphex_runtime::admin::{self, Readiness};
 use aphex_runtime::lease::{self, Elector};
 use aphex_runtime::{Clock, Metrics, Shutdown};
@@ -65,8 +65,24 @@ pub(crate) fn settings(arguments: &Controller, way: &exposure::Way) -> anyhow::R
         argocd_namespace: arguments.argocd_namespace.clone(),
         cluster_url: arguments.cluster_url.clone(),
         rotation_grace: arguments.rotation_grace,
+        git: GitSettings {
+            policy: GitPolicy {
+                hosts: hosts(&arguments.git_hosts),
+                allow_private: arguments.git_allow_private,
+            },
+            interval: Duration::from_secs(arguments.git_interval),
+        },
+        ingress: IngressSettings {
+            host: Some(arguments.ingress_host.clone()).filter(|host| !host.is_empty()),
+            gateway_service: arguments.gateway_service.clone(),
+        },
         ..Settings::new(&arguments.gateway_url)?
     })
+}
+
+/// The hosts that are named, or none when all are meant.
+fn hosts(named: &[String]) -> Option<Vec<String>> {
+    (!named.iter().any(|host| host == "*")).then(|| named.to_vec())
 }
 
 /// Waits for the lead and works while it lasts. A lead that is lost ends the process: what it knows may be out of date.

@@ -66,6 +66,7 @@ fn verb_of(shown: &Shown) -> &'static str {
     match shown.noun {
         "organization" => "org",
         "binding" => "repo",
+        "knowledge base" => "kb",
         other => other,
     }
 }

@@ -136,6 +136,27 @@ async fn a_rotated_secret_is_shown_only_when_asked_for_and_the_old_one_verifies_
 }
 
 #[test]
+fn a_repository_without_an_organization_is_onboarded_too() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut up = Up::start(folder.path())?;
+    let paths = ["standalone.yaml", "standalone-pipeline.yaml", "github-push.json"]
+        .map(|name| example(name).to_string_lossy().into_owned());
+    let applied = up.ok(&["apply", "-f", &paths[0], "--wait", "60"])?;
+    assert_eq!(applied, "repobinding.aphex.io/archon-binding serverside-applied\n");
+    up.ok(&["apply", "-f", &paths[1]])?;
+    let binding = json(&up.ok(&["repo", "get", "archon-binding", "-o", "json"])?)?;
+    assert!(
+        binding["status"]["webhookURL"].as_str().is_some_and(|url| url.ends_with("/archon")),
+        "{binding}"
+    );
+    let pushed = up.ok(&["push", "archon-binding", "--payload", &paths[2]])?;
+    assert!(pushed.contains(r#""eventListener":"github-listener","namespace":"archon""#), "{pushed}");
+    assert!(pushed.contains("created PipelineRun archon/cdktf-deploy-"), "{pushed}");
+    assert_eq!(up.terminate()?, Some(0));
+    Ok(())
+}
+
+#[test]
 fn a_bad_spec_is_refused_by_the_server_and_told() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let up = Up::start(folder.path())?;

@@ -33,16 +33,18 @@ pub(super) fn event_listener(valid: &Valid) -> EventListener {
 
 /// What a push trigger takes from the event. The clone address is not among it: that is the binding's own.
 pub(super) fn push_binding(valid: &Valid) -> TriggerBinding {
+    TriggerBinding { metadata: metadata(&valid.name, PUSH_BINDING), spec: push_params() }
+}
+
+/// The same for every push trigger of the platform.
+pub(crate) fn push_params() -> TriggerBindingSpec {
     let param = |name: &str, value: &str| Param { name: name.to_owned(), value: value.to_owned() };
-    TriggerBinding {
-        metadata: metadata(&valid.name, PUSH_BINDING),
-        spec: TriggerBindingSpec {
-            params: vec![
-                param("git-revision", "$(body.after)"),
-                param("event-type", "$(header.X-Github-Event)"),
-                param("event-id", "$(context.eventID)"),
-                param("triggered-at", &dispatch::expression(dispatch::RECEIVED_TIME)),
-            ],
-        },
+    TriggerBindingSpec {
+        params: vec![
+            param("git-revision", "$(body.after)"),
+            param("event-type", "$(header.X-Github-Event)"),
+            param("event-id", "$(context.eventID)"),
+            param("triggered-at", &dispatch::expression(dispatch::RECEIVED_TIME)),
+        ],
     }
 }

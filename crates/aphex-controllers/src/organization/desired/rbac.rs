@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{
     ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
 };
+use kube::core::ObjectMeta;
 
 use super::{
     ADMIN_ROLE, GATEWAY, GATEWAY_ROLE, LISTENER_ACCOUNT, LISTENER_DISPATCHER, LISTENER_READER,
@@ -39,7 +40,7 @@ pub(super) fn role_bindings(valid: &Valid, settings: &Settings) -> Vec<RoleBindi
     let mut bindings = vec![
         binding(SECRET_READER.to_owned(), SECRET_READER, account_subject(valid, SECRET_READER)),
         binding(LISTENER_ACCOUNT.to_owned(), LISTENER_ACCOUNT, account_subject(valid, LISTENER_ACCOUNT)),
-        gateway_binding(valid, settings),
+        gateway_binding(metadata(&valid.name, GATEWAY), settings),
         dispatcher_binding(valid),
     ];
     bindings.extend(valid.admins.iter().map(|admin| {
@@ -54,20 +55,17 @@ pub(super) fn role_bindings(valid: &Valid, settings: &Settings) -> Vec<RoleBindi
     bindings
 }
 
-/// Lets the gateway work here: read webhook secrets, keep Deliveries, act as the accounts of triggers. In no other
+/// Lets the gateway work in the namespace of a listener: read webhook secrets, keep Deliveries, act as the accounts of triggers. In no other
 /// namespace may it act as anybody.
-fn gateway_binding(valid: &Valid, settings: &Settings) -> RoleBinding {
+pub(crate) fn gateway_binding(mut metadata: ObjectMeta, settings: &Settings) -> RoleBinding {
+    metadata.name = Some(GATEWAY.to_owned());
     let gateway = Subject {
         kind: "ServiceAccount".to_owned(),
         name: GATEWAY.to_owned(),
         namespace: Some(settings.platform_namespace.clone()),
         api_group: None,
     };
-    RoleBinding {
-        metadata: metadata(&valid.name, GATEWAY),
-        role_ref: role_ref("ClusterRole", GATEWAY_ROLE),
-        subjects: Some(vec![gateway]),
-    }
+    RoleBinding { metadata, role_ref: role_ref("ClusterRole", GATEWAY_ROLE), subjects: Some(vec![gateway]) }
 }
 
 /// Lets Tekton's own sink act as the accounts of triggers, here and nowhere else.
@@ -105,7 +103,7 @@ pub(super) fn listener_cluster_role_bindings(valid: &Valid) -> Vec<ClusterRoleBi
 }
 
 /// What a listener reads to find its triggers.
-fn listener_rules() -> Vec<PolicyRule> {
+pub(crate) fn listener_rules() -> Vec<PolicyRule> {
     let kinds = ["eventlisteners", "triggers", "triggerbindings", "triggertemplates", "interceptors"];
     vec![rule("triggers.tekton.dev", &kinds, &READ)]
 }

@@ -4,7 +4,9 @@ use aphex_api::profile::rule;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding, RoleRef, Subject};
 
-use super::{DISPATCHER, RUNNER, cluster_metadata, metadata};
+use super::{DISPATCHER, LISTENER_READER, RUNNER, cluster_metadata, metadata};
+use crate::context::Settings;
+use crate::organization::{gateway_binding, listener_rules};
 use crate::repo_binding::validate::Valid;
 
 /// The account that pipelines run as.
@@ -12,30 +14,38 @@ pub(super) fn runner(valid: &Valid) -> ServiceAccount {
     ServiceAccount { metadata: metadata(valid, RUNNER), ..ServiceAccount::default() }
 }
 
-/// The runner's rights by profile; the trigger makes runs, here and nowhere else, and may do nothing more.
+/// The runner's rights by profile, and those of whoever starts it.
+///
+/// An organization's trigger makes runs, here and nowhere else, and may do nothing more. The listener of a tenant that stands
+/// alone runs as the runner, who makes runs by its profile, and besides finds its triggers, which hold no secrets.
 pub(super) fn roles(valid: &Valid) -> Vec<Role> {
-    vec![
-        Role { metadata: metadata(valid, RUNNER), rules: Some(valid.profile.rules()) },
-        Role {
-            metadata: metadata(valid, DISPATCHER),
-            rules: Some(vec![rule("tekton.dev", &["pipelineruns"], &["create"])]),
-        },
-    ]
+    let role = |name: &str, rules| Role { metadata: metadata(valid, name), rules: Some(rules) };
+    let starter = if valid.organization().is_some() {
+        role(DISPATCHER, vec![rule("tekton.dev", &["pipelineruns"], &["create"])])
+    } else {
+        role(LISTENER_READER, listener_rules())
+    };
+    vec![role(RUNNER, valid.profile.rules()), starter]
 }
 
-pub(super) fn role_bindings(valid: &Valid) -> Vec<RoleBinding> {
+pub(super) fn role_bindings(valid: &Valid, settings: &Settings) -> Vec<RoleBinding> {
     let binding = |name: &str, subject| RoleBinding {
         metadata: metadata(valid, name),
         role_ref: role_ref("Role", name),
         subjects: Some(vec![subject]),
     };
+    let runner = binding(RUNNER, runner_subject(valid));
+    let Some(organization) = valid.organization() else {
+        let gateway = gateway_binding(metadata(valid, ""), settings);
+        return vec![runner, binding(LISTENER_READER, runner_subject(valid)), gateway];
+    };
     let trigger = Subject {
         kind: "ServiceAccount".to_owned(),
         name: valid.tenant.trigger(),
-        namespace: Some(valid.organization.namespace()),
+        namespace: Some(organization.namespace()),
         api_group: None,
     };
-    vec![binding(RUNNER, runner_subject(valid)), binding(DISPATCHER, trigger)]
+    vec![runner, binding(DISPATCHER, trigger)]
 }
 
 pub(super) fn cluster_role(valid: &Valid) -> ClusterRole {

@@ -1,7 +1,7 @@
 //! From an event to a run: the webhook secret, the trigger that verifies and filters, the template, the account.
 //!
-//! All of it is in the organization's namespace, which no tenant can read. A Trigger's resources are created as its
-//! `serviceAccountName`, an account of the Trigger's own namespace (DefaultAuthOverride in tektoncd/triggers,
+//! All of it is in the organization's namespace, which no tenant can read; a standalone tenant has its own in its own.
+//! A Trigger's resources are created as its `serviceAccountName`, an account of the Trigger's own namespace (DefaultAuthOverride in tektoncd/triggers,
 //! pkg/sink/auth_override.go); each binding has one, which may create PipelineRuns in the tenant namespace alone.
 
 mod filter;
@@ -22,12 +22,16 @@ use super::shared_metadata;
 use crate::catalog;
 use crate::organization::PUSH_BINDING;
 use crate::repo_binding::options::Start;
+use crate::repo_binding::pipeline_spec;
+use crate::repo_binding::shape::Shape;
 use crate::repo_binding::validate::Valid;
 use crate::webhook_secret::KEY;
 
-/// The account the trigger creates runs as.
-pub(super) fn account(valid: &Valid) -> ServiceAccount {
-    ServiceAccount { metadata: shared_metadata(valid, valid.tenant.trigger()), ..ServiceAccount::default() }
+/// The account the trigger of an organization's listener creates runs as.
+pub(super) fn account(valid: &Valid) -> Option<ServiceAccount> {
+    valid.organization()?;
+    let metadata = shared_metadata(valid, valid.tenant.trigger());
+    Some(ServiceAccount { metadata, ..ServiceAccount::default() })
 }
 
 pub(super) fn webhook_secret(valid: &Valid) -> Option<Secret> {
@@ -41,8 +45,11 @@ pub(super) fn webhook_secret(valid: &Valid) -> Option<Secret> {
 
 /// The catalog's template, fitted to the pipeline's workspaces and to how runs begin.
 pub(super) fn trigger_template(valid: &Valid) -> TriggerTemplate {
-    let declared: Vec<String> = valid.pipeline.spec.workspaces.iter().map(|w| w.name.clone()).collect();
-    let mut metadata = shared_metadata(valid, valid.tenant.trigger_template());
+    let declared = match &valid.shape {
+        Shape::Organization { pipeline, .. } => pipeline_spec::workspaces(pipeline),
+        Shape::Standalone { workspaces, .. } => workspaces.clone(),
+    };
+    let mut metadata = shared_metadata(valid, valid.trigger_template());
     metadata.labels.get_or_insert_default().extend(valid.template.labels.clone());
     metadata.annotations = Some([(labels::TEMPLATE.to_owned(), valid.template.name.clone())].into());
     let mut spec = valid.template.for_workspaces(&declared);
@@ -52,7 +59,13 @@ pub(super) fn trigger_template(valid: &Valid) -> TriggerTemplate {
     TriggerTemplate { metadata, spec }
 }
 
-pub(super) fn trigger(valid: &Valid) -> Trigger {
+pub(super) fn trigger(valid: &Valid) -> Option<Trigger> {
+    valid.organization()?;
+    Some(Trigger { metadata: shared_metadata(valid, valid.tenant.trigger()), spec: spec(valid) })
+}
+
+/// What an event has to be, and what becomes of it.
+pub(super) fn spec(valid: &Valid) -> TriggerSpec {
     let events: Vec<&str> = valid.options.events.iter().map(|event| event.as_str()).collect();
     let github = interceptor(
         "github",
@@ -69,15 +82,12 @@ pub(super) fn trigger(valid: &Valid) -> Trigger {
     let commit = filter::commit(&valid.options);
     let params = [("filter", json!(commit.expression)), ("overlays", filter::overlays(&valid.options))];
     interceptors.push(interceptor("cel", commit.name, &params));
-    Trigger {
-        metadata: shared_metadata(valid, valid.tenant.trigger()),
-        spec: TriggerSpec {
-            service_account_name: valid.tenant.trigger(),
-            interceptors,
-            bindings: bindings(valid),
-            template: TemplateRef { reference: Some(valid.tenant.trigger_template()), spec: None },
-            ..TriggerSpec::default()
-        },
+    TriggerSpec {
+        service_account_name: valid.tenant.trigger(),
+        interceptors,
+        bindings: bindings(valid),
+        template: TemplateRef { reference: Some(valid.trigger_template()), spec: None },
+        ..TriggerSpec::default()
     }
 }
 
@@ -109,8 +119,8 @@ fn bindings(valid: &Valid) -> Vec<Binding> {
         given("git-ref", extension(filter::REF)),
         given("repo-full-name", valid.repository.full_name()),
         given("branch", extension(filter::BRANCH)),
-        given("org-name", valid.organization.to_string()),
-        given("pipeline-name", valid.tenant.to_string()),
+        given("org-name", valid.organization().map(ToString::to_string).unwrap_or_default()),
+        given("pipeline-name", valid.pipeline_name().to_owned()),
         given("pipeline-namespace", valid.tenant.namespace()),
     ]);
     bindings

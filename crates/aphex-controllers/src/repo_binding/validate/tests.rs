@@ -1,6 +1,6 @@
 use aphex_api::conditions::Reason;
 use aphex_api::organization::{Organization, OrganizationSpec, OrganizationStatus};
-use aphex_api::repo_binding::RepoBindingStatus;
+use aphex_api::repo_binding::{RepoBindingSpec, RepoBindingStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
@@ -51,7 +51,7 @@ fn with_status(mut other: RepoBinding, phase: RepoBindingPhase, namespace_create
 #[test]
 fn a_sound_binding_keeps_its_own_facts() {
     let valid = check(&binding("app", "acme", 1), &observed()).unwrap();
-    assert_eq!((valid.tenant.as_str(), valid.organization.as_str()), ("app", "acme"));
+    assert_eq!((valid.tenant.as_str(), valid.organization().unwrap().as_str()), ("app", "acme"));
     assert_eq!(valid.repository.full_name(), "octo/cat");
     assert_eq!(valid.webhook_url, "http://gateway/acme");
 }
@@ -92,7 +92,11 @@ fn a_binding_has_one_shape_even_where_no_schema_says_so() {
     object.spec.tenant_name = Some("app".to_owned());
     assert!(rejection(&object, &observed()).1.starts_with("spec: set either aphexOrg"));
     object.spec.aphex_org = None;
-    assert!(rejection(&object, &observed()).1.starts_with("spec.tenantName:"));
+    let told = "spec.pipelineName goes with aphexOrg, not with tenantName";
+    assert_eq!(rejection(&object, &observed()).1, told);
+    object = binding("app", "acme", 1);
+    object.spec.ingress_host = Some("hooks.example.com".to_owned());
+    assert_eq!(rejection(&object, &observed()).1, "spec.ingressHost goes with tenantName, not with aphexOrg");
     object = binding("app", "acme", 1);
     object.spec.pipeline_spec = None;
     assert_eq!(rejection(&object, &observed()).1, "spec.pipelineSpec is required with aphexOrg");
@@ -159,4 +163,41 @@ fn who_has_the_namespace_is_told_where_its_labels_say_so() {
         let told = "Namespace app exists already and is not this RepoBinding's".to_owned();
         assert_eq!(held(kind, name), (Reason::NameTaken, told));
     }
+}
+
+fn alone(tenant: &str) -> RepoBinding {
+    let mut object = binding(tenant, "nobody", 10);
+    object.spec = RepoBindingSpec {
+        tenant_name: Some(tenant.to_owned()),
+        repo_org: "octo".to_owned(),
+        repo_name: "cat".to_owned(),
+        branch: "main".to_owned(),
+        ..RepoBindingSpec::default()
+    };
+    object
+}
+
+#[test]
+fn the_address_of_a_tenant_alone_is_its_own_host_else_the_platforms_else_the_gateway() {
+    let mut settings = Settings::new("http://gateway/").unwrap();
+    let url = |object: &RepoBinding, settings: &Settings| {
+        validate(object, &Observed::default(), settings).unwrap().webhook_url
+    };
+    let mut object = alone("archon");
+    assert_eq!(url(&object, &settings), "http://gateway/archon");
+    settings.ingress.host = Some("hooks.example.com".to_owned());
+    assert_eq!(url(&object, &settings), "https://hooks.example.com/archon");
+    object.spec.ingress_host = Some("own.example.com".to_owned());
+    assert_eq!(url(&object, &settings), "https://own.example.com/archon");
+}
+
+#[test]
+fn a_tenant_alone_waits_for_no_organization_and_shares_no_wildcard() {
+    let valid = check(&alone("archon"), &Observed::default()).unwrap();
+    assert_eq!((valid.pipeline_name(), valid.listener_namespace()), ("cdktf-deploy", "archon".to_owned()));
+    let mut seen = Observed::default();
+    let mut elder = alone("archon-web");
+    elder.metadata.creation_timestamp = Some(Time(jiff::Timestamp::from_second(1).unwrap()));
+    seen.others = vec![elder];
+    assert_eq!(rejection(&alone("archon"), &seen).0, Reason::NameTaken);
 }
