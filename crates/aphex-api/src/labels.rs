@@ -77,6 +77,9 @@ pub const PLATFORM_CONTROLLER: &str = "platform-controller";
 /// Value of [`MANAGED_BY`] on what the Pipeline controller keeps.
 pub const PIPELINE_CONTROLLER: &str = "pipeline-controller";
 
+/// Annotation on what the controllers apply: a checksum of it, which tells them whether they want something else by now.
+pub const APPLIED: &str = "platform.aphex/applied";
+
 /// The field manager of every server-side apply by a controller.
 pub const FIELD_MANAGER: &str = "aphex-controller";
 

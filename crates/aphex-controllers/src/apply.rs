@@ -83,7 +83,7 @@ pub async fn apply<D: DesiredSet>(
     let manifests = desired.into_manifests(owner).map_err(ApplyError::Manifest)?;
     let mut applied = Applied::default();
     let mut wanted = BTreeSet::new();
-    for manifest in manifests {
+    for manifest in manifests.into_iter().map(Manifest::marked) {
         wanted.insert(manifest.key.clone());
         if inventory.get(&manifest.key).is_some_and(|live| compare::is_up_to_date(&manifest.body, live)) {
             continue;

@@ -1,7 +1,9 @@
 //! Whether an apply would change anything.
 //!
-//! It would not when everything wanted is there (what the server or others added does not matter), and when our field
-//! manager owns nothing that is no longer wanted, which only an apply can give up.
+//! It would not when everything wanted is there (what the server or others added does not matter) and is our field
+//! manager's, and when that owns nothing that is no longer wanted, which only an apply can give up. A list without keys
+//! is owned as one: whoever else changes something in it owns it all from then on, and what we want no longer of it
+//! shows in the mark that each object carries of what was applied last ([`super::Manifest::marked`]).
 
 use aphex_api::labels::FIELD_MANAGER;
 use kube::ResourceExt as _;
@@ -27,7 +29,7 @@ pub(super) fn is_up_to_date(wanted: &Value, live: &DynamicObject) -> bool {
     else {
         return false;
     };
-    covers(&object, wanted) && owned_is_wanted(owned, wanted)
+    covers(&object, wanted) && owned_is_wanted(owned, wanted) && wanted_is_owned(wanted, owned, &[])
 }
 
 /// Whether everything in `wanted` is in `live`.
@@ -65,6 +67,39 @@ fn owned_is_wanted(owned: &Map<String, Value>, wanted: &Value) -> bool {
             _ => true,
         }
     })
+}
+
+/// What no field manager owns: it tells which object it is.
+const IDENTITY: [&[&str]; 4] =
+    [&["apiVersion"], &["kind"], &["metadata", "name"], &["metadata", "namespace"]];
+
+/// Whether everything in `wanted` is in a field set.
+fn wanted_is_owned(wanted: &Value, owned: &Map<String, Value>, path: &[&str]) -> bool {
+    match wanted {
+        Value::Object(fields) => fields.iter().all(|(name, value)| {
+            let path = [path, &[name.as_str()]].concat();
+            if is_empty(value) || IDENTITY.contains(&path.as_slice()) {
+                return true;
+            }
+            owned.get(&format!("f:{name}")).is_some_and(|below| is_owned(value, below, &path))
+        }),
+        Value::Array(items) => items.iter().all(|item| {
+            let leads_here =
+                |element: &str| step(element, wanted).is_some_and(|found| std::ptr::eq(found, item));
+            owned.iter().any(|(element, below)| leads_here(element) && is_owned(item, below, path))
+        }),
+        _ => true,
+    }
+}
+
+/// Whether a value is owned by the node of a field set that it leads to; one without branches owns all below it.
+fn is_owned(value: &Value, node: &Value, path: &[&str]) -> bool {
+    match node {
+        Value::Object(branches) if branches.keys().any(|element| element != ".") => {
+            wanted_is_owned(value, branches, path)
+        }
+        _ => true,
+    }
 }
 
 /// The value that one element of a field path leads to.
@@ -160,6 +195,21 @@ mod tests {
         let mut item = owned();
         item["f:spec"]["f:list"]["k:{\"name\":\"gone\"}"] = json!({});
         assert!(!is_up_to_date(&wanted(), &live(&json!({}), &item)));
+    }
+
+    #[test]
+    fn what_is_not_ours_any_more_does() {
+        // Somebody opened a list without keys, and owns it since.
+        let mut given_up = owned();
+        given_up["f:spec"] = json!({ "f:list": {} });
+        let open = json!({ "peers": [{ "podSelector": {}, "namespaceSelector": {} }] });
+        let mut wanted = wanted();
+        wanted["spec"]["peers"] = json!([{ "podSelector": {}, "port": 1 }]);
+        assert!(!is_up_to_date(&wanted, &live(&open, &given_up)));
+        let same = json!({ "peers": [{ "podSelector": {}, "namespaceSelector": {}, "port": 1 }] });
+        assert!(!is_up_to_date(&wanted, &live(&same, &given_up)), "what is wanted is there, and more");
+        given_up["f:spec"]["f:peers"] = json!({});
+        assert!(is_up_to_date(&wanted, &live(&same, &given_up)), "only the server can have added to ours");
     }
 
     #[test]

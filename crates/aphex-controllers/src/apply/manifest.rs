@@ -93,6 +93,21 @@ pub struct Manifest {
     pub body: Value,
 }
 
+impl Manifest {
+    /// The manifest with a mark of what it says, which tells a later pass whether something else is wanted by now.
+    ///
+    /// Secrets have none: their data is owned key by key, and a checksum would tell of it.
+    #[must_use]
+    pub fn marked(mut self) -> Self {
+        if self.key.kind.is_secret() {
+            return self;
+        }
+        let sum = labels::checksum(self.body.to_string().as_bytes());
+        self.body["metadata"]["annotations"][labels::APPLIED] = json!(format!("{sum:016x}"));
+        self
+    }
+}
+
 /// A resource that cannot be made a manifest of.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {

@@ -92,6 +92,7 @@ fn bare(object: &Value) -> Value {
         if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
             // kubectl's copy of the object, with everything secret that is in it.
             annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+            annotations.remove(aphex_api::labels::APPLIED);
         }
         metadata.retain(|_, value| value.as_object().is_none_or(|fields| !fields.is_empty()));
     }

@@ -155,11 +155,13 @@ pub(super) fn applied(live: Option<&Value>, body: &Value, manager: &str, now: ji
     if live.is_none_or(|live| live["spec"] != object["spec"]) {
         object["metadata"]["generation"] = json!(generation + 1);
     }
-    // Enough for the controllers to know their own: which fields are theirs is not known.
+    // Enough for the controllers to know their own: everything that they applied is theirs.
+    let fields = body.as_object().into_iter().flatten().map(|(field, _)| (format!("f:{field}"), json!({})));
+    let fields: serde_json::Map<String, Value> = fields.collect();
     object["metadata"]["managedFields"] = json!([{
         "manager": if manager.is_empty() { FIELD_MANAGER } else { manager },
         "operation": "Apply",
-        "fieldsV1": {},
+        "fieldsV1": fields,
     }]);
     object
 }

@@ -6,7 +6,8 @@ use aphex_testkit::eventually;
 use k8s_openapi::api::core::v1::{Namespace, ResourceQuota, Secret};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{ClusterRole, Role, RoleBinding};
-use kube::api::{DeleteParams, Patch, PatchParams};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
@@ -64,6 +65,25 @@ async fn what_somebody_changes_or_deletes_comes_back() -> anyhow::Result<()> {
 
     engine.api::<NetworkPolicy>("drift-app").delete("tenant-isolation", &DeleteParams::default()).await?;
     engine.until::<NetworkPolicy>("drift-app", "tenant-isolation", "the policy is back", |_| true).await?;
+
+    // Inside of a list that has no keys: everything wanted is still there.
+    let policies = engine.api::<NetworkPolicy>("drift-app");
+    let mut policy = policies.get("tenant-isolation").await?;
+    let is_closed = |policy: &NetworkPolicy| {
+        let peers = policy.spec.iter().flat_map(|spec| spec.ingress.iter().flatten());
+        peers.flat_map(|rule| rule.from.iter().flatten()).all(|peer| peer.namespace_selector.is_none())
+    };
+    assert!(is_closed(&policy));
+    for rule in policy.spec.iter_mut().flat_map(|spec| spec.ingress.iter_mut().flatten()) {
+        for peer in rule.from.iter_mut().flatten() {
+            peer.namespace_selector = Some(LabelSelector::default());
+        }
+    }
+    policies.replace("tenant-isolation", &PostParams::default(), &policy).await?;
+    assert!(!is_closed(&policy));
+    engine
+        .until::<NetworkPolicy>("drift-app", "tenant-isolation", "the policy is closed again", is_closed)
+        .await?;
 
     let open = Patch::Merge(json!({ "rules": [{ "apiGroups": ["*"], "resources": ["*"], "verbs": ["*"] }] }));
     engine.api::<Role>("drift-app").patch("pipeline-runner", &parameters, &open).await?;

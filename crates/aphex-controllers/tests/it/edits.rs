@@ -296,9 +296,14 @@ async fn every_field_changed_and_changed_back_leaves_all_as_it_was() -> anyhow::
     let engine = Engine::start().await?;
     engine.organization("edits").await?;
     engine.organization_phase("edits", "Active").await?;
-    engine.binding("edits-app", "edits").await?;
+    // Some fields go with both events only.
+    let events = json!(["push", "pull_request"]);
+    let mut app = engine::binding_spec("edits-app", "edits");
+    app["events"] = events.clone();
+    engine.create::<RepoBinding>(PLATFORM, "RepoBinding", "edits-app", app).await?;
     engine.phase("edits-app", "Ready").await?;
-    let alone = json!({ "repoOrg": "Acme-GitHub", "repoName": "alone.repo", "tenantName": "edits-alone" });
+    let mut alone = engine::standalone_spec("edits-alone", None);
+    alone["events"] = events;
     engine.create::<RepoBinding>(PLATFORM, "RepoBinding", "edits-alone", alone).await?;
     engine.ready_pipeline("team-edits", "edits-web", "edits").await?;
 

@@ -237,10 +237,11 @@ async fn is_kept_out(identity: &Identity) -> anyhow::Result<()> {
     Ok(())
 }
 
-const PLACES: [&str; 10] = [
+const PLACES: [&str; 11] = [
     "matrix-app",
     "matrix-infra",
     "stranger-app",
+    "hermit",
     "org-matrix",
     "org-stranger",
     "matrix-team",

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use aphex_api::organization::Organization;
 use aphex_controllers::Settings;
+use aphex_controllers::context::Way;
 use aphex_controllers::plan::{Action, Change, Plan, Shadow, SubjectKind, Verdict, plan};
 use http::{Method, Request};
 use k8s_openapi::api::core::v1::ResourceQuota;
@@ -17,11 +18,18 @@ use crate::engine::{self, Engine, GATEWAY, PLATFORM, binding_spec};
 
 /// Plans what applying some objects would change.
 async fn planned(client: &Client, objects: &[Value]) -> anyhow::Result<Plan> {
+    reached(client, objects, Way::Direct).await
+}
+
+/// The same on a platform that reaches organizations in some way.
+async fn reached(client: &Client, objects: &[Value], way: Way) -> anyhow::Result<Plan> {
     let shadow = Shadow::new(client.clone());
     for object in objects {
         put(&shadow.client(), object).await?;
     }
-    Ok(plan(&shadow, Settings::new(GATEWAY)?).await?)
+    let mut settings = Settings::new(GATEWAY)?;
+    settings.exposure.way = way;
+    Ok(plan(&shadow, settings).await?)
 }
 
 /// Applies an object as a user does.
@@ -321,5 +329,24 @@ async fn what_strayed_is_part_of_the_plan() -> anyhow::Result<()> {
         "no controller ever ran: {created:?}"
     );
     assert!(named(&plan, Action::Change).contains("Organization platform-system/astray"), "its finalizer");
+    engine.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tunnel_that_would_be_made_is_in_the_plan_and_is_not_made() -> anyhow::Result<()> {
+    let engine = Engine::without_controllers().await?;
+    let objects = [organization("dug", &["ann@acme.com"]), binding("dug-app", "dug")];
+    let plan = reached(&engine.client, &objects, Way::Tunnel("example.com".to_owned())).await?;
+    let created = named(&plan, Action::Create);
+    for expected in
+        ["Deployment org-dug/cloudflared-dug", "ConfigMap org-dug/cloudflared-config", "Namespace /dug-app"]
+    {
+        assert!(created.contains(expected), "{expected} is not in {created:?}");
+    }
+    let told = verdict(&plan, SubjectKind::Organization, "dug");
+    assert!(told.message.as_ref().is_some_and(|message| message.contains("to become available")), "{told:?}");
+    let plan = reached(&engine.client, &objects, Way::Ingress("example.com".to_owned())).await?;
+    let created = named(&plan, Action::Create);
+    assert!(created.iter().any(|object| object.starts_with("Ingress ")), "{created:?}");
     engine.finish().await
 }

@@ -8,6 +8,8 @@ use kube::ResourceExt as _;
 use kube::api::{DynamicObject, ListParams};
 use serde_json::{Value, json};
 
+use aphex_api::labels;
+
 use crate::engine::{Engine, KINDS};
 
 /// Our own kinds; of theirs the status counts too.
@@ -32,6 +34,10 @@ impl Snapshot {
             let api = engine.dynamic(group, version, kind, None);
             let list = api.list(&ListParams::default()).await?.items.into_iter();
             let mentions = |object: &DynamicObject| {
+                // The cluster's own, in every namespace.
+                if object.name_any() == "kube-root-ca.crt" {
+                    return false;
+                }
                 [object.name_any(), object.namespace().unwrap_or_default()].iter().any(|n| n.contains(id))
             };
             objects.extend(list.filter(mentions).map(|object| (format!("{group}/{kind}"), object)));
@@ -99,6 +105,10 @@ fn stable(kind: &str, object: DynamicObject) -> anyhow::Result<Value> {
     }
     for field in VOLATILE {
         value["metadata"].as_object_mut().map(|metadata| metadata.remove(field));
+    }
+    // A checksum of all, owner's uid included.
+    if let Some(annotations) = value["metadata"]["annotations"].as_object_mut() {
+        annotations.remove(labels::APPLIED);
     }
     let own = OWN.iter().any(|(group, _, name)| *kind == format!("{group}/{name}"));
     if !own {
