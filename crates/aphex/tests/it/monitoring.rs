@@ -98,6 +98,9 @@ async fn of_process(address: &str) -> anyhow::Result<String> {
     }
 }
 
+/// Counters that have no lines before the first count, of what does not happen here: a run was changed, Cloudflare asked.
+const SELDOM: [&str; 2] = ["aphex_controller_runs_total", "aphex_cloudflare_requests_total"];
+
 #[test]
 fn every_metric_that_is_named_is_exported_and_every_exported_one_is_explained() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
@@ -135,7 +138,10 @@ fn every_metric_that_is_named_is_exported_and_every_exported_one_is_explained() 
         })
         .collect();
     assert!(unexplained.is_empty(), "exported and not in docs/metrics.md: {unexplained:?}");
-    let gone: Vec<&String> = explained.iter().filter(|name| !exported.contains(*name)).collect();
+    let gone: Vec<&String> = explained
+        .iter()
+        .filter(|name| !exported.contains(*name) && !SELDOM.contains(&name.as_str()))
+        .collect();
     assert!(gone.is_empty(), "in docs/metrics.md and not exported: {gone:?}");
     Ok(())
 }
