@@ -74,6 +74,7 @@ impl Hook {
     pub async fn send(&self, pushes: usize) -> anyhow::Result<Flow> {
         // Those of earlier pushes are seen again.
         let before = self.runs.list(&ListParams::default()).await?.items.len();
+        let first = self.revision().await?;
         let mut events =
             watcher::watcher(self.runs.clone(), watcher::Config::default()).default_backoff().boxed();
         let stored = AbortOnDropHandle::new(tokio::spawn(async move {
@@ -102,13 +103,24 @@ impl Hook {
         let last =
             sent.iter().filter_map(|one| stored.get(&one.event)).max().context("no push became a run")?;
         let runs: Vec<f64> = sent.iter().filter_map(run).map(millis).collect();
+        // What is written after a run is stored, such as a verdict, belongs to the push as well.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let writes = self.revision().await?.saturating_sub(first);
         Ok(Flow {
+            #[expect(clippy::cast_precision_loss, reason = "small counts")]
+            writes: writes as f64 / pushes as f64,
             #[expect(clippy::cast_precision_loss, reason = "small counts")]
             rate: runs.len() as f64 / (*last - began).as_secs_f64(),
             lost: pushes - runs.len(),
             answers: Times::new(sent.iter().map(|one| millis(one.answered)).collect()),
             runs: Times::new(runs),
         })
+    }
+
+    /// The store's revision, which every write moves by one.
+    async fn revision(&self) -> anyhow::Result<u64> {
+        let list = self.runs.list(&ListParams::default().limit(1)).await?;
+        Ok(list.metadata.resource_version.context("a list has no resourceVersion")?.parse()?)
     }
 
     async fn post(&self, hooks: &reqwest::Client, signature: &str) -> anyhow::Result<Sent> {
@@ -142,6 +154,8 @@ pub struct Flow {
     pub rate: f64,
     /// Pushes that were answered well and never became a run.
     pub lost: usize,
+    /// Writes to the store for each push, whoever made them.
+    pub writes: f64,
     /// From a push to its answer, ms.
     pub answers: Times,
     /// From a push to its run's being seen by a watch, ms.

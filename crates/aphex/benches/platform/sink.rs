@@ -137,6 +137,11 @@ fn table(ours: &Measured, raised: &Measured, shipped: &Measured) -> String {
         "| | of {PUSHES} pushes, answered and without a run | {} | {} | {} of {PUSHES_AS_SHIPPED} |",
         lost[0], lost[1], lost[2]
     );
+    let [ours_writes, raised_writes, shipped_writes] = [ours, raised, shipped].map(|m| m.flow.writes);
+    let _ = writeln!(
+        text,
+        "| | writes to etcd for a push | {ours_writes:.1} | {raised_writes:.1} | {shipped_writes:.1} |"
+    );
     text += &row("push to run stored, p50, ms", false, |m| m.flow.runs.at(50));
     text += &row("push to run stored, p99, ms", false, |m| m.flow.runs.at(99));
     text += &row("push to answer, p99, ms", false, |m| m.flow.answers.at(99));

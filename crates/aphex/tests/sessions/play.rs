@@ -15,6 +15,8 @@ use super::script::{Action, Script, Step, words};
 
 /// Beyond this a step is stuck.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// What kubectl says of a kind that discovery does not have.
+const UNKNOWN_KIND: [&str; 2] = ["couldn't find resource for", "the server doesn't have a resource type"];
 
 /// What a step brought.
 #[derive(Debug)]
@@ -130,7 +132,25 @@ impl<'a> Player<'a> {
         Ok(Asked { method: method.to_owned(), path: self.filled(path), headers, body, token })
     }
 
+    /// Runs kubectl; again when it does not know a kind yet, which a real API server tells some time after its definition.
     async fn kubectl(&mut self, step: &Step, arguments: &str) -> anyhow::Result<Observed> {
+        let last = std::cell::RefCell::new(None);
+        let known = eventually("the kind is known", || async {
+            let output = self.run_kubectl(step, arguments).await?;
+            let said = String::from_utf8_lossy(&output.stderr);
+            let early = step.fails.is_none() && UNKNOWN_KIND.iter().any(|text| said.contains(text));
+            *last.borrow_mut() = Some(output);
+            Ok((!early).then_some(()))
+        })
+        .await;
+        match (last.into_inner(), known) {
+            (Some(output), _) => self.observed(step, &output),
+            (None, Err(error)) => Err(error),
+            (None, Ok(())) => anyhow::bail!("kubectl did not run"),
+        }
+    }
+
+    async fn run_kubectl(&self, step: &Step, arguments: &str) -> anyhow::Result<std::process::Output> {
         for (name, text) in &step.files {
             std::fs::write(self.folder.path().join(name), self.filled(text))?;
         }
@@ -156,7 +176,10 @@ impl<'a> Player<'a> {
             // A kubectl that does not read may be gone already.
             let _ = input.write_all(text.as_bytes()).await;
         }
-        let output = child.wait_with_output().await?;
+        Ok(child.wait_with_output().await?)
+    }
+
+    fn observed(&mut self, step: &Step, output: &std::process::Output) -> anyhow::Result<Observed> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let stdout = text(&output.stdout);
         let code = output.status.code().and_then(|code| u16::try_from(code).ok()).unwrap_or(u16::MAX);
