@@ -16,7 +16,7 @@ use crate::engine::Engine;
 /// Engines that are used at once; much of a cell is waiting.
 const ENGINES: usize = 4;
 /// A kube-apiserver takes seconds to take down namespaces: of the cells that are usual, it gets one in so many.
-const OF_A_REAL_ONE: usize = 24;
+const OF_A_REAL_ONE: usize = 72;
 
 /// After so many failures the rest of the matrix would tell nothing new.
 const ENOUGH: usize = 10;
