@@ -147,8 +147,8 @@ fi
 step "a gateway is killed under load: every push answered 200 has its run"
 sed -e "s/hello-world/load/g; s/Hello-World/Load/" binding.yaml |
   sed '/taskSpec:/,$d' >load.yaml
-# A task that does not exist: the runs are made, and take no pods.
-printf '          taskRef:\n            name: missing\n' >>load.yaml
+# A task that does not exist: the runs are made, fail, and take no pods. They all stay, to be counted.
+printf '          taskRef:\n            name: missing\n  retention: {keepFailed: 1000}\n' >>load.yaml
 k apply -f load.yaml >/dev/null
 k wait --for=condition=Ready --timeout=90s -n $platform repobinding/load >/dev/null
 sed 's#Codertocat/Hello-World"#Codertocat/Load"#' "$push" >load.json
