@@ -135,7 +135,7 @@ pub(super) fn plan(policy: &Policy, runs: &[Run]) -> Todo {
 
 /// The volumes of ended runs that stay.
 ///
-/// Tekton deletes a volume with its run alone (pkg/reconciler/pipelinerun/affinity_assistant.go, TODO #5776), and the
+/// Tekton deletes a volume with its run and not before (issue 5776 of tektoncd/pipeline), and the
 /// quota of a tenant has room for fewer volumes than ended runs are kept.
 pub(super) fn free(volumes: &[Volume], runs: &[Run]) -> Vec<Action> {
     let of = |volume: &Volume| runs.iter().find(|run| run.uid == volume.run && run.state.is_done());
