@@ -152,12 +152,12 @@ fn main_branch() -> String {
     "main".to_owned()
 }
 
-fn push_alone() -> Vec<BindingEvent> {
+pub(crate) fn push_alone() -> Vec<BindingEvent> {
     vec![BindingEvent::Push]
 }
 
 /// An empty list, which the schema refuses, means the same in a bare value.
-fn is_push_alone(events: &[BindingEvent]) -> bool {
+pub(crate) fn is_push_alone(events: &[BindingEvent]) -> bool {
     events.is_empty() || *events == [BindingEvent::Push]
 }
 

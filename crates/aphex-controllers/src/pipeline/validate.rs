@@ -6,8 +6,9 @@
 use aphex_api::foreign::tekton;
 use aphex_api::labels;
 use aphex_api::names::{Branch, DEVELOPER_PREFIXES, OrgName, Repository, TenantName};
-use aphex_api::pipeline::{Pipeline, PipelineRepository};
+use aphex_api::pipeline::{Pipeline, PipelineRepository, PipelineSpec};
 use aphex_api::profile::PermissionProfile;
+use aphex_api::repo_binding::RepoBindingSpec;
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
@@ -15,13 +16,13 @@ use super::binding_name;
 use super::observe::Observed;
 use crate::context::Settings;
 use crate::outcome::{Rejection, Stop};
-use crate::repo_binding::pipeline_spec;
+use crate::repo_binding::{self, pipeline_spec};
 
 /// Longest text of a Tekton Pipeline in a binding, in characters (`maxLength` of `spec.pipelineSpec`).
 const TEXT_MAX: usize = 524_288;
 
 /// A Pipeline that can be carried out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Valid {
     /// The name of its binding.
     pub binding: String,
@@ -39,6 +40,8 @@ pub struct Valid {
     pub profile: PermissionProfile,
     /// The Tekton Pipeline as JSON, which is YAML too.
     pub pipeline: String,
+    /// The options as the binding has them; what the Pipeline leaves out, the binding may have of its own.
+    pub options: RepoBindingSpec,
 }
 
 pub(super) fn validate(object: &Pipeline, observed: &Observed, settings: &Settings) -> Result<Valid, Stop> {
@@ -49,6 +52,8 @@ pub(super) fn validate(object: &Pipeline, observed: &Observed, settings: &Settin
     let repository = object.spec.repository.clone();
     Repository::new(&repository.org, &repository.name).map_err(|e| invalid("spec.repository", &e))?;
     let branch: Branch = object.spec.branch.parse().map_err(|e| invalid("spec.branch", &e))?;
+    let options = options(&object.spec);
+    repo_binding::options::options(&options, &branch)?;
     let template = settings.catalog.get(&object.spec.template).ok_or_else(|| {
         let known: Vec<&str> = settings.catalog.names().collect();
         let message = format!(
@@ -80,7 +85,22 @@ pub(super) fn validate(object: &Pipeline, observed: &Observed, settings: &Settin
         template: object.spec.template.clone(),
         profile: object.spec.permission_profile,
         pipeline,
+        options,
     })
+}
+
+/// The options, where a binding has them. Both kinds give the fields the same names.
+fn options(spec: &PipelineSpec) -> RepoBindingSpec {
+    RepoBindingSpec {
+        events: spec.events.clone(),
+        branches: spec.branches.clone(),
+        paths: spec.paths.clone(),
+        paths_ignore: spec.paths_ignore.clone(),
+        concurrency: spec.concurrency,
+        retention: spec.retention,
+        allow_forks: spec.allow_forks,
+        ..RepoBindingSpec::default()
+    }
 }
 
 /// The namespace is a developer's, and given to the organization by somebody who may label namespaces.

@@ -66,7 +66,7 @@ pub(super) fn events(spec: &RepoBindingSpec) -> Vec<BindingEvent> {
     if named.is_empty() { vec![BindingEvent::Push] } else { named }
 }
 
-pub(super) fn options(spec: &RepoBindingSpec, branch: &Branch) -> Result<Options, Rejection> {
+pub(crate) fn options(spec: &RepoBindingSpec, branch: &Branch) -> Result<Options, Rejection> {
     let branches = match globs("spec.branches", &spec.branches)? {
         none if none.is_empty() => Branches::One(branch.clone()),
         globs => Branches::Matching(globs),

@@ -424,3 +424,36 @@ async fn options_that_an_administrator_sets_on_its_binding_stay() -> anyhow::Res
     assert_eq!(changed.spec.events.len(), 2);
     engine.finish().await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn options_that_a_developer_sets_are_the_bindings_until_they_are_taken_away() -> anyhow::Result<()> {
+    let engine = Engine::start().await?;
+    engine.organization("opts").await?;
+    engine.ready_pipeline("team-opts", "opts-app", "opts").await?;
+    let options = json!({
+        "events": ["push", "pull_request"], "branches": ["main", "release/*"], "paths": ["src/**"],
+        "pathsIgnore": ["**/*.md"], "allowForks": true, "concurrency": { "policy": "Queue", "max": 2 },
+        "retention": { "keepSucceeded": 4, "keepFailed": 2 },
+    });
+    engine.change("team-opts", "opts-app", json!({ "spec": options })).await?;
+    let has = |binding: &RepoBinding| {
+        let spec = serde_json::to_value(&binding.spec).unwrap();
+        options.as_object().unwrap().iter().all(|(field, value)| spec[field] == *value)
+    };
+    engine.until::<RepoBinding>(PLATFORM, "team-opts.opts-app", "the binding has the options", has).await?;
+    engine.pipeline_phase("team-opts", "opts-app", "Ready").await?;
+
+    let forks = engine.change("team-opts", "opts-app", json!({ "spec": { "events": ["push"] } })).await;
+    let message = forks.expect_err("forks send pull requests").to_string();
+    assert!(message.contains("allowForks goes with the event pull_request"), "{message}");
+    let none: Value = options.as_object().unwrap().keys().map(|field| (field.clone(), Value::Null)).collect();
+    engine.change("team-opts", "opts-app", json!({ "spec": none })).await?;
+    let bare = |binding: &RepoBinding| {
+        let spec = &binding.spec;
+        let globs = spec.branches.len() + spec.paths.len() + spec.paths_ignore.len();
+        let more = spec.concurrency.is_some() || spec.retention.is_some() || spec.allow_forks;
+        spec.events.len() == 1 && globs == 0 && !more
+    };
+    engine.until::<RepoBinding>(PLATFORM, "team-opts.opts-app", "the binding has none", bare).await?;
+    engine.finish().await
+}

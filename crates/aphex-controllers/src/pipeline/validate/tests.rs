@@ -12,6 +12,7 @@ fn pipeline(namespace: &str, name: &str) -> Pipeline {
         template: "run-pipeline-v1".to_owned(),
         permission_profile: PermissionProfile::Standard,
         pipeline: json!({ "spec": { "tasks": [{ "name": "a" }] } }),
+        ..PipelineSpec::default()
     };
     let mut object = Pipeline::new(name, spec);
     object.metadata.namespace = Some(namespace.to_owned());
@@ -133,4 +134,13 @@ fn a_binding_of_somebody_else_is_not_taken_over() {
             "RepoBinding platform-system/team-red.shop exists already and is not this Pipeline's"
         )
     );
+}
+
+#[test]
+fn a_glob_that_is_none_is_refused_under_the_name_that_the_developer_wrote() {
+    let mut object = pipeline("team-red", "shop");
+    object.spec.paths_ignore = vec!["docs/**".to_owned(), "[a".to_owned()];
+    let (reason, message) = rejection(&object, &labelled(Some("acme")));
+    assert_eq!(reason, Reason::InvalidSpec);
+    assert!(message.starts_with("spec.pathsIgnore[1]: '[a' "), "{message}");
 }
