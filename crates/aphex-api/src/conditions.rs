@@ -53,6 +53,8 @@ pub enum Reason {
     LocalExposure,
     /// Objects carry this object's name in their labels, and another's uid. Delete them, or take the labels off.
     ForeignObjects,
+    /// What another exposure made is being taken back; the message says what is left. Wait, or do what it says.
+    TakingBack,
     /// Repositories are looked at regularly. Nothing to do.
     Tracking,
     /// Some repositories could not be read; the status says which and why. Mend or remove them, or wait.
@@ -74,6 +76,7 @@ impl Reason {
             Self::Deleting => "Deleting",
             Self::LocalExposure => "LocalExposure",
             Self::ForeignObjects => "ForeignObjects",
+            Self::TakingBack => "TakingBack",
             Self::Tracking => "Tracking",
             Self::Unreachable => "Unreachable",
         }
@@ -96,6 +99,7 @@ impl Reason {
             ),
             Self::Deleting => Some("wait until it is gone, or remove what the message names"),
             Self::ForeignObjects => Some("delete the objects that the message names, or take the labels off"),
+            Self::TakingBack => Some("wait until it is gone, or do what the message says"),
             Self::Unreachable => {
                 Some("mend or remove what the status names; the repositories are asked again by themselves")
             }
@@ -116,6 +120,7 @@ impl Reason {
             Self::Deleting,
             Self::LocalExposure,
             Self::ForeignObjects,
+            Self::TakingBack,
             Self::Tracking,
             Self::Unreachable,
         ];

@@ -53,6 +53,9 @@ pub const ROTATE_WEBHOOK_SECRET: &str = "platform.aphex/rotate-webhook-secret";
 /// Annotation beside it: how long the old secret still verifies, such as `24h`.
 pub const ROTATION_GRACE: &str = "platform.aphex/rotate-webhook-secret-grace";
 
+/// Annotation on a tunnel's credentials: the host name that leads to it.
+pub const TUNNEL_HOST: &str = "platform.aphex/tunnel-host";
+
 /// Kubernetes' own label that carries a namespace's name.
 pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 /// Kubernetes' recommended label for an application's name.

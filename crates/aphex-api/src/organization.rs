@@ -27,6 +27,8 @@ pub mod condition {
     pub const WEBHOOK: &str = "WebhookReady";
     /// All of the above.
     pub const READY: &str = "Ready";
+    /// Only while something is left of an exposure before, which is being taken back.
+    pub const FORMER_EXPOSURE: &str = "FormerExposure";
 }
 
 /// A customer of the platform.

@@ -1,4 +1,4 @@
-//! Applying a desired set: in order, only what differs, under one field manager; then pruning what is no longer wanted.
+//! Applying a desired set: stage after stage, only what differs, under one field manager; then pruning what is no longer wanted.
 //!
 //! An owner here cannot be named by an owner reference (it lives in another namespace than what it owns, or owns things
 //! at cluster scope), so ownership is labels: the owner's kind, name and uid, and its namespace unless that is the
@@ -6,6 +6,7 @@
 //! under them; it is read once a pass, serves to compare, and in the end tells what is on the engine.
 
 mod compare;
+mod holdings;
 mod inventory;
 mod kind;
 mod manifest;
@@ -14,14 +15,18 @@ mod remove;
 use std::collections::BTreeSet;
 
 use aphex_api::labels;
+use futures::{StreamExt as _, stream};
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client, ResourceExt as _};
 
+pub use holdings::Holdings;
 pub use inventory::{Inventory, Key, Place};
 pub use kind::{Kind, Scope};
 pub(crate) use manifest::desired_set;
 pub use manifest::{DesiredSet, Manifest, ManifestError, Owned, Owner};
 pub use remove::{remove, remove_selected};
+
+use crate::context::Context;
 
 /// What a pass wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,70 +78,134 @@ pub enum ApplyError {
     },
 }
 
+/// How many objects are written at once.
+const PARALLEL: usize = 8;
+
 /// Puts a desired set on the engine and takes away what the owner owns besides.
 pub async fn apply<D: DesiredSet>(
-    client: &Client,
+    context: &Context,
     owner: &Owner,
     desired: D,
     inventory: &mut Inventory,
 ) -> Result<Applied, ApplyError> {
     let manifests = desired.into_manifests(owner).map_err(ApplyError::Manifest)?;
+    let manifests: Vec<Manifest> = manifests.into_iter().map(Manifest::marked).collect();
     let mut applied = Applied::default();
-    let mut wanted = BTreeSet::new();
-    for manifest in manifests.into_iter().map(Manifest::marked) {
-        wanted.insert(manifest.key.clone());
-        if inventory.get(&manifest.key).is_some_and(|live| compare::is_up_to_date(&manifest.body, live)) {
-            continue;
+    let mut fresh = Fresh::default();
+    for stage in manifests.chunk_by(|one, next| one.stage == next.stage) {
+        let writer = Writer { client: &context.client, owner, inventory, fresh: &fresh };
+        let (mut keys, mut writes) = (Vec::new(), Vec::new());
+        for manifest in stage {
+            if !is_in_place(manifest, inventory) {
+                keys.push(&manifest.key);
+                writes.push(writer.write(manifest));
+            }
         }
-        let written = write(client, owner, &manifest, inventory).await?;
-        inventory.insert(manifest.key, written);
-        applied.written += 1;
+        let written: Vec<_> = stream::iter(writes).buffered(PARALLEL).collect().await;
+        let mut failed = None;
+        for (key, written) in keys.into_iter().zip(written) {
+            match written {
+                Ok(written) => {
+                    applied.written += usize::from(written.how != How::Found);
+                    if written.how == How::Reserved {
+                        fresh.0.insert(key.name.clone());
+                    }
+                    context.holdings.note(owner, key);
+                    inventory.insert(key.clone(), written.object);
+                }
+                // What goes wrong first in the order of the set is what is told.
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
     }
-    applied.pruned = prune(client, &wanted, inventory).await?;
+    let wanted: BTreeSet<Key> = manifests.into_iter().map(|manifest| manifest.key).collect();
+    applied.pruned = prune(context, owner, &wanted, inventory).await?;
     Ok(applied)
 }
 
-async fn write(
-    client: &Client,
-    owner: &Owner,
-    manifest: &Manifest,
-    inventory: &Inventory,
-) -> Result<DynamicObject, ApplyError> {
-    let api = manifest.key.kind.api(client.clone(), manifest.key.namespace.as_deref());
-    let refused = |source| refusal(&manifest.key, source);
-    let live = match inventory.get(&manifest.key) {
-        Some(live) => Some(live.clone()),
-        None => api.get_opt(&manifest.key.name).await.map_err(refused)?,
-    };
-    if live.is_none() && manifest.key.kind.is_namespace() {
-        reserve(&api, owner, &manifest.key).await?;
-    }
-    if manifest.key.kind.is_secret() {
-        match &live {
-            None => introduce(&api, manifest).await?,
-            // What it holds was made up for a first time, and so was ours: the first one counts.
-            Some(live) if !inventory.has_key(&manifest.key) && owner.owns(live) => {
-                return Err(ApplyError::Outdated(manifest.key.clone()));
+fn is_in_place(manifest: &Manifest, inventory: &Inventory) -> bool {
+    inventory.get(&manifest.key).is_some_and(|live| compare::is_up_to_date(&manifest.body, live))
+}
+
+/// Namespaces that did not exist before this pass: nothing of ours can be in them yet.
+#[derive(Debug, Default)]
+struct Fresh(BTreeSet<String>);
+
+/// An object as the engine has it now.
+struct Written {
+    object: DynamicObject,
+    how: How,
+}
+
+/// How it came to be so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    /// It was found as it is wanted; only the inventory did not have it.
+    Found,
+    /// It was created or changed.
+    Applied,
+    /// It is a namespace that did not exist before.
+    Reserved,
+}
+
+/// What writes need to know.
+struct Writer<'a> {
+    client: &'a Client,
+    owner: &'a Owner,
+    inventory: &'a Inventory,
+    fresh: &'a Fresh,
+}
+
+impl Writer<'_> {
+    async fn write(&self, manifest: &Manifest) -> Result<Written, ApplyError> {
+        let key = &manifest.key;
+        let api = key.kind.api(self.client.clone(), key.namespace.as_deref());
+        let refused = |source| refusal(key, source);
+        let live = match self.inventory.get(key) {
+            Some(live) => Some(live.clone()),
+            None if key.namespace.as_ref().is_some_and(|name| self.fresh.0.contains(name)) => None,
+            None => api.get_opt(&key.name).await.map_err(refused)?,
+        };
+        let mut how = How::Applied;
+        if live.is_none() && key.kind.is_namespace() {
+            reserve(&api, self.owner, key).await?;
+            how = How::Reserved;
+        }
+        if key.kind.is_secret() {
+            match &live {
+                None => introduce(&api, manifest).await?,
+                // What it holds was made up for a first time, and so was ours: the first one counts.
+                Some(live) if !self.inventory.has_key(key) && self.owner.owns(live) => {
+                    return Err(ApplyError::Outdated(key.clone()));
+                }
+                Some(_) => {}
             }
-            Some(_) => {}
         }
+        // Nothing is there to be taken over, unless somebody was faster.
+        let force = live.is_some();
+        if let Some(live) = live {
+            if live.metadata.deletion_timestamp.is_some() {
+                return Err(ApplyError::Terminating(key.clone()));
+            }
+            if !self.owner.may_take(&live) {
+                return Err(ApplyError::Taken(key.clone()));
+            }
+            if compare::is_up_to_date(&manifest.body, &live) {
+                return Ok(Written { object: live, how: How::Found });
+            }
+            // A binding's role cannot be changed (validation.ValidateRoleBindingUpdate in kubernetes/pkg/apis/rbac).
+            if manifest.body.get("roleRef").is_some_and(|wanted| live.data.get("roleRef") != Some(wanted)) {
+                api.delete(&key.name, &exactly(&live)).await.map_err(refused)?;
+            }
+        }
+        let parameters = PatchParams { force, ..PatchParams::apply(labels::FIELD_MANAGER) };
+        let object =
+            api.patch(&key.name, &parameters, &Patch::Apply(&manifest.body)).await.map_err(refused)?;
+        Ok(Written { object, how })
     }
-    // Nothing is there to be taken over, unless somebody was faster.
-    let force = live.is_some();
-    if let Some(live) = live {
-        if live.metadata.deletion_timestamp.is_some() {
-            return Err(ApplyError::Terminating(manifest.key.clone()));
-        }
-        if !owner.may_take(&live) {
-            return Err(ApplyError::Taken(manifest.key.clone()));
-        }
-        // A binding's role cannot be changed (validation.ValidateRoleBindingUpdate in kubernetes/pkg/apis/rbac).
-        if manifest.body.get("roleRef").is_some_and(|wanted| live.data.get("roleRef") != Some(wanted)) {
-            api.delete(&manifest.key.name, &exactly(&live)).await.map_err(refused)?;
-        }
-    }
-    let parameters = PatchParams { force, ..PatchParams::apply(labels::FIELD_MANAGER) };
-    api.patch(&manifest.key.name, &parameters, &Patch::Apply(&manifest.body)).await.map_err(refused)
 }
 
 /// Creates a namespace with nothing but its owner.
@@ -178,7 +247,8 @@ async fn introduce(api: &Api<DynamicObject>, manifest: &Manifest) -> Result<(), 
 }
 
 async fn prune(
-    client: &Client,
+    context: &Context,
+    owner: &Owner,
     wanted: &BTreeSet<Key>,
     inventory: &mut Inventory,
 ) -> Result<usize, ApplyError> {
@@ -197,7 +267,8 @@ async fn prune(
         if live.metadata.deletion_timestamp.is_some() {
             continue;
         }
-        let api = key.kind.api(client.clone(), key.namespace.as_deref());
+        let api = key.kind.api(context.client.clone(), key.namespace.as_deref());
+        context.holdings.forget(owner, &key);
         match api.delete(&key.name, &exactly(&live)).await {
             Err(source) if !is_gone(&source) => {
                 return Err(ApplyError::Prune { key, source: Box::new(source) });

@@ -4,16 +4,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use aphex_api::labels;
 use aphex_api::repo_binding::RepoBinding;
 use aphex_runtime::{Clock, Metrics, deadline};
 use jiff::SignedDuration;
 use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::reflector::Store;
 
+use crate::apply::Holdings;
 use crate::catalog::{Catalog, CatalogError};
+use crate::driver::Known;
 use crate::knowledge_base::Tracker;
 use crate::metrics::ControllerMetrics;
+use crate::organization::Tenants;
 use crate::tunnels::Tunnels;
 
 /// The image of cloudflared that the platform was made with.
@@ -169,16 +172,28 @@ pub struct Context {
     pub tunnels: Arc<dyn Tunnels>,
     /// Asks git servers.
     pub tracker: Tracker,
-    /// Writes Events on our objects.
-    pub recorder: Recorder,
     /// Counts passes.
     pub metrics: ControllerMetrics,
     /// When to look again.
     pub pace: Pace,
     /// The bindings as their controller watches them, once it does.
-    pub(crate) bindings: OnceLock<Store<RepoBinding>>,
-    reporter: Reporter,
+    pub(crate) bindings: OnceLock<Known<RepoBinding>>,
+    /// What owners own, once the watches told.
+    pub(crate) holdings: Holdings,
+    /// The tenants of organizations, once the watches told.
+    pub(crate) tenants: Tenants,
+    recorders: Vec<Recorder>,
     failures: Mutex<HashMap<String, u32>>,
+}
+
+/// How many there are that write Events.
+const RECORDERS: usize = 64;
+
+/// Those that write Events. Each goes over what it wrote in the last minutes whenever it writes another, to tell of a
+/// repetition as one; so with one alone an Event would take the longer the more objects there are.
+fn recorders(client: &Client) -> Vec<Recorder> {
+    let reporter = Reporter { controller: "aphex-controller".to_owned(), instance: None };
+    (0..RECORDERS).map(|_| Recorder::new(client.clone(), reporter.clone())).collect()
 }
 
 impl Context {
@@ -191,14 +206,14 @@ impl Context {
         tunnels: Arc<dyn Tunnels>,
         metrics: &Metrics,
     ) -> Self {
-        let reporter = Reporter { controller: "aphex-controller".to_owned(), instance: None };
         let pace = Pace::default();
         let client = deadline::client(client, pace.answer);
         Self {
-            recorder: Recorder::new(client.clone(), reporter.clone()),
-            reporter,
+            recorders: recorders(&client),
             pace,
             bindings: OnceLock::new(),
+            holdings: Holdings::default(),
+            tenants: Tenants::default(),
             metrics: ControllerMetrics::register(metrics),
             failures: Mutex::default(),
             tracker: Tracker::new(&settings.git),
@@ -213,8 +228,14 @@ impl Context {
     #[must_use]
     pub fn with_pace(self, pace: Pace) -> Self {
         let client = deadline::client(self.client, pace.answer);
-        let recorder = Recorder::new(client.clone(), self.reporter.clone());
-        Self { client, recorder, pace, ..self }
+        Self { recorders: recorders(&client), client, pace, ..self }
+    }
+
+    /// Writes the Events of an object, which its unique id names.
+    pub(crate) fn recorder(&self, uid: &str) -> Option<&Recorder> {
+        let count = u64::try_from(self.recorders.len()).unwrap_or(1).max(1);
+        let index = usize::try_from(labels::checksum(uid.as_bytes()) % count).unwrap_or_default();
+        self.recorders.get(index)
     }
 
     /// Counts one more failure in a row of an object, and tells how many there were before.

@@ -3,6 +3,7 @@
 //! A pass starts from the beginning, whatever it was woken by: read the object, run the steps to an [`Outcome`], publish
 //! the status that follows from it, choose when to look again.
 
+mod known;
 mod pause;
 mod publish;
 mod wake;
@@ -15,19 +16,19 @@ use std::time::{Duration, Instant};
 
 use aphex_api::conditions::Reason;
 use aphex_runtime::{Shutdown, errors};
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::core::object::HasStatus;
 use kube::runtime::controller::{Action, Config};
-use kube::runtime::reflector::Store;
-use kube::runtime::{Controller, watcher};
+use kube::runtime::{Controller, WatchStreamExt as _, reflector, watcher};
 use kube::{Api, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+pub use known::Known;
 pub use wake::Watches;
 
 use crate::apply::{self, DesiredSet, Inventory, Owner};
@@ -67,8 +68,13 @@ pub trait Reconciler: Send + Sync + 'static {
     /// Which other objects wake which of ours.
     fn watches(watches: Watches<Self::Object>) -> Watches<Self::Object>;
 
-    /// Keeps the store of its objects where steps can look; the store knows an object before a pass over it begins.
-    fn keep(_: &Context, _: Store<Self::Object>) {}
+    /// By what an object is found besides its name.
+    fn tags(_: &Self::Object) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Keeps its objects where steps can look; an object is known there before a pass over it begins.
+    fn keep(_: &Context, _: Known<Self::Object>) {}
 
     /// Reads everything the object refers to and owns.
     fn observe(
@@ -96,6 +102,15 @@ pub trait Reconciler: Send + Sync + 'static {
     /// The objects found, which `apply` compares with and brings up to date.
     fn inventory(observed: &mut Self::Observed) -> &mut Inventory;
 
+    /// Looks once more at what must answer, after everything was applied: often it has by then.
+    fn look_again(
+        _: &Context,
+        _: &Self::Valid,
+        _: &mut Self::Observed,
+    ) -> impl Future<Output = Result<(), StepError>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// What must still answer before everything is in place.
     fn unsettled(valid: &Self::Valid, observed: &Self::Observed) -> Option<Waiting>;
 
@@ -105,7 +120,7 @@ pub trait Reconciler: Send + Sync + 'static {
     }
 
     /// When to look again although nothing changed; the usual time when there is none.
-    fn again(_: Option<&Self::Observed>) -> Option<Duration> {
+    fn again(_: Option<&Self::Observed>, _: Option<&Self::Valid>) -> Option<Duration> {
         None
     }
 
@@ -172,14 +187,20 @@ pub struct Pass<'a, R: Reconciler + ?Sized> {
 /// Runs one controller until shutdown; passes that are under way are finished.
 pub async fn run<R: Reconciler>(_: R, context: Arc<Context>, shutdown: &Shutdown) {
     let api: Api<R::Object> = Api::all(context.client.clone());
-    let controller = Controller::new(api, watcher::Config::default())
+    let (store, writer) = reflector::store();
+    let known = Known::new(store.clone());
+    let seen = known.clone();
+    let objects = reflector::reflector(writer, watcher(api, watcher::Config::default()))
+        .inspect_ok(move |event| seen.see(event, R::tags))
+        .applied_objects();
+    let controller = Controller::for_stream(objects, store)
         .with_config(Config::default().concurrency(CONCURRENCY))
         .trigger_backoff(pause::Watching::new(context.pace));
-    let store = controller.store();
-    R::keep(&context, store.clone());
-    context.metrics.count_objects(R::NAME, move || phases::<R>(&store));
+    R::keep(&context, known.clone());
+    let counted = known.clone();
+    context.metrics.count_objects(R::NAME, move || phases::<R>(&counted));
     let metrics = context.metrics.clone();
-    let watches = Watches::new(controller, context.client.clone(), &context.settings);
+    let watches = Watches::new(controller, Arc::clone(&context), known, publish::kind::<R>());
     let token = shutdown.token();
     let controller =
         R::watches(watches).into_controller().graceful_shutdown_on(async move { token.cancelled().await });
@@ -198,9 +219,9 @@ pub async fn run<R: Reconciler>(_: R, context: Arc<Context>, shutdown: &Shutdown
 }
 
 /// How many objects there are, by phase; one that no pass has looked at yet is pending.
-fn phases<R: Reconciler>(store: &Store<R::Object>) -> BTreeMap<&'static str, usize> {
+fn phases<R: Reconciler>(known: &Known<R::Object>) -> BTreeMap<&'static str, usize> {
     let mut phases = BTreeMap::new();
-    for object in store.state() {
+    for object in known.all() {
         let phase = object.status().map_or("Pending", |status| R::summary(status).phase);
         *phases.entry(phase).or_default() += 1;
     }
@@ -282,7 +303,7 @@ async fn carry_out<R: Reconciler>(
         settings: &context.settings,
         now: context.clock.now(),
     };
-    let again = R::again(trace.observed.as_ref());
+    let again = R::again(trace.observed.as_ref(), trace.valid.as_ref());
     let published = publish::publish::<R>(context, api, object, R::status(&pass)).await;
     let outcome = match (outcome, published) {
         // What went wrong first is what is told.
@@ -324,13 +345,14 @@ async fn steps<R: Reconciler>(
     hold::<R>(api, object).await?;
     let valid = trace.valid.insert(R::provision(context, valid).await?);
     let desired = R::desired(valid, &context.settings);
-    let applied = apply::apply(&context.client, owner, desired, R::inventory(observed)).await;
+    let applied = apply::apply(context, owner, desired, R::inventory(observed)).await;
     let applied = applied.map_err(StepError::Apply)?;
     context.metrics.count_writes(R::NAME, "applied", applied.written);
     context.metrics.count_writes(R::NAME, "pruned", applied.pruned);
     if let Some(news) = R::news(valid) {
         publish::tell::<R>(context, object, news).await;
     }
+    R::look_again(context, valid, observed).await?;
     Ok(R::unsettled(valid, observed).map_or(Outcome::Applied, Outcome::Unsettled))
 }
 

@@ -77,7 +77,7 @@ impl Reconciler for KnowledgeBases {
         None
     }
 
-    fn again(observed: Option<&Observed>) -> Option<Duration> {
+    fn again(observed: Option<&Observed>, _: Option<&Valid>) -> Option<Duration> {
         Some(observed.map_or(Duration::from_mins(1), |observed| observed.again))
     }
 

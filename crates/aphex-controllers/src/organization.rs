@@ -6,14 +6,19 @@
 mod cleanup;
 mod desired;
 mod observe;
+mod provision;
 mod status;
+mod tenants;
 mod validate;
 
 pub use desired::Desired;
 pub use desired::WEBHOOK_SECRET;
 pub(crate) use desired::{GATEWAY, LISTENER, PUSH_BINDING, gateway_binding, listener_rules, push_params};
 pub use observe::{Observed, TenantBinding};
+pub use tenants::Tenants;
 pub use validate::{Identity, Valid};
+
+use std::time::Duration;
 
 use aphex_api::labels;
 use aphex_api::organization::{Organization, OrganizationPhase, OrganizationStatus};
@@ -27,7 +32,10 @@ use crate::apply::{DesiredSet as _, Inventory, Owner};
 use crate::context::{Context, Settings};
 use crate::driver::{News, Pass, Reconciler, Summary, Watches};
 use crate::outcome::{StepError, Stop, Waiting};
-use crate::webhook_secret::{self, Turn};
+use crate::webhook_secret::Turn;
+
+/// When to look again at what is left of a tunnel that another way in has taken the place of.
+const FORMER: Duration = Duration::from_secs(30);
 
 /// The controller of Organizations.
 #[derive(Clone, Copy, Debug)]
@@ -44,20 +52,33 @@ impl Reconciler for Organizations {
     const FINALIZER: Option<&'static str> = Some(labels::ORGANIZATION_FINALIZER);
 
     fn watches(watches: Watches<Organization>) -> Watches<Organization> {
-        let named = |name: &str, namespace: Option<String>| {
-            let reference = ObjectRef::new(name);
-            namespace.map_or_else(|| reference.clone(), |namespace| reference.clone().within(&namespace))
-        };
+        let (told, news, told_too) = (watches.context(), watches.context(), watches.context());
+        let platform = watches.context().settings.platform_namespace.clone();
         watches
             .owned(Desired::kinds())
             // The listener names the tenants of the bindings, and deletion waits for the bindings.
-            .related(None, move |binding: &RepoBinding, _| {
-                binding.spec.aphex_org.as_deref().map(|name| named(name, binding.namespace()))
-            })
-            .related(Some(labels::TENANT), move |tenant: &PartialObjectMeta<Namespace>, store| {
-                let name = tenant.labels().get(labels::ORGANIZATION)?;
-                store.find(|o| o.name_any() == *name).map(|o| ObjectRef::from_obj(&*o))
-            })
+            .seen(
+                None,
+                move |event| told.tenants.see_binding(event),
+                move |binding: &RepoBinding, known| {
+                    let is_news = news.tenants.is_news(&binding.name_any());
+                    let namespace = binding.namespace().unwrap_or_default();
+                    let organization =
+                        binding.spec.aphex_org.as_deref().and_then(|name| known.get(&namespace, name));
+                    let going = |object: &Organization| object.metadata.deletion_timestamp.is_some();
+                    organization
+                        .filter(|found| is_news || going(found))
+                        .map(|found| ObjectRef::from_obj(&*found))
+                },
+            )
+            .seen(
+                Some(labels::TENANT),
+                move |event| told_too.tenants.see_namespace(event),
+                move |tenant: &PartialObjectMeta<Namespace>, known| {
+                    let name = tenant.labels().get(labels::ORGANIZATION)?;
+                    known.get(&platform, name).map(|found| ObjectRef::from_obj(&*found))
+                },
+            )
     }
 
     async fn observe(context: &Context, object: &Organization, owner: &Owner) -> Result<Observed, StepError> {
@@ -69,12 +90,7 @@ impl Reconciler for Organizations {
     }
 
     async fn provision(context: &Context, valid: Valid) -> Result<Valid, StepError> {
-        let claim = valid.identity.claim(&valid.name, valid.stored.as_ref());
-        let exposure = context.tunnels.expose(claim).await.map_err(StepError::Tunnel)?;
-        let (kept, request) = (valid.webhook_secret.clone(), valid.rotation.as_ref());
-        let (kept, turn) =
-            webhook_secret::turn(kept, request, context.clock.now()).map_err(StepError::Random)?;
-        Ok(Valid { exposure: Some(exposure), webhook_secret: Some(kept), turn, ..valid })
+        provision::provision(context, valid).await
     }
 
     fn desired(valid: &Valid, settings: &Settings) -> Desired {
@@ -92,6 +108,10 @@ impl Reconciler for Organizations {
     fn news(valid: &Valid) -> Option<News> {
         let kept = valid.webhook_secret.as_ref().filter(|_| valid.turn == Turn::Rotated)?;
         Some(News::rotated(kept, "the organization's Secret has it"))
+    }
+
+    fn again(_: Option<&Observed>, valid: Option<&Valid>) -> Option<Duration> {
+        valid.filter(|valid| valid.former.is_some()).map(|_| FORMER)
     }
 
     fn status(pass: &Pass<'_, Self>) -> OrganizationStatus {

@@ -45,11 +45,14 @@ impl Reconciler for Pipelines {
         watches
             .owned(Desired::kinds())
             // A namespace may have been given to the organization.
-            .related(None, |namespace: &PartialObjectMeta<Namespace>, store| {
-                let name = namespace.name_any();
-                let within = store.state().into_iter().filter(|p| p.namespace().as_deref() == Some(&name));
-                within.map(|pipeline| ObjectRef::from_obj(&*pipeline)).collect::<Vec<_>>()
+            .related(None, |namespace: &PartialObjectMeta<Namespace>, known| {
+                let within = known.tagged(&namespace.name_any());
+                within.iter().map(|pipeline| ObjectRef::from_obj(&**pipeline)).collect::<Vec<_>>()
             })
+    }
+
+    fn tags(object: &Pipeline) -> Vec<String> {
+        object.namespace().into_iter().collect()
     }
 
     async fn observe(context: &Context, object: &Pipeline, owner: &Owner) -> Result<Observed, StepError> {

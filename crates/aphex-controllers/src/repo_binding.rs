@@ -17,6 +17,7 @@ pub use shape::{STANDALONE_PIPELINE, Shape};
 pub use validate::Valid;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use aphex_api::foreign::tekton::Pipeline;
 use aphex_api::foreign::triggers::EventListener;
@@ -26,11 +27,11 @@ use aphex_api::repo_binding::{RepoBinding, RepoBindingPhase, RepoBindingSpec, Re
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 use kube::api::PartialObjectMeta;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 
 use crate::apply::{DesiredSet as _, Inventory, Owner};
 use crate::context::{Context, Settings};
-use crate::driver::{News, Pass, Reconciler, Summary, Watches};
+use crate::driver::{Known, News, Pass, Reconciler, Summary, Watches};
 use crate::outcome::{StepError, Stop, Waiting};
 use crate::webhook_secret::{self, Turn};
 
@@ -52,41 +53,42 @@ impl Reconciler for RepoBindings {
         watches
             .owned(Desired::kinds())
             // A binding that waits for its organization resumes when it appears.
-            .related(None, |organization: &Organization, store| {
-                let name = organization.name_any();
-                woken(store, |spec| spec.aphex_org.as_deref() == Some(&name))
+            .related(None, |organization: &Organization, known| {
+                references(known.tagged(&of_organization(&organization.name_any())))
             })
             // It is ready once the listener names its namespace.
-            .related(Some(labels::ORGANIZATION), |listener: &EventListener, store| {
+            .related(Some(labels::ORGANIZATION), |listener: &EventListener, known| {
                 let Some(organization) = listener.labels().get(labels::ORGANIZATION) else {
                     return Vec::new();
                 };
-                news(store, organization, &listener.spec.namespace_selector.match_names)
+                news(known, organization, &listener.spec.namespace_selector.match_names)
             })
             // The runs of a tenant that stands alone are fitted to its own Pipeline.
-            .related_named(STANDALONE_PIPELINE, |pipeline: &PartialObjectMeta<Pipeline>, store| {
-                let namespace = pipeline.namespace();
-                woken(store, |spec| spec.tenant_name.is_some() && spec.tenant_name == namespace)
+            .related_named(STANDALONE_PIPELINE, |pipeline: &PartialObjectMeta<Pipeline>, known| {
+                let named = known.tagged(&of_tenant(&pipeline.namespace().unwrap_or_default()));
+                let alone = named.into_iter().filter(|binding| binding.spec.tenant_name.is_some());
+                references(alone.collect())
             })
             // A name that was taken may have become free.
-            .related(None, |namespace: &PartialObjectMeta<Namespace>, store| {
-                let name = namespace.name_any();
-                woken(store, |spec| tenant(spec) == Some(&name))
+            .related(None, |namespace: &PartialObjectMeta<Namespace>, known| {
+                references(known.tagged(&of_tenant(&namespace.name_any())))
             })
-            .related(None, |other: &RepoBinding, store| {
-                let (name, uid) = (tenant(&other.spec).map(str::to_owned), other.uid());
-                let rivals = store.state().into_iter().filter(move |binding| {
-                    let collides =
-                        tenant(&binding.spec).zip(name.as_deref()).is_some_and(|(a, b)| overlap(a, b));
-                    collides && binding.uid() != uid
-                });
-                rivals.map(|binding| ObjectRef::from_obj(&*binding)).collect::<Vec<_>>()
+            .related(None, |other: &RepoBinding, known| {
+                let Some(name) = tenant(&other.spec) else { return Vec::new() };
+                let mut rivals = overlapping(known, name);
+                rivals.retain(|binding| binding.uid() != other.uid());
+                references(rivals)
             })
     }
 
-    fn keep(context: &Context, store: Store<RepoBinding>) {
+    fn tags(object: &RepoBinding) -> Vec<String> {
+        let organization = object.spec.aphex_org.as_deref().map(of_organization);
+        tenant(&object.spec).map(of_tenant).into_iter().chain(organization).collect()
+    }
+
+    fn keep(context: &Context, known: Known<RepoBinding>) {
         // A context serves one run of the controllers.
-        let _ = context.bindings.set(store);
+        let _ = context.bindings.set(known);
     }
 
     async fn observe(context: &Context, object: &RepoBinding, owner: &Owner) -> Result<Observed, StepError> {
@@ -110,6 +112,13 @@ impl Reconciler for RepoBindings {
 
     fn inventory(observed: &mut Observed) -> &mut Inventory {
         &mut observed.inventory
+    }
+
+    async fn look_again(context: &Context, valid: &Valid, observed: &mut Observed) -> Result<(), StepError> {
+        if let Some(organization) = valid.organization().filter(|_| !observed.listens) {
+            observed.listens = observe::listens(&context.client, organization, &valid.tenant).await?;
+        }
+        Ok(())
     }
 
     fn unsettled(valid: &Valid, observed: &Observed) -> Option<Waiting> {
@@ -165,26 +174,40 @@ fn overlap(one: &str, other: &str) -> bool {
     within(one, other) || within(other, one)
 }
 
+/// The tag of what names an organization.
+fn of_organization(name: &str) -> String {
+    format!("organization/{name}")
+}
+
+/// The tag of what has a tenant's name.
+fn of_tenant(name: &str) -> String {
+    format!("tenant/{name}")
+}
+
+/// The bindings whose tenants could not exist beside one of this name, if their owners are others.
+fn overlapping(known: &Known<RepoBinding>, name: &str) -> Vec<Arc<RepoBinding>> {
+    let shorter = name.match_indices('-').filter_map(|(end, _)| name.get(..end));
+    let named = shorter.chain([name]).flat_map(|name| known.tagged(&of_tenant(name)));
+    named.chain(known.tagged_below(&format!("{}-", of_tenant(name)))).collect()
+}
+
 /// The bindings of an organization to which its listener tells something that their status does not say.
 ///
 /// Each new binding changes the listener, and would wake all others otherwise.
-fn news(store: &Store<RepoBinding>, organization: &str, listened: &[String]) -> Vec<ObjectRef<RepoBinding>> {
+fn news(known: &Known<RepoBinding>, organization: &str, listened: &[String]) -> Vec<ObjectRef<RepoBinding>> {
     let listened: BTreeSet<&str> = listened.iter().map(String::as_str).collect();
     let told = |binding: &RepoBinding| {
         binding.status.as_ref().is_some_and(|status| status.provisioned_resources.event_listener)
     };
-    let bindings = store.state().into_iter().filter(|binding| {
+    let mut bindings = known.tagged(&of_organization(organization));
+    bindings.retain(|binding| {
         let listens = tenant(&binding.spec).is_some_and(|tenant| listened.contains(tenant));
         let going = binding.metadata.deletion_timestamp.is_some();
-        binding.spec.aphex_org.as_deref() == Some(organization) && (going || listens != told(binding))
+        going || listens != told(binding)
     });
-    bindings.map(|binding| ObjectRef::from_obj(&*binding)).collect()
+    references(bindings)
 }
 
-fn woken(
-    store: &Store<RepoBinding>,
-    wanted: impl Fn(&RepoBindingSpec) -> bool,
-) -> Vec<ObjectRef<RepoBinding>> {
-    let bindings = store.state().into_iter().filter(|binding| wanted(&binding.spec));
-    bindings.map(|binding| ObjectRef::from_obj(&*binding)).collect()
+fn references(bindings: Vec<Arc<RepoBinding>>) -> Vec<ObjectRef<RepoBinding>> {
+    bindings.iter().map(|binding| ObjectRef::from_obj(&**binding)).collect()
 }

@@ -4,12 +4,14 @@
 //! it creates, and goes as far as it can. What must not happen before something is on the engine (a public name before
 //! the tunnel's secret is kept) happens on a later pass: the claim says what the engine holds by then.
 //!
-//! [`Local`] and [`ThroughIngress`] need nothing outside; [`Cloudflare`] needs an account.
+//! [`Local`] and [`ThroughIngress`] need nothing outside; [`Cloudflare`] needs an account. Where one of the former takes the
+//! place of the latter, [`Successor`] takes back what that made.
 
 pub mod cloudflare;
 mod credentials;
 mod ingress;
 mod local;
+mod successor;
 
 use aphex_api::names::OrgName;
 use async_trait::async_trait;
@@ -19,6 +21,7 @@ pub use cloudflare::Cloudflare;
 pub use credentials::{CREDENTIALS_KEY, Credentials, stored};
 pub use ingress::ThroughIngress;
 pub use local::Local;
+pub use successor::Successor;
 
 use crate::outcome::Waiting;
 
@@ -33,6 +36,22 @@ pub struct Claim<'a> {
     pub since: Option<Timestamp>,
     /// The tunnel's credentials that the engine holds.
     pub stored: Option<&'a Credentials>,
+    /// The host name that led to that tunnel when it was noted beside the credentials.
+    pub host: Option<&'a str>,
+    /// Whether the tunnel's connectors work, as far as the engine knows.
+    pub connectors: Connectors,
+}
+
+/// Whether a tunnel's connectors work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Connectors {
+    /// There are none.
+    #[default]
+    None,
+    /// They do.
+    Available,
+    /// They do not, or not yet.
+    Unavailable,
 }
 
 /// How webhooks reach an organization.

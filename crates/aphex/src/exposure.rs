@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use aphex_controllers::context::{self, ExposureSettings};
 use aphex_controllers::sensitive::Sensitive;
 use aphex_controllers::tunnels::cloudflare::{Client, Connection, Places, Token};
-use aphex_controllers::tunnels::{Cloudflare, Local, ThroughIngress, Tunnels};
+use aphex_controllers::tunnels::{Cloudflare, Local, Successor, ThroughIngress, Tunnels};
 use aphex_runtime::{Clock, Metrics};
 
 use crate::cli::{Choice, Exposure};
@@ -18,8 +18,20 @@ pub(crate) const TOKEN_VARIABLE: &str = "CLOUDFLARE_API_TOKEN";
 #[derive(Debug)]
 pub(crate) enum Way {
     Cloudflare { connection: Connection, places: Places },
-    Ingress { domain: String },
-    Local,
+    Ingress { domain: String, before: Before },
+    Local { before: Before },
+}
+
+/// What takes back tunnels that there were before: an API token that is configured still, or again.
+#[derive(Debug)]
+pub(crate) struct Before(Option<(Connection, Places)>);
+
+impl Before {
+    fn tunnels(self, clock: Clock, metrics: &Metrics) -> anyhow::Result<Option<Arc<dyn Tunnels>>> {
+        let Some((connection, places)) = self.0 else { return Ok(None) };
+        let client = Client::new(connection, clock.clone(), metrics)?;
+        Ok(Some(Arc::new(Cloudflare::new(client, places, clock))))
+    }
 }
 
 impl Way {
@@ -28,7 +40,7 @@ impl Way {
         match self {
             Self::Cloudflare { .. } => "cloudflare",
             Self::Ingress { .. } => "ingress",
-            Self::Local => "local",
+            Self::Local { .. } => "local",
         }
     }
 
@@ -44,8 +56,14 @@ impl Way {
                 let client = Client::new(connection, clock.clone(), metrics)?;
                 Arc::new(Cloudflare::new(client, places, clock))
             }
-            Self::Ingress { domain } => Arc::new(ThroughIngress::new(&domain)),
-            Self::Local => Arc::new(Local::new(gateway_url)),
+            Self::Ingress { domain, before } => {
+                let now = Arc::new(ThroughIngress::new(&domain));
+                Arc::new(Successor::new(now, before.tunnels(clock, metrics)?))
+            }
+            Self::Local { before } => {
+                let now = Arc::new(Local::new(gateway_url));
+                Arc::new(Successor::new(now, before.tunnels(clock, metrics)?))
+            }
         })
     }
 }
@@ -57,17 +75,20 @@ pub(crate) fn way(arguments: &Exposure) -> anyhow::Result<Way> {
         let missing = format!("exposure {choice} needs the platform's domain: set --domain or APHEX_DOMAIN");
         domain.clone().context(missing)
     };
-    let cloudflare = |token, domain: &str| Way::Cloudflare {
-        connection: Connection { url: arguments.cloudflare_url.clone(), ..Connection::new(token) },
-        places: Places::new(
-            domain,
-            given(arguments.cloudflare_account.as_ref()),
-            given(arguments.cloudflare_zone.as_ref()),
-        ),
+    let reach = |token, domain: &str| {
+        let connection = Connection { url: arguments.cloudflare_url.clone(), ..Connection::new(token) };
+        let account = given(arguments.cloudflare_account.as_ref());
+        (connection, Places::new(domain, account, given(arguments.cloudflare_zone.as_ref())))
     };
+    let cloudflare = |token, domain: &str| {
+        let (connection, places) = reach(token, domain);
+        Way::Cloudflare { connection, places }
+    };
+    let before =
+        |token: Option<Token>| Before(token.map(|token| reach(token, domain.as_deref().unwrap_or_default())));
     match arguments.choice {
-        Choice::Local => Ok(Way::Local),
-        Choice::Ingress => Ok(Way::Ingress { domain: domain_for("ingress")? }),
+        Choice::Local => Ok(Way::Local { before: before(token) }),
+        Choice::Ingress => Ok(Way::Ingress { domain: domain_for("ingress")?, before: before(token) }),
         // To go on without a token would take down the tunnels of all organizations.
         Choice::Cloudflare => {
             let token = token.with_context(|| {
@@ -80,13 +101,13 @@ pub(crate) fn way(arguments: &Exposure) -> anyhow::Result<Way> {
         }
         Choice::Auto => match (token, &domain) {
             (Some(token), Some(domain)) => Ok(cloudflare(token, domain)),
-            (Some(_), None) => {
+            (Some(token), None) => {
                 tracing::warn!(
                     "a Cloudflare API token is configured and no domain: set --domain or APHEX_DOMAIN to use it"
                 );
-                Ok(Way::Local)
+                Ok(Way::Local { before: before(Some(token)) })
             }
-            (None, _) => Ok(Way::Local),
+            (None, _) => Ok(Way::Local { before: before(None) }),
         },
     }
 }
@@ -97,8 +118,8 @@ pub(crate) fn settings(arguments: &Exposure, way: &Way) -> ExposureSettings {
     ExposureSettings {
         way: match way {
             Way::Cloudflare { places, .. } => context::Way::Tunnel(places.domain().to_owned()),
-            Way::Ingress { domain } => context::Way::Ingress(domain.clone()),
-            Way::Local => context::Way::Direct,
+            Way::Ingress { domain, .. } => context::Way::Ingress(domain.clone()),
+            Way::Local { .. } => context::Way::Direct,
         },
         cloudflared_image: given(Some(&arguments.cloudflared_image)).unwrap_or(usual.cloudflared_image),
         ingress_class: given(arguments.ingress_class.as_ref()),

@@ -11,9 +11,10 @@ use kube::{Client, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
 use super::{Kind, Owner};
+use crate::context::Context;
 use crate::outcome::StepError;
 
-/// How many lists are asked for at once.
+/// How much is asked for at once.
 const PARALLEL: usize = 8;
 
 /// Names one object.
@@ -56,13 +57,25 @@ impl Inventory {
     ///
     /// What carries the owner's name is its only with the owner's uid, too: an earlier object of the name, or a stranger
     /// who copied labels, has another. Such objects are noted, and neither changed nor pruned.
-    pub async fn read(client: &Client, owner: &Owner, places: Vec<Place>) -> Result<Self, StepError> {
+    pub async fn read(context: &Context, owner: &Owner, places: Vec<Place>) -> Result<Self, StepError> {
         let selector = ListParams::default().labels(&owner.namesake_selector());
-        let lists = stream::iter(places).map(|place| {
-            let (client, selector) = (client.clone(), selector.clone());
-            async move { list(client, place, &selector).await }
+        let mut reads = Vec::new();
+        for place in places {
+            match context.holdings.find(owner, &place) {
+                Some(keys) => reads.extend(keys.into_iter().map(Read::Object)),
+                None => reads.push(Read::Place(place)),
+            }
+        }
+        let found = stream::iter(reads).map(|read| {
+            let (context, selector) = (&context, &selector);
+            async move {
+                match read {
+                    Read::Place(place) => list(context.client.clone(), place, selector).await,
+                    Read::Object(key) => get(context, owner, key).await,
+                }
+            }
         });
-        let found: Vec<Vec<(Key, DynamicObject)>> = lists.buffer_unordered(PARALLEL).try_collect().await?;
+        let found: Vec<Vec<(Key, DynamicObject)>> = found.buffer_unordered(PARALLEL).try_collect().await?;
         let mut inventory = Self::default();
         for (key, object) in found.into_iter().flatten() {
             if owner.owns(&object) {
@@ -148,6 +161,25 @@ impl Inventory {
     /// Forgets an object.
     pub fn remove(&mut self, key: &Key) -> Option<DynamicObject> {
         self.owned.remove(key)
+    }
+}
+
+/// What is to be read: all of a place, or an object that is known to be there.
+enum Read {
+    Place(Place),
+    Object(Key),
+}
+
+/// Reads an object that the watches told of.
+async fn get(context: &Context, owner: &Owner, key: Key) -> Result<Vec<(Key, DynamicObject)>, StepError> {
+    let api = key.kind.api(context.client.clone(), key.namespace.as_deref());
+    match api.get_opt(&key.name).await {
+        Ok(Some(object)) => Ok(vec![(key, object)]),
+        Ok(None) => {
+            context.holdings.forget(owner, &key);
+            Ok(Vec::new())
+        }
+        Err(source) => Err(StepError::read(key.to_string(), source)),
     }
 }
 

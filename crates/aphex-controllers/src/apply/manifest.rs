@@ -91,6 +91,8 @@ pub struct Manifest {
     pub key: Key,
     /// The whole object.
     pub body: Value,
+    /// When it is applied: with what has the same number, after what has lower ones.
+    pub stage: usize,
 }
 
 impl Manifest {
@@ -152,9 +154,15 @@ where
     K::Scope: 'static,
 {
     /// The objects as manifests that carry the owner's labels.
-    pub fn manifests(self, field: &'static str, owner: &Owner) -> Result<Vec<Manifest>, ManifestError> {
+    pub fn manifests(
+        self,
+        field: &'static str,
+        owner: &Owner,
+        stage: usize,
+    ) -> Result<Vec<Manifest>, ManifestError> {
         let kind = Kind::of::<K>();
-        self.0.iter().map(|resource| manifest(&kind, resource, field, owner)).collect()
+        let manifests = self.0.iter().map(|resource| manifest(&kind, resource, field, owner));
+        manifests.map(|manifest| Ok(Manifest { stage, ..manifest? })).collect()
     }
 }
 
@@ -177,7 +185,7 @@ fn manifest<K: Resource<DynamicType = ()> + Serialize>(
     for (key, value) in owner.labels() {
         body["metadata"]["labels"][key] = json!(value);
     }
-    Ok(Manifest { key: Key { kind: kind.clone(), namespace, name }, body })
+    Ok(Manifest { key: Key { kind: kind.clone(), namespace, name }, body, stage: 0 })
 }
 
 /// A struct with one typed field for each resource, in the order in which they are applied.
@@ -190,15 +198,27 @@ pub trait DesiredSet {
 }
 
 /// Defines a [`DesiredSet`]: the kinds and the manifests come from the one list of fields.
+///
+/// What is in one pair of braces does not need each other to be there; it needs what is in the braces before.
 macro_rules! desired_set {
-    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$doc:meta])* pub $field:ident: $kind:ty,)+ }) => {
+    (
+        $(#[$meta:meta])*
+        pub struct $name:ident { $($(#[$doc:meta])* pub $field:ident: $kind:ty,)+ }
+        $(then { $($(#[$then_doc:meta])* pub $then_field:ident: $then_kind:ty,)+ })*
+    ) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq)]
-        pub struct $name { $($(#[$doc])* pub $field: $crate::apply::Owned<$kind>,)+ }
+        pub struct $name {
+            $($(#[$doc])* pub $field: $crate::apply::Owned<$kind>,)+
+            $($($(#[$then_doc])* pub $then_field: $crate::apply::Owned<$then_kind>,)+)*
+        }
 
         impl $crate::apply::DesiredSet for $name {
             fn kinds() -> Vec<$crate::apply::Kind> {
-                let mut kinds = vec![$($crate::apply::Kind::of::<$kind>()),+];
+                let mut kinds = vec![
+                    $($crate::apply::Kind::of::<$kind>(),)+
+                    $($($crate::apply::Kind::of::<$then_kind>(),)+)*
+                ];
                 kinds.sort();
                 kinds.dedup();
                 kinds
@@ -208,9 +228,14 @@ macro_rules! desired_set {
                 self,
                 owner: &$crate::apply::Owner,
             ) -> Result<Vec<$crate::apply::Manifest>, $crate::apply::ManifestError> {
-                let Self { $($field),+ } = self;
+                let Self { $($field,)+ $($($then_field,)+)* } = self;
                 let mut manifests = Vec::new();
-                $(manifests.extend($field.manifests(stringify!($field), owner)?);)+
+                let stage = 0;
+                $(manifests.extend($field.manifests(stringify!($field), owner, stage)?);)+
+                $(
+                    let stage = stage + 1;
+                    $(manifests.extend($then_field.manifests(stringify!($then_field), owner, stage)?);)+
+                )*
                 Ok(manifests)
             }
         }

@@ -99,7 +99,8 @@ pub(super) async fn tell<R: Reconciler>(context: &Context, object: &R::Object, n
 
 async fn record<R: Reconciler>(context: &Context, object: &R::Object, event: &Event) {
     let reference: ObjectReference = object.object_ref(&());
-    if let Err(error) = context.recorder.publish(event, &reference).await {
+    let Some(recorder) = context.recorder(reference.uid.as_deref().unwrap_or_default()) else { return };
+    if let Err(error) = recorder.publish(event, &reference).await {
         tracing::warn!(controller = R::NAME, error = errors::chain(&error), "event not written");
     }
 }

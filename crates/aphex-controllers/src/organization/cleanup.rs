@@ -16,6 +16,7 @@ use super::validate::Identity;
 use crate::apply::{Kind, Owner, Place, remove};
 use crate::context::Context;
 use crate::outcome::{StepError, Waiting};
+use crate::tunnels::Connectors;
 
 pub(super) async fn cleanup(
     context: &Context,
@@ -56,8 +57,10 @@ async fn way_in(
     name: &OrgName,
 ) -> Result<Option<Waiting>, StepError> {
     let identity = Identity::of(object);
-    let stored = observe::stored_credentials(context, owner, name).await?;
-    let claim = identity.claim(name, stored.as_ref());
+    let stored = observe::stored_credentials(context, owner, object, name).await?;
+    let (credentials, host) = stored.unzip();
+    let host = host.flatten();
+    let claim = identity.claim(name, credentials.as_ref(), host.as_deref(), Connectors::None);
     if let Some(waiting) = context.tunnels.unpublish(claim).await.map_err(StepError::Tunnel)? {
         return Ok(Some(waiting));
     }

@@ -55,6 +55,7 @@ desired_set! {
     pub struct Desired {
         /// First, for everything else is in it.
         pub namespace: Namespace,
+    } then {
         /// Closed before anything runs in it.
         pub network_policy: NetworkPolicy,
         /// Before the listener that may refer to it.
@@ -63,24 +64,27 @@ desired_set! {
         pub tunnel_credentials: Secret,
         /// Before the connectors that read it.
         pub tunnel_config: ConfigMap,
-        /// Accounts before the roles that name them.
+        /// Accounts before the listener that runs as one.
         pub accounts: ServiceAccount,
         /// Who may do what in the namespace.
         pub roles: Role,
+        /// What the listener reads at cluster scope.
+        pub cluster_role: ClusterRole,
+        /// Before the triggers of bindings, which refer to it.
+        pub trigger_binding: TriggerBinding,
+    } then {
         /// For the secret reader, the listener, the gateway, and each administrator; pruned when one leaves.
         pub role_bindings: RoleBinding,
+        /// Grants the listener's account what it reads at cluster scope, and what Tekton's own sink reads besides.
+        pub cluster_role_bindings: ClusterRoleBinding,
+    } then {
         /// Once its reader may read.
         pub secret_store: ClusterSecretStore,
         /// Connects while the rest is made: the public name is known when all of it is there.
         pub tunnel_connector: Deployment,
-        /// What the listener reads at cluster scope.
-        pub cluster_role: ClusterRole,
-        /// Grants it to the listener's account, and what Tekton's own sink reads besides.
-        pub cluster_role_bindings: ClusterRoleBinding,
-        /// Before the triggers of bindings, which refer to it.
-        pub trigger_binding: TriggerBinding,
         /// From here on webhooks are answered.
         pub event_listener: EventListener,
+    } then {
         /// Once there is something to lead to, where no tunnel does.
         pub ingress: Ingress,
     }

@@ -35,6 +35,10 @@ pub(super) fn status(pass: &Pass<'_, Organizations>) -> OrganizationStatus {
     }
     findings.push(finding(condition::READY, state, reason, &message));
     findings.extend(pass.observed.and_then(|observed| observed.inventory.foreign_finding()));
+    let former = pass.valid.and_then(|valid| valid.former.as_deref());
+    findings.extend(
+        former.map(|left| finding(condition::FORMER_EXPOSURE, State::True, Reason::TakingBack, left)),
+    );
     let phase = match state {
         State::True => OrganizationPhase::Active,
         State::False => OrganizationPhase::Failed,

@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use super::observe::Observed;
 use crate::context::Settings;
 use crate::outcome::{Rejection, Stop};
-use crate::tunnels::{Claim, Credentials, Exposure};
+use crate::tunnels::{Claim, Connectors, Credentials, Exposure};
 use crate::webhook_secret::{Kept, Request, Turn};
 
 /// Shortest webhook secret a user may choose.
@@ -32,6 +32,12 @@ pub struct Valid {
     pub identity: Identity,
     /// The tunnel's credentials that the engine holds.
     pub stored: Option<Credentials>,
+    /// The host name that led to that tunnel.
+    pub host: Option<String>,
+    /// Whether the tunnel's connectors work.
+    pub connectors: Connectors,
+    /// What is left of a tunnel that another way in has taken the place of, in a sentence; `provision` sets it.
+    pub former: Option<String>,
     /// How webhooks reach it; `provision` sets it.
     pub exposure: Option<Exposure>,
     /// Namespaces of its tenants.
@@ -60,8 +66,10 @@ impl Identity {
         &'a self,
         organization: &'a OrgName,
         stored: Option<&'a Credentials>,
+        host: Option<&'a str>,
+        connectors: Connectors,
     ) -> Claim<'a> {
-        Claim { organization, uid: &self.uid, since: self.since, stored }
+        Claim { organization, uid: &self.uid, since: self.since, stored, host, connectors }
     }
 }
 
@@ -99,6 +107,9 @@ pub(super) fn validate(
         turn: Turn::Same,
         identity: Identity::of(object),
         stored: observed.tunnel.clone(),
+        host: observed.host.clone(),
+        connectors: observed.connectors(),
+        former: None,
         exposure: None,
         tenants: observed.tenants.iter().map(|tenant| tenant.namespace.clone()).collect(),
     })

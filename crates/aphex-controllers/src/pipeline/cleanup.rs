@@ -27,7 +27,7 @@ async fn told(
     owner: &Owner,
     waiting: Waiting,
 ) -> Result<Waiting, StepError> {
-    let inventory = Inventory::read(&context.client, owner, observe::places(context)).await?;
+    let inventory = Inventory::read(context, owner, observe::places(context)).await?;
     let observed = observe::Observed { inventory, ..observe::Observed::default() };
     let binding = observed.binding(&binding_name(object));
     let said = binding.filter(|binding| binding.metadata.deletion_timestamp.is_some());

@@ -43,7 +43,7 @@ pub(super) async fn observe(
         .await
         .map_err(|source| StepError::read(format!("namespace {namespace}"), source))?;
     let name = binding_name(object);
-    let inventory = Inventory::read(client, owner, places(context)).await?;
+    let inventory = Inventory::read(context, owner, places(context)).await?;
     let mut observed = Observed { namespace: found, taken: false, inventory };
     if observed.binding(&name).is_none() {
         let bindings: Api<RepoBinding> =

@@ -45,18 +45,15 @@ desired_set! {
     pub struct Desired {
         /// First, for most else is in it.
         pub namespace: Namespace,
+    } then {
         /// Before the runs of it; a standalone tenant brings its own.
         pub pipeline: Pipeline,
-        /// The runner, and the account that makes runs; before the roles that name them.
+        /// The runner, and the account that makes runs.
         pub accounts: ServiceAccount,
         /// What runner and trigger may do in the tenant namespace.
         pub roles: Role,
-        /// Grants it.
-        pub role_bindings: RoleBinding,
         /// What the runner may read at cluster scope.
         pub cluster_role: ClusterRole,
-        /// Grants it.
-        pub cluster_role_binding: ClusterRoleBinding,
         /// What the tenant's Applications may do.
         pub app_project: AppProject,
         /// How much the namespace may use.
@@ -71,12 +68,19 @@ desired_set! {
         pub trigger_binding: TriggerBinding,
         /// Before the trigger that uses it.
         pub trigger_template: TriggerTemplate,
+    } then {
+        /// Grants the roles: who binds a role must hold its rights, so the role has to be there.
+        pub role_bindings: RoleBinding,
+        /// Grants the cluster role.
+        pub cluster_role_binding: ClusterRoleBinding,
+        /// The gateway, by a name in the tenant namespace.
+        pub service: Service,
+    } then {
         /// Last in an organization: from here on pushes start runs.
         pub trigger: Trigger,
         /// What a standalone tenant has instead.
         pub event_listener: EventListener,
-        /// The gateway, by a name in the tenant namespace.
-        pub service: Service,
+    } then {
         /// The way in from outside, once there is something behind it.
         pub ingress: Ingress,
     }

@@ -8,12 +8,11 @@ use aphex_api::names::{OrgName, TenantName};
 use aphex_api::organization::Organization;
 use aphex_api::repo_binding::RepoBinding;
 use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
-use kube::runtime::reflector::Store;
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::shape::{STANDALONE_PIPELINE, listener_namespace};
-use super::{desired::Desired, overlap, tenant};
+use super::{desired::Desired, overlapping, tenant};
 use crate::apply::{DesiredSet as _, Inventory, Kind, Owner, Place, Scope};
 use crate::claims;
 use crate::context::{Context, Settings};
@@ -32,7 +31,7 @@ pub struct Observed {
     pub namespace: Option<Namespace>,
     /// Whether that namespace is this binding's.
     pub owns_namespace: bool,
-    /// Every other binding.
+    /// Other bindings, all of them or those whose names could be in the way.
     pub others: Vec<RepoBinding>,
     /// Whether the organization's listener listens for the tenant's namespace.
     pub listens: bool,
@@ -50,48 +49,89 @@ pub(super) async fn observe(
     owner: &Owner,
 ) -> Result<Observed, StepError> {
     let (client, settings) = (&context.client, &context.settings);
-    let mut observed = Observed::default();
     let organization = object.spec.aphex_org.as_deref().and_then(|name| name.parse::<OrgName>().ok());
     let tenant = tenant(&object.spec).and_then(|name| name.parse::<TenantName>().ok());
-    if let Some(name) = &organization {
-        let platform = Some(settings.platform_namespace.as_str());
-        observed.organization = get::<Organization>(client, platform, name.as_str()).await?;
-        observed.organization_namespace =
-            get::<Namespace>(client, None, &name.namespace()).await?.is_some_and(|found| stays(&found));
-    }
-    let Some(tenant) = tenant else { return Ok(observed) };
-    observed.namespace = get(client, None, &tenant.namespace()).await?;
-    let held = object.finalizers().iter().any(|finalizer| finalizer == labels::REPO_BINDING_FINALIZER);
-    observed.owns_namespace = observed.namespace.as_ref().is_some_and(|found| owner.keeps(found, held));
-    // Before a name is taken everybody who claims it is asked for; afterwards it is the binding's, and what the watch
-    // told will do to notice that somebody else has an older right to it.
-    let others = match context.bindings.get().filter(|_| observed.owns_namespace) {
-        Some(store) => overlapping(store, &tenant),
-        None => claims::all(context).await?,
+    let mut observed = Observed::default();
+    let Some(tenant) = tenant else {
+        (observed.organization, observed.organization_namespace) =
+            read_organization(context, organization.as_ref()).await?;
+        return Ok(observed);
     };
+    let places = places(&tenant, organization.as_ref(), settings);
+    let namespace = tenant.namespace();
+    let (of_organization, namespace, others, inventory, (listens, pipeline)) = tokio::try_join!(
+        read_organization(context, organization.as_ref()),
+        get::<Namespace>(client, None, &namespace),
+        rivals(context, &tenant),
+        Inventory::read(context, owner, places),
+        read_ends(client, organization.as_ref(), &tenant),
+    )?;
+    (observed.organization, observed.organization_namespace) = of_organization;
+    let held = object.finalizers().iter().any(|finalizer| finalizer == labels::REPO_BINDING_FINALIZER);
+    observed.owns_namespace = namespace.as_ref().is_some_and(|found| owner.keeps(found, held));
+    observed.namespace = namespace;
     observed.others = others.into_iter().filter(|other| other.uid() != object.uid()).collect();
-    observed.inventory =
-        Inventory::read(client, owner, places(&tenant, organization.as_ref(), settings)).await?;
-    if let Some(name) = &organization {
-        let namespace = name.namespace();
-        let listener = get::<EventListener>(client, Some(&namespace), LISTENER).await?;
-        observed.listens = listener.is_some_and(|listener| {
-            stays(&listener) && listener.spec.namespace_selector.match_names.contains(&tenant.namespace())
-        });
-    } else {
-        observed.pipeline = own_pipeline(client, &tenant).await?;
-    }
+    (observed.listens, observed.pipeline) = (listens, pipeline);
+    observed.inventory = inventory;
     let namespace = listener_namespace(organization.as_ref(), &tenant);
     let secret = observed.inventory.typed::<Secret>(Some(&namespace), &tenant.webhook_secret());
     observed.webhook_secret = secret.as_ref().and_then(Kept::read);
     Ok(observed)
 }
 
-/// The bindings of a store whose tenants could not exist beside this one.
-fn overlapping(store: &Store<RepoBinding>, name: &TenantName) -> Vec<RepoBinding> {
-    let claims =
-        |other: &RepoBinding| tenant(&other.spec).is_some_and(|theirs| overlap(theirs, name.as_str()));
-    store.state().into_iter().filter(|other| claims(other)).map(|other| (*other).clone()).collect()
+/// The organization that a binding names, and whether its namespace exists and stays.
+async fn read_organization(
+    context: &Context,
+    name: Option<&OrgName>,
+) -> Result<(Option<Organization>, bool), StepError> {
+    let Some(name) = name else { return Ok((None, false)) };
+    let (client, platform) = (&context.client, context.settings.platform_namespace.as_str());
+    let namespace = name.namespace();
+    let (organization, namespace) = tokio::try_join!(
+        get::<Organization>(client, Some(platform), name.as_str()),
+        get::<Namespace>(client, None, &namespace),
+    )?;
+    Ok((organization, namespace.is_some_and(|found| stays(&found))))
+}
+
+/// What there is at both ends: whether the organization's listener listens; or the Pipeline of a tenant that stands alone.
+async fn read_ends(
+    client: &Client,
+    organization: Option<&OrgName>,
+    tenant: &TenantName,
+) -> Result<(bool, Option<Pipeline>), StepError> {
+    match organization {
+        Some(organization) => Ok((listens(client, organization, tenant).await?, None)),
+        None => Ok((false, own_pipeline(client, tenant).await?)),
+    }
+}
+
+/// Whether an organization's listener listens for a tenant.
+pub(super) async fn listens(
+    client: &Client,
+    organization: &OrgName,
+    tenant: &TenantName,
+) -> Result<bool, StepError> {
+    let listener = get::<EventListener>(client, Some(&organization.namespace()), LISTENER).await?;
+    Ok(listener.is_some_and(|listener| {
+        stays(&listener) && listener.spec.namespace_selector.match_names.contains(&tenant.namespace())
+    }))
+}
+
+/// The bindings whose tenants could not exist beside this one.
+///
+/// The watch tells of bindings in the order in which they came to be. So it told of every older one before it told of the
+/// binding that a pass is for; of two that claim a name at once the younger knows the older.
+async fn rivals(context: &Context, tenant: &TenantName) -> Result<Vec<RepoBinding>, StepError> {
+    match context.bindings.get().filter(|known| known.is_complete()) {
+        Some(known) => {
+            let platform = Some(context.settings.platform_namespace.as_str());
+            let rivals = overlapping(known, tenant.as_str()).into_iter();
+            let ours = rivals.filter(|rival| rival.metadata.namespace.as_deref() == platform);
+            Ok(ours.map(|rival| (*rival).clone()).collect())
+        }
+        None => claims::all(context).await,
+    }
 }
 
 /// Where the binding's objects can be.

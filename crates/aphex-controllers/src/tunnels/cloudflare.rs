@@ -6,7 +6,8 @@
 //! later    one look every ten minutes                      what somebody changed is repaired
 //! ```
 //!
-//! What is Cloudflare's memory of us is the tunnel's name, and on the record a note with the organization's unique id.
+//! What is Cloudflare's memory of us is the tunnel's name, and on the record a note with the organization's unique id. A look
+//! reads the tunnel's secret as well: somebody may have changed it. While the connectors do not work it comes every minute.
 //! Invariants: what cannot be shown to be ours is neither changed nor deleted; secrets are in no error and in no log; while
 //! nothing changes, nothing is written, and nothing is read more often than every ten minutes.
 
@@ -38,7 +39,7 @@ pub use error::{Error, Problem, Problems};
 pub use place::{Place, Places};
 pub use token::Token;
 
-use super::{Claim, Credentials, Exposure, Path, Record, Tunnel, TunnelError, Tunnels};
+use super::{Claim, Connectors, Credentials, Exposure, Path, Record, Tunnel, TunnelError, Tunnels};
 use crate::outcome::Waiting;
 use crate::sensitive::Sensitive;
 
@@ -66,6 +67,15 @@ struct Known {
     record: bool,
     /// When to look again.
     look: Timestamp,
+    /// The same where the connectors do not work.
+    doubt: Timestamp,
+}
+
+impl Known {
+    /// Whether what was seen is believed without another look.
+    fn is_believed(&self, claim: &Claim<'_>, now: Timestamp) -> bool {
+        now < if claim.connectors == Connectors::Unavailable { self.doubt } else { self.look }
+    }
 }
 
 impl Cloudflare {
@@ -80,8 +90,9 @@ impl Cloudflare {
     }
 
     fn remember(&self, uid: &str, credentials: &Credentials, record: bool, for_: Duration) {
-        let look = self.clock.now().saturating_add(for_).unwrap_or(Timestamp::MAX);
-        let known = Known { credentials: credentials.clone(), record, look };
+        let after = |wait: Duration| self.clock.now().saturating_add(wait).unwrap_or(Timestamp::MAX);
+        let (look, doubt) = (after(for_), after(for_.min(AGAIN)));
+        let known = Known { credentials: credentials.clone(), record, look, doubt };
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), known);
     }
 
@@ -115,6 +126,9 @@ impl Cloudflare {
             return Ok(self.exposure(claim, credentials, Record::Pending(message)));
         }
         record::write(&self.client, claim, &place, self.places.domain(), &credentials.tunnel).await?;
+        if let Some(waiting) = self.drop_former_name(claim).await? {
+            return Ok(self.exposure(claim, credentials, Record::Pending(waiting.to_string())));
+        }
         self.remember(claim.uid, &credentials, true, BELIEVED);
         Ok(self.exposure(claim, credentials, Record::Written))
     }
@@ -130,10 +144,9 @@ impl Cloudflare {
         let Some(found) = self.client.tunnel_named(&place.account, &name).await? else {
             return Ok(self.create(place, &name).await?);
         };
-        if let Some(known) = known.filter(|known| known.credentials.tunnel == found.id) {
-            return Ok(known.credentials.clone());
+        if known.is_none_or(|known| known.credentials.tunnel != found.id) {
+            self.adopt(claim, place, &found).await?;
         }
-        self.adopt(claim, place, &found).await?;
         let token = self.client.tunnel_token(&place.account, &found.id).await?;
         let credentials = Credentials::from_token(token.reveal()).ok_or_else(|| Error::Unreadable {
             call: Call::GetTunnelToken,
@@ -170,6 +183,44 @@ impl Cloudflare {
         Ok(())
     }
 
+    /// Takes back the name that the organization had below another domain.
+    async fn drop_former_name(&self, claim: &Claim<'_>) -> Result<Option<Waiting>, TunnelError> {
+        let host = claim.organization.host(self.places.domain());
+        match claim.host.filter(|former| !former.eq_ignore_ascii_case(&host)) {
+            Some(former) => self.drop_name(claim, former).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Deletes the organization's records of a host name, in whichever zone it is.
+    async fn drop_name(&self, claim: &Claim<'_>, host: &str) -> Result<Option<Waiting>, TunnelError> {
+        let domain = host.split_once('.').map(|(_, domain)| domain).unwrap_or_default();
+        let place = if domain.eq_ignore_ascii_case(self.places.domain()) {
+            self.places.find(&self.client).await
+        } else {
+            Places::new(domain, None, None).find(&self.client).await
+        };
+        let zone = match place {
+            Ok(place) => place.zone,
+            // A domain that was given up took its records along.
+            Err(Error::NoZone { .. }) if domain != self.places.domain() => {
+                tracing::warn!(organization.name = %claim.organization, host, "no zone has the former host name any more");
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let targets: Vec<String> = self.own_tunnels(claim).iter().map(|id| record::target(id)).collect();
+        Ok(record::remove(&self.client, claim, &zone, host, &targets).await?)
+    }
+
+    /// The account of the organization's tunnel.
+    async fn account(&self, claim: &Claim<'_>) -> Result<String, Error> {
+        match claim.stored {
+            Some(stored) => Ok(stored.account.clone()),
+            None => Ok(self.places.find(&self.client).await?.account),
+        }
+    }
+
     async fn create(&self, place: &Place, name: &str) -> Result<Credentials, Error> {
         let mut bytes = [0; SECRET_BYTES];
         OsRng.try_fill_bytes(&mut bytes).map_err(Error::Random)?;
@@ -203,7 +254,8 @@ impl Cloudflare {
 impl Tunnels for Cloudflare {
     async fn expose(&self, claim: Claim<'_>) -> Result<Exposure, TunnelError> {
         let known = self.known(claim.uid);
-        if let Some(known) = known.as_ref().filter(|k| k.record && self.clock.now() < k.look) {
+        let now = self.clock.now();
+        if let Some(known) = known.as_ref().filter(|k| k.record && k.is_believed(&claim, now)) {
             return Ok(self.exposure(&claim, known.credentials.clone(), Record::Written));
         }
         let error = match self.establish(&claim, known.as_ref()).await {
@@ -230,28 +282,26 @@ impl Tunnels for Cloudflare {
     }
 
     async fn unpublish(&self, claim: Claim<'_>) -> Result<Option<Waiting>, TunnelError> {
-        let place = self.places.find(&self.client).await?;
         let host = claim.organization.host(self.places.domain());
-        let targets: Vec<String> = self.own_tunnels(&claim).iter().map(|id| record::target(id)).collect();
-        Ok(record::remove(&self.client, &claim, &place.zone, &host, &targets).await?)
+        self.drop_name(&claim, claim.host.unwrap_or(&host)).await
     }
 
     async fn withdraw(&self, claim: Claim<'_>) -> Result<Option<Waiting>, TunnelError> {
-        let place = self.places.find(&self.client).await?;
+        let account = self.account(&claim).await?;
         let name = claim.organization.tunnel();
-        let found = self.client.tunnel_named(&place.account, &name).await?;
+        let found = self.client.tunnel_named(&account, &name).await?;
         let Some(found) = found.filter(|found| self.is_own(&claim, found)) else {
             self.forget(claim.uid);
             return Ok(None);
         };
-        self.client.end_connections(&place.account, &found.id).await?;
-        match self.client.delete_tunnel(&place.account, &found.id).await {
+        self.client.end_connections(&account, &found.id).await?;
+        match self.client.delete_tunnel(&account, &found.id).await {
             Err(error) if error.says(&[error::code::TUNNEL_CONNECTED]) => {
                 return Ok(Some(Waiting(format!("Waiting for the connections of tunnel {name} to end"))));
             }
             deleted => deleted?,
         }
-        let left = self.client.tunnel_named(&place.account, &name).await?;
+        let left = self.client.tunnel_named(&account, &name).await?;
         if left.is_some_and(|left| left.id == found.id) {
             return Ok(Some(Waiting(format!("Waiting for tunnel {name} to be deleted"))));
         }

@@ -37,13 +37,21 @@ impl Tunnels for Local {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Connectors;
     use super::*;
 
     #[tokio::test]
     async fn the_address_is_the_gateways_with_the_organization_as_path() {
         let local = Local::new("http://127.0.0.1:8080/");
         let organization = "acme-corp".parse().unwrap();
-        let claim = Claim { organization: &organization, uid: "1", since: None, stored: None };
+        let claim = Claim {
+            organization: &organization,
+            uid: "1",
+            since: None,
+            stored: None,
+            host: None,
+            connectors: Connectors::None,
+        };
         let exposure = local.expose(claim).await.unwrap();
         assert_eq!(exposure.webhook_url, "http://127.0.0.1:8080/acme-corp");
     }

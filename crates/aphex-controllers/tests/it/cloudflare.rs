@@ -20,6 +20,8 @@ use serde_json::{Value, json};
 use crate::engine::{Controllers, Engine, GATEWAY, PLATFORM};
 use crate::tunnels::provider;
 
+#[path = "cloudflare/change.rs"]
+mod change;
 #[path = "cloudflare/secrecy.rs"]
 mod secrecy;
 
@@ -182,11 +184,11 @@ async fn a_steady_state_writes_nothing_to_cloudflare_or_the_engine_not_even_afte
     assert_eq!(world.cloudflare.calls().len(), calls, "nothing is asked");
     world.hand.advance(LATER);
     passes(&world, "steady-tunnel").await?;
-    assert_eq!(world.cloudflare.calls().len(), calls + 2, "one look, for all passes");
+    assert_eq!(world.cloudflare.calls().len(), calls + 3, "one look, for all passes");
     world.restart().await?;
     passes(&world, "steady-tunnel").await?;
     eventually("the new controllers have looked", || async {
-        Ok((world.cloudflare.calls().len() > calls + 2).then_some(()))
+        Ok((world.cloudflare.calls().len() > calls + 3).then_some(()))
     })
     .await?;
     passes(&world, "steady-tunnel").await?;
@@ -219,9 +221,26 @@ async fn what_somebody_changes_on_the_engine_or_at_cloudflare_comes_back() -> an
     world.engine.api::<Deployment>(namespace).delete("cloudflared-mended", &DeleteParams::default()).await?;
     world.connectors_run("mended").await?;
     world.engine.organization_phase("mended", "Active").await?;
+    let template = async || {
+        let found = world.engine.api::<Deployment>(namespace).get("cloudflared-mended").await?;
+        let pods = found.spec.and_then(|spec| spec.template.metadata);
+        anyhow::Ok(pods.and_then(|metadata| metadata.annotations).unwrap_or_default())
+    };
+    let old = template().await?;
+    let rotated = "cm90YXRlZC1yb3RhdGVkLXJvdGF0ZWQtcm90YXRlZC0=";
+    world.cloudflare.change_tunnel("webhooks-mended", |tunnel| tunnel.secret = rotated.to_owned());
     world.cloudflare.drop_records(host);
     world.hand.advance(LATER);
     world.poke("mended").await?;
+    let has = |secret: &Secret| {
+        let file = secret.data.as_ref().and_then(|data| data.get("credentials.json"));
+        file.is_some_and(|file| String::from_utf8_lossy(&file.0).contains(rotated))
+    };
+    world
+        .engine
+        .until(namespace, "cloudflared-credentials-mended", "the secret that is true now", has)
+        .await?;
+    eventually("the connectors roll", || async { Ok((template().await? != old).then_some(())) }).await?;
     eventually("the name is back", || async {
         Ok((world.cloudflare.records_of(host).len() == 1).then_some(()))
     })

@@ -1,5 +1,6 @@
 //! The provider of tunnels alone, against a stand-in for Cloudflare.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -7,8 +8,8 @@ use aphex_api::names::OrgName;
 use aphex_controllers::sensitive::Sensitive;
 use aphex_controllers::tunnels::cloudflare::{Client, Connection, Places, Token};
 use aphex_controllers::tunnels::{
-    Claim, Cloudflare, Credentials, Exposure, Local, Path, Record, ThroughIngress, Tunnel, TunnelError,
-    Tunnels,
+    Claim, Cloudflare, Connectors, Credentials, Exposure, Local, Path, Record, Successor, ThroughIngress,
+    Tunnel, TunnelError, Tunnels,
 };
 use aphex_runtime::clock::Hand;
 use aphex_runtime::{Clock, Metrics};
@@ -43,6 +44,8 @@ struct World {
     hand: Hand,
     organization: OrgName,
     stored: Option<Credentials>,
+    host: Option<String>,
+    connectors: Connectors,
     since: Timestamp,
 }
 
@@ -52,12 +55,30 @@ impl World {
         let since = Timestamp::now();
         let (clock, hand) = Clock::manual(since);
         let provider = provider(&cloudflare, &clock)?;
-        Ok(Self { provider, cloudflare, clock, hand, organization: "acme".parse()?, stored: None, since })
+        let (organization, connectors) = ("acme".parse()?, Connectors::Available);
+        Ok(Self {
+            provider,
+            cloudflare,
+            clock,
+            hand,
+            organization,
+            stored: None,
+            host: None,
+            connectors,
+            since,
+        })
     }
 
     fn claim(&self) -> Claim<'_> {
         let stored = self.stored.as_ref();
-        Claim { organization: &self.organization, uid: UID, since: Some(self.since), stored }
+        Claim {
+            organization: &self.organization,
+            uid: UID,
+            since: Some(self.since),
+            stored,
+            host: self.host.as_deref(),
+            connectors: self.connectors,
+        }
     }
 
     async fn expose(&self) -> Result<Exposure, TunnelError> {
@@ -163,7 +184,12 @@ async fn what_is_in_place_is_believed_for_a_while_and_then_only_read() -> anyhow
     assert_eq!(world.cloudflare.calls().len(), calls, "nothing is asked");
     world.hand.advance(LATER);
     assert_eq!(world.tunnel().await?, tunnel);
-    assert_eq!(world.cloudflare.calls().len(), calls + 2, "{:?}", world.cloudflare.calls());
+    assert_eq!(
+        world.cloudflare.calls().len(),
+        calls + 3,
+        "tunnel, its secret, record: {:?}",
+        world.cloudflare.calls()
+    );
     world.forget()?;
     assert_eq!(world.tunnel().await?, tunnel);
     assert_eq!(world.cloudflare.writes(), writes);
@@ -282,6 +308,87 @@ async fn a_tunnel_that_somebody_deleted_is_made_anew_and_its_name_waits_for_the_
     world.stored = Some(new.credentials.clone());
     assert_eq!(world.tunnel().await?.record, Record::Written);
     assert!(world.record()?.content.starts_with(&new.credentials.tunnel));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_that_somebody_rotated_at_cloudflare_is_taken_over() -> anyhow::Result<()> {
+    let mut world = World::start().await?;
+    let old = world.established().await?;
+    let rotated = "cm90YXRlZC1yb3RhdGVkLXJvdGF0ZWQtcm90YXRlZC0=";
+    world.cloudflare.change_tunnel(TUNNEL, |tunnel| tunnel.secret = rotated.to_owned());
+    assert_eq!(world.tunnel().await?, old, "what was seen a moment ago is believed");
+    world.hand.advance(LATER);
+    let new = world.tunnel().await?;
+    assert_eq!(new.credentials.secret.reveal(), rotated);
+    assert!(matches!(new.record, Record::Pending(_)), "the engine has yet to hold it");
+    let writes = world.cloudflare.writes();
+    world.stored = Some(new.credentials);
+    assert_eq!(world.tunnel().await?.record, Record::Written);
+    assert_eq!((world.cloudflare.writes(), world.cloudflare.tunnels().len()), (writes, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn while_the_connectors_do_not_work_a_look_comes_every_minute() -> anyhow::Result<()> {
+    let mut world = World::start().await?;
+    let old = world.established().await?;
+    world.cloudflare.change_tunnel(TUNNEL, |tunnel| tunnel.deleted_at = Some(Timestamp::now()));
+    world.connectors = Connectors::Unavailable;
+    assert_eq!(world.tunnel().await?, old);
+    world.hand.advance(Duration::from_secs(61));
+    assert_ne!(world.tunnel().await?.credentials, old.credentials, "the tunnel is no more");
+    Ok(())
+}
+
+#[tokio::test]
+async fn below_another_domain_the_former_name_goes_once_the_new_one_leads_to_the_tunnel() -> anyhow::Result<()>
+{
+    let mut world = World::start().await?;
+    let tunnel = world.established().await?;
+    world.host = Some(HOST.to_owned());
+    let client = Client::new(connection(&world.cloudflare), world.clock.clone(), &Metrics::default())?;
+    world.provider =
+        Cloudflare::new(client, Places::new("hooks.example.com", None, None), world.clock.clone());
+    world.cloudflare.inject(&Method::DELETE, "/dns_records", 1, Fault::Page { status: 502 });
+    let Record::Pending(message) = world.tunnel().await?.record else {
+        anyhow::bail!("the old one is there")
+    };
+    assert!(message.contains("delete the DNS record"), "{message}");
+    let moved = world.tunnel().await?;
+    assert_eq!((moved.record, moved.host.as_str()), (Record::Written, "acme.hooks.example.com"));
+    assert_eq!(moved.credentials, tunnel.credentials, "the tunnel stays");
+    assert_eq!(world.cloudflare.records_of(HOST), []);
+    assert_eq!(world.cloudflare.records_of("acme.hooks.example.com").len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_way_that_takes_the_place_of_tunnels_takes_back_what_the_engine_remembers() -> anyhow::Result<()> {
+    let mut world = World::start().await?;
+    world.established().await?;
+    world.host = Some(HOST.to_owned());
+    world.cloudflare.put_record("A", "other.example.com", "192.0.2.1");
+    let calls = world.cloudflare.calls().len();
+    let local: Arc<dyn Tunnels> = Arc::new(Local::new("http://gateway.example"));
+    let blind = Successor::new(Arc::clone(&local), None);
+    let said = blind.unpublish(world.claim()).await?.context("it is out of reach")?.to_string();
+    assert!(said.contains(TUNNEL) && said.contains(HOST) && said.contains("API token"), "{said}");
+    assert_eq!(world.cloudflare.calls().len(), calls);
+
+    // The domain is not configured any more: what the engine noted tells where the record is.
+    let client = Client::new(connection(&world.cloudflare), world.clock.clone(), &Metrics::default())?;
+    let before = Cloudflare::new(client, Places::new("", None, None), world.clock.clone());
+    let successor = Successor::new(local, Some(Arc::new(before)));
+    assert_eq!(successor.expose(world.claim()).await?.webhook_url, "http://gateway.example/acme");
+    assert_eq!(successor.unpublish(world.claim()).await?, None);
+    assert_eq!(successor.withdraw(world.claim()).await?, None);
+    assert_eq!(world.cloudflare.records_of(HOST), []);
+    assert_eq!((world.cloudflare.tunnels().len(), world.cloudflare.records().len()), (0, 1));
+    let calls = world.cloudflare.calls().len();
+    world.stored = None;
+    assert_eq!(successor.unpublish(world.claim()).await?, None);
+    assert_eq!(world.cloudflare.calls().len(), calls, "nothing is remembered, nothing is asked");
     Ok(())
 }
 

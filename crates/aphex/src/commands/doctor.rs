@@ -86,6 +86,6 @@ async fn way_in(
             cluster::ingress_class(client, exposure, report).await;
             Ok(())
         }
-        (Way::Ingress { .. } | Way::Local, _) => Ok(()),
+        (Way::Ingress { .. } | Way::Local { .. }, _) => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aphex_api::labels;
+use aws_lc_rs::digest;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
@@ -19,7 +20,7 @@ use serde_json::json;
 use super::{GATEWAY_SERVICE, metadata};
 use crate::context::Settings;
 use crate::organization::validate::Valid;
-use crate::tunnels::{CREDENTIALS_KEY, Path, Tunnel};
+use crate::tunnels::{CREDENTIALS_KEY, Path, Record, Tunnel};
 
 /// The ConfigMap with cloudflared's configuration, and the key in it.
 const CONFIG: &str = "cloudflared-config";
@@ -33,6 +34,8 @@ const METRICS_PORT: i32 = 2000;
 const USER: i64 = 65532;
 /// Annotation on pods: a checksum of their configuration, which cloudflared reads when it starts and not again.
 const CONFIG_CHECKSUM: &str = "platform.aphex/config-checksum";
+/// The same for their credentials.
+const CREDENTIALS_CHECKSUM: &str = "platform.aphex/credentials-checksum";
 /// One more than is needed, so that a node may go.
 const REPLICAS: i32 = 2;
 
@@ -44,13 +47,34 @@ fn tunnel(valid: &Valid) -> Option<&Tunnel> {
 }
 
 pub(super) fn credentials(valid: &Valid) -> Option<Secret> {
-    let file = tunnel(valid)?.credentials.file();
+    let (file, host) = match tunnel(valid) {
+        Some(tunnel) => (tunnel.credentials.file(), Some(noted_host(valid, tunnel))),
+        // While something is left of a tunnel the engine remembers which it was.
+        None if valid.former.is_some() => (valid.stored.as_ref()?.file(), valid.host.clone()),
+        None => return None,
+    };
+    let mut metadata = metadata(&valid.name, valid.name.tunnel_credentials());
+    metadata.annotations = host.map(|host| [(labels::TUNNEL_HOST.to_owned(), host)].into());
     Some(Secret {
-        metadata: metadata(&valid.name, valid.name.tunnel_credentials()),
+        metadata,
         type_: Some("Opaque".to_owned()),
         data: Some([(CREDENTIALS_KEY.to_owned(), ByteString(file.into_bytes()))].into()),
         ..Secret::default()
     })
+}
+
+/// The host name to remember: the one that leads to the tunnel now, until the next one does.
+fn noted_host(valid: &Valid, tunnel: &Tunnel) -> String {
+    match (&tunnel.record, &valid.host) {
+        (Record::Pending(_), Some(former)) => former.clone(),
+        _ => tunnel.host.clone(),
+    }
+}
+
+/// The annotation that tells pods of other credentials. Who reads it learns nothing of the secret, which is 32 random bytes.
+fn credentials_checksum(tunnel: &Tunnel) -> String {
+    let digest = digest::digest(&digest::SHA256, tunnel.credentials.file().as_bytes());
+    digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(super) fn config(valid: &Valid, settings: &Settings) -> Option<ConfigMap> {
@@ -91,7 +115,10 @@ pub(super) fn connector(valid: &Valid, settings: &Settings) -> Option<Deployment
     .into();
     let selector = LabelSelector { match_labels: Some(labels.clone()), ..LabelSelector::default() };
     let checksum = labels::checksum(config_text(valid, tunnel, settings).as_bytes());
-    let annotations = [(CONFIG_CHECKSUM.to_owned(), format!("{checksum:016x}"))];
+    let annotations = [
+        (CONFIG_CHECKSUM.to_owned(), format!("{checksum:016x}")),
+        (CREDENTIALS_CHECKSUM.to_owned(), credentials_checksum(tunnel)),
+    ];
     Some(Deployment {
         metadata: metadata(&valid.name, valid.name.tunnel_connector()),
         spec: Some(DeploymentSpec {
