@@ -1,26 +1,39 @@
 //! The command line, as typed. What the words mean is said here; what they do is in `commands`.
 
+mod examples;
 mod exposure;
 mod files;
 mod format;
 mod local;
 mod looking;
+mod pipeline;
 mod push;
+mod reference;
 mod roles;
+mod runs;
+mod secret;
 mod shell;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::{ArgValueCandidates, ArgValueCompleter};
+
+use crate::complete;
 
 pub(crate) use exposure::{Choice, Exposure};
 pub(crate) use files::{Apply, Plan};
 pub(crate) use format::Format;
 pub(crate) use local::{Demo, Part, Up};
-pub(crate) use looking::{Describe, Described, Keep, Look, RotateSecret};
+pub(crate) use looking::{
+    Delete, Describe, DescribeOne, Described, Keep, List, Look, Named, RotateSecret, Tend,
+};
+pub(crate) use pipeline::{CreatePipeline, PipelineVerb};
 pub(crate) use push::Push;
 pub(crate) use roles::{Controller, Doctor, Gateway};
-pub(crate) use shell::Completion;
+pub(crate) use runs::{Cancel, Grace, Logs, Open, Opened, Rerun, RunVerb};
+pub(crate) use secret::{ListSecrets, RemoveSecrets, SecretVerb, SetSecret};
+pub(crate) use shell::{Completion, Man, Pages, Shell, Version};
 
 /// Onboards a GitHub repository with one Kubernetes resource; a push becomes a PipelineRun.
 #[derive(Debug, Parser)]
@@ -40,16 +53,24 @@ pub(crate) struct Cli {
 }
 
 /// Flags that every command takes.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Global {
     /// Kubeconfig to use instead of $KUBECONFIG or ~/.kube/config
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig to use
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", add = ArgValueCompleter::new(complete::contexts))]
     pub(crate) context: Option<String>,
-    /// How to print
-    #[arg(short = 'o', long, global = true, value_enum, default_value_t)]
+    /// How to print: table, wide, json, yaml, name, or jsonpath=TEMPLATE as kubectl has it
+    #[arg(
+        short = 'o',
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "table",
+        value_parser = Format::parse,
+        add = ArgValueCandidates::new(complete::formats)
+    )]
     pub(crate) output: Format,
     /// Log as JSON, one object a line
     #[arg(long, global = true)]
@@ -79,52 +100,47 @@ pub(crate) enum Command {
         after_help = "Examples:\n  aphex describe repo hello-world\n  aphex describe pipeline checkout -n team-payments\n  aphex describe org acme-corp -o json"
     )]
     Describe(Describe),
-    /// Organizations
-    #[command(
-        after_help = "Example:\n  aphex org list\n  aphex org get acme-corp -o yaml\n  aphex org rotate-secret acme-corp"
-    )]
+    /// Organizations: customers of the platform
     Org {
         #[command(subcommand)]
         verb: Keep,
     },
     /// Repository bindings
-    #[command(
-        after_help = "Example:\n  aphex repo list\n  aphex repo get hello-world -o json\n  aphex repo rotate-secret hello-world --grace 48h"
-    )]
     Repo {
         #[command(subcommand)]
         verb: Keep,
     },
-    /// Pipelines of developers
-    #[command(
-        after_help = "Example:\n  aphex pipeline list -n team-payments\n  aphex pipeline get checkout -o yaml"
-    )]
+    /// Pipelines of developers, in the namespaces of teams and users
     Pipeline {
         #[command(subcommand)]
-        verb: Look,
+        verb: PipelineVerb,
     },
     /// Knowledge bases and the commits they track
-    #[command(after_help = "Example:\n  aphex kb list\n  aphex kb get platform-docs -o yaml")]
     Kb {
         #[command(subcommand)]
-        verb: Look,
+        verb: Tend,
+    },
+    /// Secrets of an organization, from which ExternalSecrets are filled
+    Secret {
+        #[command(subcommand)]
+        verb: SecretVerb,
     },
     /// Webhook deliveries and what became of them
-    #[command(
-        after_help = "Example:\n  aphex delivery list\n  aphex delivery get 72d3162e-cc78-11e3-81ab-4c9367dc0958"
-    )]
     Delivery {
         #[command(subcommand)]
         verb: Look,
     },
     /// Runs of pipelines, made by pushes
-    #[command(
-        after_help = "Examples:\n  aphex run list -n hello-world\n  aphex run get hello-world-3b1bf772d5 -o yaml"
-    )]
     Run {
         #[command(subcommand)]
-        verb: Look,
+        verb: RunVerb,
     },
+    /// Print what the steps of a run print
+    #[command(after_help = "Examples:\n  aphex logs hello-world-3b1bf772d5 -n hello-world\n  aphex logs -f --last\n  aphex logs hello-world-3b1bf772d5 --task build --timestamps")]
+    Logs(Logs),
+    /// Open the page of an object in a browser: Tekton's dashboard where there is one, else GitHub
+    #[command(after_help = "Examples:\n  aphex open repo hello-world\n  aphex open run hello-world-3b1bf772d5 -n hello-world --print\n  aphex open org acme-corp --dashboard-url https://tekton.example.com")]
+    Open(Open),
     /// Send a signed event for a binding, as GitHub would
     #[command(
         after_help = "Example:\n  aphex push hello-world --git .\n  aphex push hello-world --payload examples/github-push.json"
@@ -143,19 +159,31 @@ pub(crate) enum Command {
     /// Run the webhook gateway against a cluster
     #[command(after_help = "Example:\n  aphex gateway --kubeconfig ~/.kube/config --port 8080")]
     Gateway(Gateway),
-    /// Print what a shell needs to complete this command line
-    #[command(
-        after_help = "Examples:\n  source <(aphex completion bash)\n  aphex completion zsh > ~/.zfunc/_aphex\n  aphex completion fish > ~/.config/fish/completions/aphex.fish"
-    )]
+    /// Print what a shell needs to complete this command line, names of objects included
+    #[command(after_help = "Examples:\n  source <(aphex completion bash)\n  aphex completion zsh > ~/.zfunc/_aphex\n  aphex completion fish > ~/.config/fish/completions/aphex.fish")]
     Completion(Completion),
+    /// Versions of this program and of the server
+    #[command(after_help = "Examples:\n  aphex version\n  aphex version --client -o json\n  aphex version --check")]
+    Version(Version),
+    /// Write the reference of all commands as manual pages
+    #[command(after_help = "Examples:\n  aphex man ~/.local/share/man/man1\n  aphex man --format markdown docs")]
+    Man(Man),
+}
+
+/// The whole command line, with examples for every command.
+pub(crate) fn command() -> clap::Command {
+    examples::add(Cli::command())
+}
+
+/// The reference of all commands, in Markdown.
+pub(crate) fn reference() -> String {
+    reference::page(command())
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        super::command().debug_assert();
     }
 }

@@ -12,8 +12,9 @@ pub(crate) struct Apply {
     /// Take fields over from other managers
     #[arg(long)]
     pub(crate) force_conflicts: bool,
-    /// Wait this many seconds for the condition Ready of each object that has conditions
-    #[arg(long, value_name = "SECONDS")]
+    /// Wait for the condition Ready of each object that has conditions, so many seconds [default when given without a
+    /// number: 120]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "120")]
     pub(crate) wait: Option<u64>,
 }
 

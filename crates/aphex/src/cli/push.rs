@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
+
+use crate::complete;
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Push {
     /// Name of the RepoBinding
+    #[arg(add = ArgValueCompleter::new(complete::names))]
     pub(crate) binding: String,
     /// Payload to send as it is
     #[arg(long, value_name = "FILE", conflicts_with = "git")]
