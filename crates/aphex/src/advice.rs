@@ -13,7 +13,9 @@ pub(crate) fn next_step(error: &anyhow::Error) -> Option<String> {
             return None;
         }
         if let Some(KubeconfigError::LoadContext(_)) = cause.downcast_ref::<KubeconfigError>() {
-            return Some("`kubectl config get-contexts` lists the contexts; choose one with --context".to_owned());
+            return Some(
+                "`kubectl config get-contexts` lists the contexts; choose one with --context".to_owned(),
+            );
         }
         if let Some(error) = cause.downcast_ref::<kube::Error>() {
             return of_server(error);
@@ -78,12 +80,8 @@ mod tests {
     use super::*;
 
     fn step(code: u16, reason: &str, message: &str) -> Option<String> {
-        let status = Status {
-            code,
-            reason: reason.to_owned(),
-            message: message.to_owned(),
-            ..Status::default()
-        };
+        let status =
+            Status { code, reason: reason.to_owned(), message: message.to_owned(), ..Status::default() };
         next_step(&anyhow::Error::new(kube::Error::Api(Box::new(status))).context("cannot do it"))
     }
 

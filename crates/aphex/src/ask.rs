@@ -18,7 +18,8 @@ pub(crate) fn text(
     usual: Option<String>,
     check: impl Fn(&str) -> Result<(), String>,
 ) -> anyhow::Result<String> {
-    let mut input = Input::<String>::new().with_prompt(prompt).validate_with(|text: &String| check(text.trim()));
+    let mut input =
+        Input::<String>::new().with_prompt(prompt).validate_with(|text: &String| check(text.trim()));
     if let Some(usual) = usual {
         input = input.default(usual);
     }

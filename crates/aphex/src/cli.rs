@@ -136,10 +136,14 @@ pub(crate) enum Command {
         verb: RunVerb,
     },
     /// Print what the steps of a run print
-    #[command(after_help = "Examples:\n  aphex logs hello-world-3b1bf772d5 -n hello-world\n  aphex logs -f --last\n  aphex logs hello-world-3b1bf772d5 --task build --timestamps")]
+    #[command(
+        after_help = "Examples:\n  aphex logs hello-world-3b1bf772d5 -n hello-world\n  aphex logs -f --last\n  aphex logs hello-world-3b1bf772d5 --task build --timestamps"
+    )]
     Logs(Logs),
     /// Open the page of an object in a browser: Tekton's dashboard where there is one, else GitHub
-    #[command(after_help = "Examples:\n  aphex open repo hello-world\n  aphex open run hello-world-3b1bf772d5 -n hello-world --print\n  aphex open org acme-corp --dashboard-url https://tekton.example.com")]
+    #[command(
+        after_help = "Examples:\n  aphex open repo hello-world\n  aphex open run hello-world-3b1bf772d5 -n hello-world --print\n  aphex open org acme-corp --dashboard-url https://tekton.example.com"
+    )]
     Open(Open),
     /// Send a signed event for a binding, as GitHub would
     #[command(
@@ -160,13 +164,19 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  aphex gateway --kubeconfig ~/.kube/config --port 8080")]
     Gateway(Gateway),
     /// Print what a shell needs to complete this command line, names of objects included
-    #[command(after_help = "Examples:\n  source <(aphex completion bash)\n  aphex completion zsh > ~/.zfunc/_aphex\n  aphex completion fish > ~/.config/fish/completions/aphex.fish")]
+    #[command(
+        after_help = "Examples:\n  source <(aphex completion bash)\n  aphex completion zsh > ~/.zfunc/_aphex\n  aphex completion fish > ~/.config/fish/completions/aphex.fish"
+    )]
     Completion(Completion),
     /// Versions of this program and of the server
-    #[command(after_help = "Examples:\n  aphex version\n  aphex version --client -o json\n  aphex version --check")]
+    #[command(
+        after_help = "Examples:\n  aphex version\n  aphex version --client -o json\n  aphex version --check"
+    )]
     Version(Version),
     /// Write the reference of all commands as manual pages
-    #[command(after_help = "Examples:\n  aphex man ~/.local/share/man/man1\n  aphex man --format markdown docs")]
+    #[command(
+        after_help = "Examples:\n  aphex man ~/.local/share/man/man1\n  aphex man --format markdown docs"
+    )]
     Man(Man),
 }
 

@@ -143,10 +143,16 @@ mod tests {
     fn the_words_before_say_which_kind_and_where() {
         let plural = |words: &[&str]| line(words).kind().map(|(resource, usual)| (resource.plural, usual));
         assert_eq!(plural(&["repo", "get", ""]), Some(("repobindings".to_owned(), Some("platform-system"))));
-        assert_eq!(plural(&["describe", "org", ""]), Some(("organizations".to_owned(), Some("platform-system"))));
+        assert_eq!(
+            plural(&["describe", "org", ""]),
+            Some(("organizations".to_owned(), Some("platform-system")))
+        );
         assert_eq!(plural(&["logs", "-n", "shop", ""]), Some(("pipelineruns".to_owned(), None)));
         assert_eq!(plural(&["up", ""]), None);
-        assert_eq!(line(&["run", "get", "-n", "shop", ""]).value(&["-n", "--namespace"]).as_deref(), Some("shop"));
+        assert_eq!(
+            line(&["run", "get", "-n", "shop", ""]).value(&["-n", "--namespace"]).as_deref(),
+            Some("shop")
+        );
         assert_eq!(line(&["run", "--namespace=a"]).value(&["-n", "--namespace"]).as_deref(), Some("a"));
         assert_eq!(line(&["run", "get", "-n", ""]).value(&["-n"]), None);
     }

@@ -108,12 +108,8 @@ async fn who(client: &Client) -> Option<String> {
     let reviews: Api<SelfSubjectReview> = Api::all(client.clone());
     let review = reviews.create(&PostParams::default(), &SelfSubjectReview::default()).await.ok()?;
     let user = review.status?.user_info?;
-    let groups: Vec<String> = user
-        .groups
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|group| !group.starts_with("system:"))
-        .collect();
+    let groups: Vec<String> =
+        user.groups.unwrap_or_default().into_iter().filter(|group| !group.starts_with("system:")).collect();
     let name = user.username.filter(|name| !name.is_empty())?;
     Some(match groups.as_slice() {
         [] => name,
@@ -156,6 +152,9 @@ mod tests {
 
     #[test]
     fn secrets_of_an_organization_are_its_administrators() {
-        assert!(remedy("patch", "", "secrets", "org-acme-corp").contains("administrators of organization acme-corp"));
+        assert!(
+            remedy("patch", "", "secrets", "org-acme-corp")
+                .contains("administrators of organization acme-corp")
+        );
     }
 }

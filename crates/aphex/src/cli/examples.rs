@@ -57,20 +57,17 @@ const SAMPLES: [Sample; 6] = [
     },
 ];
 
-/// Adds them to the commands that have none of their own.
-pub(super) fn add(mut command: Command) -> Command {
-    for sample in &SAMPLES {
-        command = command.mut_subcommand(sample.command, |mut noun| {
-            let verbs: Vec<String> =
-                noun.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
-            for verb in verbs {
-                let Some(lines) = sample.lines(&verb) else { continue };
-                noun = noun.mut_subcommand(verb, |verb| verb.after_help(lines));
-            }
-            noun
-        });
-    }
-    command
+/// Adds them to the commands that have none of their own; the order of commands stays.
+pub(super) fn add(command: Command) -> Command {
+    command.mut_subcommands(|noun| {
+        let Some(sample) = SAMPLES.iter().find(|sample| sample.command == noun.get_name()) else {
+            return noun;
+        };
+        noun.mut_subcommands(|verb| match sample.lines(verb.get_name()) {
+            Some(lines) => verb.after_help(lines),
+            None => verb,
+        })
+    })
 }
 
 impl Sample {
@@ -85,8 +82,12 @@ impl Sample {
             ],
             "get" => vec![format!("get {name}{namespace}"), format!("get {name}{namespace} -o yaml")],
             "describe" => vec![format!("describe {name}{namespace}")],
+            // What a knowledge base tracks is elsewhere, and may take its time.
+            "apply" if *command == "kb" => vec![format!("apply -f {file}")],
             "apply" => vec![format!("apply -f {file} --wait 60")],
-            "delete" => vec![format!("delete {name}{namespace}"), format!("delete {name}{namespace} --yes --wait")],
+            "delete" => {
+                vec![format!("delete {name}{namespace}"), format!("delete {name}{namespace} --yes --wait")]
+            }
             "rotate-secret" => {
                 vec![format!("rotate-secret {name}"), format!("rotate-secret {name} --grace 48h")]
             }

@@ -11,7 +11,9 @@ use crate::complete;
 #[derive(Debug, Subcommand)]
 pub(crate) enum PipelineVerb {
     /// Bind a repository to a pipeline: from flags, from a file, or by answering questions
-    #[command(after_help = "Examples:\n  aphex pipeline create\n  aphex pipeline create shop -n team-payments --org acme-corp --repo acme/shop --pipeline build.yaml --wait\n  aphex pipeline create -f pipeline.yaml --wait 60\n  aphex pipeline create -n team-payments -f - < pipeline.yaml")]
+    #[command(
+        after_help = "Examples:\n  aphex pipeline create\n  aphex pipeline create shop -n team-payments --org acme-corp --repo acme/shop --pipeline build.yaml --wait\n  aphex pipeline create -f cart.yaml --wait 60\n  aphex pipeline create -n team-payments -f - < search.yaml"
+    )]
     Create(CreatePipeline),
     #[command(flatten)]
     Look(Look),

@@ -28,7 +28,8 @@ pub(super) fn page(mut command: Command) -> String {
 
 /// Commands that do something themselves, with the words that lead to them.
 fn collect<'a>(command: &'a Command, path: &str, into: &mut Vec<(String, &'a Command)>) {
-    for child in command.get_subcommands().filter(|child| !child.is_hide_set() && child.get_name() != "help") {
+    for child in command.get_subcommands().filter(|child| !child.is_hide_set() && child.get_name() != "help")
+    {
         let path = format!("{path} {}", child.get_name());
         if child.has_subcommands() {
             collect(child, &path, into);
@@ -43,8 +44,10 @@ fn section(text: &mut String, path: &str, command: &Command) {
     let mut usage = format!("{path}");
     for argument in command.get_positionals() {
         let name = value_name(argument);
-        let many = if argument.get_num_args().is_some_and(|range| range.max_values() > 1) { "..." } else { "" };
-        let word = if argument.is_required_set() { format!("<{name}>{many}") } else { format!("[{name}]{many}") };
+        let many =
+            if argument.get_num_args().is_some_and(|range| range.max_values() > 1) { "..." } else { "" };
+        let word =
+            if argument.is_required_set() { format!("<{name}>{many}") } else { format!("[{name}]{many}") };
         let _ = write!(usage, " {word}");
     }
     if command.get_opts().any(|argument| !argument.is_global_set()) {
@@ -59,7 +62,9 @@ fn section(text: &mut String, path: &str, command: &Command) {
 
 fn options(text: &mut String, command: &Command, wanted: impl Fn(&Arg) -> bool) {
     let shown = |argument: &&Arg| {
-        wanted(argument) && !argument.is_hide_set() && !matches!(argument.get_id().as_str(), "help" | "version")
+        wanted(argument)
+            && !argument.is_hide_set()
+            && !matches!(argument.get_id().as_str(), "help" | "version")
     };
     let arguments: Vec<&Arg> = command.get_arguments().filter(shown).collect();
     if arguments.is_empty() {

@@ -11,7 +11,9 @@ pub(crate) enum RunVerb {
     #[command(flatten)]
     Look(Look),
     /// Stop one that has not ended
-    #[command(after_help = "Examples:\n  aphex run cancel hello-world-3b1bf772d5\n  aphex run cancel hello-world-3b1bf772d5 --grace StoppedRunFinally")]
+    #[command(
+        after_help = "Examples:\n  aphex run cancel hello-world-3b1bf772d5\n  aphex run cancel hello-world-3b1bf772d5 --grace StoppedRunFinally"
+    )]
     Cancel(Cancel),
     /// Start a new one with the same spec
     #[command(after_help = "Examples:\n  aphex run rerun hello-world-3b1bf772d5")]

@@ -10,7 +10,9 @@ use crate::complete;
 #[derive(Debug, Subcommand)]
 pub(crate) enum SecretVerb {
     /// Set one; the value comes from standard input, or is asked for
-    #[command(after_help = "Examples:\n  printf %s \"$TOKEN\" | aphex secret set acme-corp github-token\n  aphex secret set acme-corp deploy-key --from-file id_ed25519")]
+    #[command(
+        after_help = "Examples:\n  printf %s \"$TOKEN\" | aphex secret set acme-corp github-token\n  aphex secret set acme-corp deploy-key --from-file id_ed25519"
+    )]
     Set(SetSecret),
     /// Keys and ages, never values
     #[command(visible_alias = "ls")]

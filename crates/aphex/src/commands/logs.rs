@@ -41,7 +41,9 @@ pub(crate) async fn run(global: &Global, arguments: Logs) -> anyhow::Result<()> 
     } else {
         found.sort_by_key(|task| text(task, "/metadata/creationTimestamp"));
         for task in &found {
-            Tail { client: &client, namespace: &namespace, printer: &printer, follow: false }.print(task).await?;
+            Tail { client: &client, namespace: &namespace, printer: &printer, follow: false }
+                .print(task)
+                .await?;
         }
         let state = state_of_run(&run);
         if !has_ended(&run) {
@@ -93,7 +95,8 @@ async fn task_runs(client: &Client, namespace: &str, run: &str) -> anyhow::Resul
         // Where the kind is not served, no task runs.
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
         Err(error) => {
-            Err(anyhow::Error::new(error).context(format!("cannot list the tasks of run {run:?} in {namespace}")))
+            Err(anyhow::Error::new(error)
+                .context(format!("cannot list the tasks of run {run:?} in {namespace}")))
         }
     }
 }

@@ -85,14 +85,14 @@ fn in_dashboard(base: &str, kind: Opened, object: &Value) -> String {
 
 async fn at_github(client: &Client, kind: Opened, object: &Value) -> anyhow::Result<Option<String>> {
     Ok(match kind {
-        Opened::Repo => {
-            page([text(object, "/spec/repoOrg"), text(object, "/spec/repoName")], None)
-        }
+        Opened::Repo => page([text(object, "/spec/repoOrg"), text(object, "/spec/repoName")], None),
         Opened::Pipeline => {
             page([text(object, "/spec/repository/org"), text(object, "/spec/repository/name")], None)
         }
         Opened::Run => of_run(object),
-        Opened::Org => owner(client, look::name(object)).await?.map(|owner| format!("https://github.com/{owner}")),
+        Opened::Org => {
+            owner(client, look::name(object)).await?.map(|owner| format!("https://github.com/{owner}"))
+        }
     })
 }
 
@@ -120,8 +120,11 @@ async fn owner(client: &Client, organization: &str) -> anyhow::Result<Option<Str
     let resource = ApiResource::erase::<RepoBinding>(&());
     let named = ListParams::default().fields(&format!("spec.aphexOrg={organization}"));
     let bindings = look::api(client, &resource, Some(settings::NAMESPACE)).list(&named).await?;
-    let mut owners: Vec<String> =
-        bindings.items.iter().filter_map(|one| one.data["spec"]["repoOrg"].as_str().map(str::to_owned)).collect();
+    let mut owners: Vec<String> = bindings
+        .items
+        .iter()
+        .filter_map(|one| one.data["spec"]["repoOrg"].as_str().map(str::to_owned))
+        .collect();
     owners.sort();
     owners.dedup();
     Ok(if owners.len() == 1 { owners.pop() } else { None })
@@ -139,7 +142,12 @@ fn browse(url: &str) -> bool {
         None if screen => usual.to_owned(),
         None => return false,
     };
-    let quiet = Command::new(program).arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let quiet = Command::new(program)
+        .arg(url)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
     quiet.is_ok_and(|status| status.success())
 }
 
@@ -165,7 +173,8 @@ mod tests {
 
     #[test]
     fn the_dashboard_has_a_page_for_each_kind() {
-        let object = json!({ "metadata": { "namespace": "shop", "name": "x" }, "spec": { "pipelineName": "shop" } });
+        let object =
+            json!({ "metadata": { "namespace": "shop", "name": "x" }, "spec": { "pipelineName": "shop" } });
         let page = |kind| in_dashboard("https://tekton.example.com", kind, &object);
         assert_eq!(page(Opened::Run), "https://tekton.example.com/#/namespaces/shop/pipelineruns/x");
         assert_eq!(page(Opened::Repo), "https://tekton.example.com/#/namespaces/shop/pipelineruns");

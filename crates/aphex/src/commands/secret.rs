@@ -46,7 +46,8 @@ async fn set(global: &Global, arguments: SetSecret) -> anyhow::Result<()> {
     place.ensure("patch").await?;
     let value = read_value(&arguments)?;
     if value.is_empty() {
-        let message = format!("the value of {key} is empty: nothing was set; `aphex secret rm` removes a key");
+        let message =
+            format!("the value of {key} is empty: nothing was set; `aphex secret rm` removes a key");
         return Err(exit::Coded { code: exit::USAGE, message }.into());
     }
     let encoded = STANDARD.encode(&value);
@@ -203,7 +204,8 @@ fn check_key(key: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     let message = if key.contains('=') {
-        "give the key alone; the value comes from standard input, so that nobody sees it among the arguments".to_owned()
+        "give the key alone; the value comes from standard input, so that nobody sees it among the arguments"
+            .to_owned()
     } else {
         format!("{key:?} is no key: letters, digits, '-', '_' and '.' only, such as github-token")
     };

@@ -55,7 +55,9 @@ fn parts(rest: &mut &str, inside: bool) -> Result<Vec<Part>, String> {
             return if inside { Ok(found) } else { Err("an {end} has no {range …}".to_owned()) };
         }
         if let Some(over) = expression.strip_prefix("range ") {
-            let Part::Path(over) = path(over.trim())? else { return Err(format!("cannot range over {over}")) };
+            let Part::Path(over) = path(over.trim())? else {
+                return Err(format!("cannot range over {over}"));
+            };
             found.push(Part::Range(over, parts(rest, true)?));
         } else {
             found.push(path(expression)?);
@@ -200,7 +202,9 @@ mod tests {
 
     #[test]
     fn what_is_no_template_is_refused_when_the_command_line_is_read() {
-        for wrong in ["{.kind", "{range .items[*]}{.x}", "{end}", "{.items[}", "{\"open}", "{range \"a\"}{end}"] {
+        for wrong in
+            ["{.kind", "{range .items[*]}{.x}", "{end}", "{.items[}", "{\"open}", "{range \"a\"}{end}"]
+        {
             assert!(Template::parse(wrong).is_err(), "{wrong}");
         }
     }

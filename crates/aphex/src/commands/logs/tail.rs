@@ -71,7 +71,9 @@ impl Tail<'_> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), self.namespace);
         let what = || format!("cannot read pod {pod_name} of task {label}");
         let pod = if self.follow {
-            await_condition(pods.clone(), &pod_name, |pod: Option<&Pod>| pod.is_some()).await.with_context(what)?
+            await_condition(pods.clone(), &pod_name, |pod: Option<&Pod>| pod.is_some())
+                .await
+                .with_context(what)?
         } else {
             pods.get_opt(&pod_name).await.with_context(what)?
         };
@@ -142,8 +144,10 @@ impl Tail<'_> {
             }
         };
         let mut lines = stream.lines();
-        while let Some(line) =
-            lines.try_next().await.with_context(|| format!("the logs of step {step} of task {task} broke off"))?
+        while let Some(line) = lines
+            .try_next()
+            .await
+            .with_context(|| format!("the logs of step {step} of task {task} broke off"))?
         {
             if !self.printer.line(task, step, &line) {
                 return Ok(false);
@@ -173,7 +177,8 @@ fn has_begun(pod: &Pod, container: &str) -> bool {
         return true;
     }
     let begun = |one: &ContainerStatus| {
-        one.name == container && one.state.as_ref().is_some_and(|s| s.running.is_some() || s.terminated.is_some())
+        one.name == container
+            && one.state.as_ref().is_some_and(|s| s.running.is_some() || s.terminated.is_some())
     };
     status.container_statuses.iter().flatten().any(begun)
 }

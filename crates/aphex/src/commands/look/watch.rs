@@ -48,7 +48,9 @@ pub(super) async fn run(
                 fresh.sort_by(|a, b| sorted_by(a).cmp(&sorted_by(b)));
                 printer.print(&std::mem::take(&mut fresh))?
             }
-            Event::Apply(object) => !is_news(&mut known, &object) || printer.print(&[value(object, resource)?])?,
+            Event::Apply(object) => {
+                !is_news(&mut known, &object) || printer.print(&[value(object, resource)?])?
+            }
             Event::Delete(object) => {
                 known.remove(&object.metadata.uid);
                 printer.print(&[value(object, resource)?])?

@@ -135,10 +135,14 @@ fn tekton(file: &Path) -> anyhow::Result<Value> {
     let objects = apply::read(file)?;
     let usage = |message: String| exit::Coded { code: exit::USAGE, message };
     let [object] = objects.as_slice() else {
-        let message = format!("{} must hold one Tekton Pipeline, and holds {}", file.display(), objects.len());
+        let message =
+            format!("{} must hold one Tekton Pipeline, and holds {}", file.display(), objects.len());
         return Err(usage(message).into());
     };
-    if object.get("spec").is_some() && object.get("kind").is_none_or(|kind| kind == "Pipeline") && !is_ours(object) {
+    if object.get("spec").is_some()
+        && object.get("kind").is_none_or(|kind| kind == "Pipeline")
+        && !is_ours(object)
+    {
         return Ok(object.clone());
     }
     if object.get("tasks").is_some() && object.get("kind").is_none() {
@@ -233,7 +237,10 @@ mod tests {
         };
         let spec = json!({ "tasks": [] });
         assert_eq!(read("tasks: []").unwrap()["spec"], spec);
-        assert_eq!(read("apiVersion: tekton.dev/v1\nkind: Pipeline\nspec: {tasks: []}").unwrap()["spec"], spec);
+        assert_eq!(
+            read("apiVersion: tekton.dev/v1\nkind: Pipeline\nspec: {tasks: []}").unwrap()["spec"],
+            spec
+        );
         assert!(read("kind: Deployment\nspec: {}").is_err());
         assert!(read("apiVersion: platform.dev/v1alpha1\nkind: Pipeline\nspec: {}").is_err());
         assert!(read("tasks: []\n---\ntasks: []").is_err());

@@ -94,7 +94,9 @@ fn not_empty(text: &str) -> Result<(), String> {
 /// Owner and name of a repository.
 pub(super) fn split(text: &str) -> Result<(&str, &str), String> {
     match text.split_once('/') {
-        Some((owner, name)) if !owner.is_empty() && !name.is_empty() && !name.contains('/') => Ok((owner, name)),
+        Some((owner, name)) if !owner.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Ok((owner, name))
+        }
         _ => Err(format!("{text:?} is not OWNER/NAME, such as acme/shop")),
     }
 }

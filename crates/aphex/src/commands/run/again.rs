@@ -11,9 +11,9 @@ use super::SHOWN;
 use crate::cli::{Global, Rerun};
 use crate::commands::apply::MANAGER;
 use crate::commands::look;
+use crate::connect;
 use crate::output::{self, note, say};
 use crate::rights::{self, Wish};
-use crate::connect;
 
 /// What the labels and annotations of the platform begin with; a repeated run keeps those.
 const OURS: &str = "platform.aphex/";
@@ -106,7 +106,10 @@ mod tests {
             new["metadata"]["annotations"],
             json!({ "platform.aphex/queued": "true", "platform.aphex/rerun-of": "build-1" })
         );
-        assert_eq!(new["spec"], json!({ "pipelineRef": { "name": "build" }, "status": "PipelineRunPending" }));
+        assert_eq!(
+            new["spec"],
+            json!({ "pipelineRef": { "name": "build" }, "status": "PipelineRunPending" })
+        );
         assert!(new.get("status").is_none() && new["metadata"].get("uid").is_none());
     }
 
@@ -114,6 +117,9 @@ mod tests {
     fn a_run_that_was_cancelled_is_not_cancelled_again() {
         let run = json!({ "metadata": { "name": "one" }, "spec": { "status": "Cancelled" } });
         let new = again(&run);
-        assert_eq!((new["metadata"]["generateName"].clone(), new["spec"].clone()), (json!("one-"), json!({})));
+        assert_eq!(
+            (new["metadata"]["generateName"].clone(), new["spec"].clone()),
+            (json!("one-"), json!({}))
+        );
     }
 }
