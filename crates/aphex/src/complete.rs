@@ -34,13 +34,13 @@ pub(crate) fn names(current: &OsStr) -> Vec<CompletionCandidate> {
     let line = Line::of_process();
     let Some((resource, usual)) = line.kind() else { return Vec::new() };
     let namespace = line.value(&["-n", "--namespace"]).or(usual.map(str::to_owned));
-    offered(current, fetch(&line, resource, namespace))
+    offered(current, fetch(&line, &resource, namespace.as_deref()))
 }
 
 /// Names of namespaces.
 pub(crate) fn namespaces(current: &OsStr) -> Vec<CompletionCandidate> {
     let resource = ApiResource::erase::<Namespace>(&());
-    offered(current, fetch(&Line::of_process(), resource, None))
+    offered(current, fetch(&Line::of_process(), &resource, None))
 }
 
 /// Contexts of the kubeconfig.
@@ -110,7 +110,7 @@ impl Line {
 }
 
 /// Names from the API; none when anything goes wrong.
-fn fetch(line: &Line, resource: ApiResource, namespace: Option<String>) -> Vec<String> {
+fn fetch(line: &Line, resource: &ApiResource, namespace: Option<&str>) -> Vec<String> {
     // Whoever came first: TLS works either way.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
@@ -119,9 +119,9 @@ fn fetch(line: &Line, resource: ApiResource, namespace: Option<String>) -> Vec<S
     let global = line.global();
     let asked = async {
         let client = connect::client(&global).await.ok()?;
-        let api: Api<DynamicObject> = match &namespace {
-            Some(namespace) => Api::namespaced_with(client, namespace, &resource),
-            None => Api::all_with(client, &resource),
+        let api: Api<DynamicObject> = match namespace {
+            Some(namespace) => Api::namespaced_with(client, namespace, resource),
+            None => Api::all_with(client, resource),
         };
         let list = api.list_metadata(&ListParams::default().limit(MOST)).await.ok()?;
         Some(list.items.into_iter().filter_map(|object| object.meta().name.clone()).collect())

@@ -93,9 +93,13 @@ pub(crate) fn group_that_may(verb: &str, group: &str, resource: &str) -> &'stati
     match (group, resource) {
         ("platform.dev", "pipelines") if verb == "delete" => "platform-operators",
         ("platform.dev", "pipelines") => "platform-engineering",
-        ("tekton.dev" | "triggers.tekton.dev", _) if reads => "platform-engineering",
-        ("aphex.io", "deliveries" | "knowledgebases") if reads => "platform-engineering",
-        ("", "pods" | "pods/log" | "events" | "namespaces") if reads => "platform-engineering",
+        ("tekton.dev" | "triggers.tekton.dev", _)
+        | ("aphex.io", "deliveries" | "knowledgebases")
+        | ("", "pods" | "pods/log" | "events" | "namespaces")
+            if reads =>
+        {
+            "platform-engineering"
+        }
         ("aphex.io", "knowledgebases") => "platform-operators",
         ("tekton.dev", "pipelineruns") if matches!(verb, "patch" | "delete") => "platform-operators",
         ("tekton.dev", _) => "admins",

@@ -13,7 +13,7 @@ pub(super) fn page(mut command: Command) -> String {
     command.build();
     let mut text = HEAD.to_owned();
     text.push_str("\n## Every command\n\n");
-    options(&mut text, &command, |argument| argument.is_global_set());
+    options(&mut text, &command, Arg::is_global_set);
     text.push_str("\n## Commands\n\n| command | what it does |\n|---|---|\n");
     let mut leaves = Vec::new();
     collect(&command, "aphex", &mut leaves);
@@ -41,7 +41,7 @@ fn collect<'a>(command: &'a Command, path: &str, into: &mut Vec<(String, &'a Com
 
 fn section(text: &mut String, path: &str, command: &Command) {
     let _ = writeln!(text, "\n### {path}\n\n{}", about(command));
-    let mut usage = format!("{path}");
+    let mut usage = path.to_owned();
     for argument in command.get_positionals() {
         let name = value_name(argument);
         let many =

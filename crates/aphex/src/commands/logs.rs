@@ -60,20 +60,19 @@ pub(crate) async fn run(global: &Global, arguments: Logs) -> anyhow::Result<()> 
 async fn chosen(client: &Client, arguments: &Logs) -> anyhow::Result<Value> {
     let resource = ApiResource::erase::<PipelineRun>(&());
     let namespace = arguments.namespace.as_deref();
-    let found = match &arguments.run {
-        Some(name) => look::must_find(client, &resource, name, namespace, &SHOWN).await?,
-        None => {
-            let runs = look::api(client, &resource, namespace)
-                .list(&ListParams::default())
-                .await
-                .context("cannot list runs")?;
-            let newest = runs.items.into_iter().max_by(|a, b| made(a).cmp(&made(b)));
-            newest.ok_or_else(|| exit::Coded {
-                code: exit::NOT_FOUND,
-                message: "there is no run yet: a push starts one, `aphex push BINDING` sends one".to_owned(),
-            })?
-        }
-    };
+    if let Some(name) = &arguments.run {
+        let found = look::must_find(client, &resource, name, namespace, &SHOWN).await?;
+        return look::value(found, &resource);
+    }
+    let runs = look::api(client, &resource, namespace)
+        .list(&ListParams::default())
+        .await
+        .context("cannot list runs")?;
+    let newest = runs.items.into_iter().max_by(|a, b| made(a).cmp(&made(b)));
+    let found = newest.ok_or_else(|| exit::Coded {
+        code: exit::NOT_FOUND,
+        message: "there is no run yet: a push starts one, `aphex push BINDING` sends one".to_owned(),
+    })?;
     look::value(found, &resource)
 }
 

@@ -79,7 +79,9 @@ async fn list(global: &Global, arguments: ListSecrets) -> anyhow::Result<()> {
         }
         say(table.render().trim_end());
     } else {
-        keys.keys().for_each(|key| say(key));
+        for key in keys.keys() {
+            say(key);
+        }
     }
     Ok(())
 }

@@ -134,18 +134,16 @@ async fn wait_until_gone(
         }
         false
     };
-    match tokio::time::timeout(limit, await_condition(objects, name, gone)).await {
-        Ok(ended) => ended.map(drop).with_context(|| format!("cannot watch {} {name:?}", shown.noun)),
-        Err(_) => {
-            let said = last.lock().map(|last| last.clone()).unwrap_or_default();
-            let message = format!(
-                "{} {name:?} is still there after {} s; its status says: {said:?}. The deletion goes on; `aphex {} get \
-                 {name}` shows whether it has ended",
-                shown.noun,
-                limit.as_secs(),
-                shown.command
-            );
-            Err(exit::Coded { code: exit::TIMED_OUT, message }.into())
-        }
+    if let Ok(ended) = tokio::time::timeout(limit, await_condition(objects, name, gone)).await {
+        return ended.map(drop).with_context(|| format!("cannot watch {} {name:?}", shown.noun));
     }
+    let said = last.lock().map(|last| last.clone()).unwrap_or_default();
+    let message = format!(
+        "{} {name:?} is still there after {} s; its status says: {said:?}. The deletion goes on; `aphex {} get {name}` \
+         shows whether it has ended",
+        shown.noun,
+        limit.as_secs(),
+        shown.command
+    );
+    Err(exit::Coded { code: exit::TIMED_OUT, message }.into())
 }

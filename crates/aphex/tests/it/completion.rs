@@ -17,7 +17,9 @@ fn offered(kubeconfig: &str, words: &[&str]) -> anyhow::Result<Vec<String>> {
         .args(words)
         .output()?;
     anyhow::ensure!(output.status.success() && output.stderr.is_empty(), "{output:?}");
-    Ok(String::from_utf8(output.stdout)?.lines().map(str::to_owned).collect())
+    // Flags are offered as well where nothing is typed yet, behind the words.
+    let words = String::from_utf8(output.stdout)?;
+    Ok(words.lines().filter(|word| !word.starts_with('-')).map(str::to_owned).collect())
 }
 
 #[test]

@@ -28,6 +28,10 @@ const GOES_ON: &[(&str, &str)] = &[
 /// Exit codes other than 0, by a part of the line: questions that nobody is there to answer, and what needs pods.
 const CODES: &[(&str, &[i32])] = &[("aphex plan", &[0, 2]), ("aphex doctor", &[0, 1]), ("aphex logs", &[4])];
 
+/// A Tekton Pipeline's spec, in one line.
+const TASKS: &str =
+    "tasks: [{name: say, taskSpec: {steps: [{name: say, image: busybox, script: 'echo hello'}]}}]";
+
 /// The examples of the reference, by command, in its order.
 fn examples(page: &str) -> Vec<(String, Vec<String>)> {
     let mut found: Vec<(String, Vec<String>)> = Vec::new();
@@ -66,14 +70,13 @@ impl Scene {
         std::os::unix::fs::symlink(std::fs::canonicalize(example(""))?, home.join("examples"))?;
         std::fs::copy(&scene.up.kubeconfig, home.join(".kube/config"))?;
         std::fs::copy(example("repo-binding.yaml"), home.join("binding.yaml"))?;
-        for (name, text) in [("token", "a token\n"), ("id_ed25519", "a key\n"), ("build.yaml", "tasks: []\n")]
-        {
+        for (name, text) in [("token", "a token\n"), ("id_ed25519", "a key\n"), ("build.yaml", TASKS)] {
             std::fs::write(home.join(name), text)?;
         }
         for name in ["cart", "search"] {
             let object = format!(
                 "apiVersion: platform.dev/v1alpha1\nkind: Pipeline\nmetadata: {{name: {name}, namespace: team-payments}}\n\
-                 spec: {{organization: acme-corp, repository: {{org: acme, name: {name}}}, pipeline: {{spec: {{tasks: []}}}}}}\n"
+                 spec: {{organization: acme-corp, repository: {{org: acme, name: {name}}}, pipeline: {{spec: {{{TASKS}}}}}}}\n"
             );
             std::fs::write(home.join(format!("{name}.yaml")), object)?;
         }
@@ -94,7 +97,7 @@ impl Scene {
             anyhow::ensure!(output.status.success(), "{line}: {output:?}");
         }
         // Examples name a run as one would be named.
-        let run = "apiVersion: tekton.dev/v1\nkind: PipelineRun\nmetadata: {name: hello-world-3b1bf772d5, namespace: hello-world}\nspec: {pipelineRef: {name: hello-world}}\n";
+        let run = "apiVersion: tekton.dev/v1\nkind: PipelineRun\nmetadata: {name: hello-world-3b1bf772d5, namespace: hello-world}\nspec: {pipelineRef: {name: hello-world}, params: [{name: repo-full-name, value: [Codertocat/Hello-World]}]}\n";
         std::fs::write(home.join("run.yaml"), run)?;
         let output = self.command("aphex apply --force-conflicts -f run.yaml && rm run.yaml").output()?;
         anyhow::ensure!(output.status.success(), "{output:?}");

@@ -19,7 +19,9 @@ fn kept(up: &Up, key: &str) -> anyhow::Result<Option<String>> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let secret = runtime.block_on(async {
         let kubeconfig = kube::config::Kubeconfig::read_from(&up.kubeconfig)?;
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?;
+        let config =
+            kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
+                .await?;
         let client = kube::Client::try_from(config)?;
         let secrets: kube::Api<k8s_openapi::api::core::v1::Secret> =
             kube::Api::namespaced(client, "org-acme-corp");

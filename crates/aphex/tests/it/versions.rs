@@ -17,7 +17,7 @@ pub(crate) fn releases(status: &'static str, body: &'static str) -> anyhow::Resu
         for mut stream in listener.incoming().map_while(Result::ok) {
             let asked =
                 BufReader::new(&stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
-            drop(asked.count());
+            let _ = asked.count();
             let length = body.len();
             let _ = write!(
                 stream,

@@ -189,19 +189,19 @@ mod tests {
 
     use super::*;
 
-    fn pod(status: Value) -> Pod {
+    fn pod(status: &Value) -> Pod {
         let spec = json!({ "containers": [{ "name": "step-clone" }, { "name": "sidecar" }, { "name": "step-build" }] });
         serde_json::from_value(json!({ "spec": spec, "status": status })).unwrap()
     }
 
     #[test]
     fn steps_are_the_containers_that_tekton_names_so_in_order() {
-        assert_eq!(steps(&pod(json!({}))), ["step-clone", "step-build"]);
+        assert_eq!(steps(&pod(&json!({}))), ["step-clone", "step-build"]);
     }
 
     #[test]
     fn a_step_has_begun_once_its_container_runs_or_the_pod_has_ended() {
-        let begun = |status: Value| has_begun(&pod(status), "step-build");
+        let begun = |status: Value| has_begun(&pod(&status), "step-build");
         let with = |state: Value| {
             json!({ "phase": "Running", "containerStatuses": [
                 { "name": "step-build", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state }
