@@ -1,8 +1,9 @@
 //! The one shape of all commands that read: forms of output, labels, watching, and errors that help.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
+use aphex_testkit::{engine, left_out};
 use serde_json::Value;
 
 use super::program::{Up, aphex, example};
@@ -40,6 +41,43 @@ fn every_form_of_output_says_the_same() -> anyhow::Result<()> {
             "{verb}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
+    }
+    Ok(())
+}
+
+#[test]
+fn templates_print_what_kubectl_prints() -> anyhow::Result<()> {
+    let Some(kubectl) = engine("kubectl")? else {
+        left_out("templates beside kubectl's", "it is not built");
+        return Ok(());
+    };
+    let (_folder, up) = scene()?;
+    for template in [
+        "{.items[0].metadata.name}",
+        "{.items[*].kind}",
+        "{range .items[*]}{.metadata.name}{\"\\t\"}{.status.phase}{\"\\n\"}{end}",
+        "{.items[0].status.conditions[?(@.type==\"Ready\")].status}",
+        "{.items[0].status.conditions[?(@.status=='True')].type}",
+        "{.items[0].status.conditions[-1:].reason} of {.items[0].spec.repoOrg}",
+        "{.items[*].spec.none}",
+        "{.items[0].status.provisionedResources.namespace}",
+        "{.items[0].metadata.generation}{\"\\n\"}",
+        "{.items[0].status.namespaceCreated}",
+        "{.items[0]['metadata.name','metadata.namespace']}",
+        "{..phase}",
+        "{.items[0].spec.pipelineName}-{$.apiVersion}",
+    ] {
+        let output = format!("jsonpath={template}");
+        let ours = up.run(&["repo", "list", "-o", &output])?;
+        let theirs = Command::new(&kubectl)
+            .arg("--kubeconfig")
+            .arg(&up.kubeconfig)
+            .args(["get", "repobindings", "-n", "platform-system", "-o", &output])
+            .output()?;
+        assert_eq!(ours.status.success(), theirs.status.success(), "{template}: {ours:?} {theirs:?}");
+        let text =
+            |bytes: Vec<u8>| String::from_utf8(bytes).map(|text| text.trim_end_matches('\n').to_owned());
+        assert_eq!(text(ours.stdout)?, text(theirs.stdout)?, "{template}");
     }
     Ok(())
 }
