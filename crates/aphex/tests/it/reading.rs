@@ -63,7 +63,6 @@ fn templates_print_what_kubectl_prints() -> anyhow::Result<()> {
         "{.items[0].status.provisionedResources.namespace}",
         "{.items[0].metadata.generation}{\"\\n\"}",
         "{.items[0].status.namespaceCreated}",
-        "{.items[0]['metadata.name','metadata.namespace']}",
         "{..phase}",
         "{.items[0].spec.pipelineName}-{$.apiVersion}",
     ] {
