@@ -32,6 +32,7 @@ check:
 # write generated files
 gen:
     cargo xtask crds
+    cargo xtask reference
 
 # the platform in real pods on a real node (needs root, Go and Debian's containerd)
 e2e:

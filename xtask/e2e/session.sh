@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # A platform in real pods: what a stranger does, then what machines do to it. `cargo xtask e2e` raises the cluster for it.
-# Usage: session.sh KUBECTL EXAMPLES GATEWAY_URL [tekton]   with $KUBECONFIG set; "tekton" says that Tekton is installed
+# Usage: session.sh KUBECTL EXAMPLES GATEWAY_URL [tekton APHEX]   with $KUBECONFIG set; "tekton" says that Tekton is installed
 # Needs bash, curl and openssl. Works in the current folder, which it fills.
 set -euo pipefail
-kubectl=$1 examples=$2 gateway=$3 tekton=${4:-}
+kubectl=$1 examples=$2 gateway=$3 tekton=${4:-} aphex=${5:-}
 platform=platform-system organization=acme-corp tenant=hello-world
 runner=system:serviceaccount:$tenant:pipeline-runner
 forward=
@@ -85,6 +85,14 @@ if [[ -n $tekton ]]; then
   k wait -n $tenant --for=condition=Succeeded --timeout=180s "$run" >/dev/null || fail "the run: $(k get -n $tenant "$run" -o yaml)"
   said=$(k logs -n $tenant -l "tekton.dev/pipelineRun=${run#*/}" --all-containers)
   [[ $said == *"building 6113728f27ae82c7b1a177c8d03f9e96e0adf246"* ]] || fail "the pod did not see the revision: $said"
+
+  step "the program shows what the run says, after it and while it runs"
+  line="[greet : say] building 6113728f27ae82c7b1a177c8d03f9e96e0adf246"
+  equal "$("$aphex" logs "${run#*/}" -n $tenant)" "$line" "the logs of the run"
+  again=$("$aphex" run rerun "${run#*/}" -n $tenant -o 'jsonpath={.metadata.name}')
+  equal "$(timeout 180 "$aphex" logs -f "$again" -n $tenant 2>follow.log)" "$line" "the logs of the same run, followed"
+  grep -q "^run $again Succeeded" follow.log || fail "how the followed run ended: $(cat follow.log)"
+  "$aphex" run delete "$again" -n $tenant --yes --wait >/dev/null
 fi
 
 step "a bad signature, and a redelivery to each replica"

@@ -77,6 +77,8 @@ fn build_image(build: Build) -> anyhow::Result<PathBuf> {
 }
 
 fn on_cluster(archive: &Path) -> anyhow::Result<()> {
+    // What people have on their own machines, beside what runs in pods.
+    succeed(cargo().args(["build", "--package", "aphex"]))?;
     let cluster = Cluster::up(&Options { name: NAME.to_owned(), kind: Kind::Node, port: None })?;
     cluster.tekton()?;
     let step = Step::start("install the platform");
@@ -97,6 +99,7 @@ fn on_cluster(archive: &Path) -> anyhow::Result<()> {
             root().join("examples").as_os_str(),
             format!("http://{node}:{GATEWAY_PORT}").as_ref(),
             "tekton".as_ref(),
+            built("aphex").as_os_str(),
         ],
         &cluster.kubeconfig(),
     )

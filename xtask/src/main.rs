@@ -61,6 +61,8 @@ enum Chore {
     E2e(e2e::Arguments),
     /// Write platform/crds from the Rust types
     Crds,
+    /// Write docs/cli.md from the program's arguments
+    Reference,
     /// Write the published schemas we ship from the Kubernetes module (needs Go)
     Openapi,
     /// Write the protobuf messages that the API server reads, and bodies to test it with (needs Go)
@@ -94,6 +96,7 @@ fn main() -> ExitCode {
         Chore::Conformance(arguments) => conformance::run(&arguments),
         Chore::E2e(arguments) => e2e::run(&arguments),
         Chore::Crds => generated::write_crds(),
+        Chore::Reference => generated::write_reference(),
         Chore::Openapi => generated::write_openapi(),
         Chore::Protobuf => protobuf::write(),
         Chore::Clients { whose } => clients::run(whose),

@@ -48,6 +48,9 @@ pub const QUEUED: &str = "platform.aphex/queued";
 /// Annotation on runs that were cancelled for a newer one: the newer one's name.
 pub const SUPERSEDED_BY: &str = "platform.aphex/superseded-by";
 
+/// Annotation on runs that somebody started again: the run that they repeat.
+pub const RERUN_OF: &str = "platform.aphex/rerun-of";
+
 /// Annotation on a RepoBinding or Organization: any new value asks for a new webhook secret.
 pub const ROTATE_WEBHOOK_SECRET: &str = "platform.aphex/rotate-webhook-secret";
 /// Annotation beside it: how long the old secret still verifies, such as `24h`.

@@ -1,13 +1,39 @@
 //! The command line, as typed. What the words mean is said here; what they do is in `commands`.
 
+mod examples;
 mod exposure;
+mod files;
+mod format;
+mod local;
+mod looking;
+mod pipeline;
+mod push;
+mod reference;
+mod roles;
+mod runs;
+mod secret;
+mod shell;
 
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::{ArgValueCandidates, ArgValueCompleter};
+
+use crate::complete;
 
 pub(crate) use exposure::{Choice, Exposure};
+pub(crate) use files::{Apply, Plan};
+pub(crate) use format::Format;
+pub(crate) use local::{Demo, Part, Up};
+pub(crate) use looking::{
+    Delete, Describe, DescribeOne, Described, Keep, List, Look, Named, RotateSecret, Tend,
+};
+pub(crate) use pipeline::{CreatePipeline, PipelineVerb};
+pub(crate) use push::Push;
+pub(crate) use roles::{Controller, Doctor, Gateway};
+pub(crate) use runs::{Cancel, Grace, Logs, Open, Opened, Rerun, RunVerb};
+pub(crate) use secret::{ListSecrets, RemoveSecrets, SecretVerb, SetSecret};
+pub(crate) use shell::{Completion, Man, Pages, Shell, Version};
 
 /// Onboards a GitHub repository with one Kubernetes resource; a push becomes a PipelineRun.
 #[derive(Debug, Parser)]
@@ -27,36 +53,28 @@ pub(crate) struct Cli {
 }
 
 /// Flags that every command takes.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Global {
     /// Kubeconfig to use instead of $KUBECONFIG or ~/.kube/config
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig to use
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", add = ArgValueCompleter::new(complete::contexts))]
     pub(crate) context: Option<String>,
-    /// How to print
-    #[arg(short = 'o', long, global = true, value_enum, default_value_t)]
+    /// How to print: table, wide, json, yaml, name, or jsonpath=TEMPLATE as kubectl has it
+    #[arg(
+        short = 'o',
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "table",
+        value_parser = Format::parse,
+        add = ArgValueCandidates::new(complete::formats)
+    )]
     pub(crate) output: Format,
     /// Log as JSON, one object a line
     #[arg(long, global = true)]
     pub(crate) log_json: bool,
-}
-
-/// How answers are printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// Columns for people
-    #[default]
-    Table,
-    /// More columns
-    Wide,
-    /// JSON
-    Json,
-    /// YAML
-    Yaml,
-    /// kind/name, one a line
-    Name,
 }
 
 #[derive(Debug, Subcommand)]
@@ -82,52 +100,51 @@ pub(crate) enum Command {
         after_help = "Examples:\n  aphex describe repo hello-world\n  aphex describe pipeline checkout -n team-payments\n  aphex describe org acme-corp -o json"
     )]
     Describe(Describe),
-    /// Organizations
-    #[command(
-        after_help = "Example:\n  aphex org list\n  aphex org get acme-corp -o yaml\n  aphex org rotate-secret acme-corp"
-    )]
+    /// Organizations: customers of the platform
     Org {
         #[command(subcommand)]
         verb: Keep,
     },
     /// Repository bindings
-    #[command(
-        after_help = "Example:\n  aphex repo list\n  aphex repo get hello-world -o json\n  aphex repo rotate-secret hello-world --grace 48h"
-    )]
     Repo {
         #[command(subcommand)]
         verb: Keep,
     },
-    /// Pipelines of developers
-    #[command(
-        after_help = "Example:\n  aphex pipeline list -n team-payments\n  aphex pipeline get checkout -o yaml"
-    )]
+    /// Pipelines of developers, in the namespaces of teams and users
     Pipeline {
         #[command(subcommand)]
-        verb: Look,
+        verb: PipelineVerb,
     },
     /// Knowledge bases and the commits they track
-    #[command(after_help = "Example:\n  aphex kb list\n  aphex kb get platform-docs -o yaml")]
     Kb {
         #[command(subcommand)]
-        verb: Look,
+        verb: Tend,
+    },
+    /// Secrets of an organization, from which ExternalSecrets are filled
+    Secret {
+        #[command(subcommand)]
+        verb: SecretVerb,
     },
     /// Webhook deliveries and what became of them
-    #[command(
-        after_help = "Example:\n  aphex delivery list\n  aphex delivery get 72d3162e-cc78-11e3-81ab-4c9367dc0958"
-    )]
     Delivery {
         #[command(subcommand)]
         verb: Look,
     },
     /// Runs of pipelines, made by pushes
-    #[command(
-        after_help = "Examples:\n  aphex run list -n hello-world\n  aphex run get hello-world-3b1bf772d5 -o yaml"
-    )]
     Run {
         #[command(subcommand)]
-        verb: Look,
+        verb: RunVerb,
     },
+    /// Print what the steps of a run print
+    #[command(
+        after_help = "Examples:\n  aphex logs hello-world-3b1bf772d5 -n hello-world\n  aphex logs -f --last\n  aphex logs hello-world-3b1bf772d5 --task build --timestamps"
+    )]
+    Logs(Logs),
+    /// Open the page of an object in a browser: Tekton's dashboard where there is one, else GitHub
+    #[command(
+        after_help = "Examples:\n  aphex open repo hello-world\n  aphex open run hello-world-3b1bf772d5 -n hello-world --print\n  aphex open org acme-corp --dashboard-url https://tekton.example.com"
+    )]
+    Open(Open),
     /// Send a signed event for a binding, as GitHub would
     #[command(
         after_help = "Example:\n  aphex push hello-world --git .\n  aphex push hello-world --payload examples/github-push.json"
@@ -146,267 +163,37 @@ pub(crate) enum Command {
     /// Run the webhook gateway against a cluster
     #[command(after_help = "Example:\n  aphex gateway --kubeconfig ~/.kube/config --port 8080")]
     Gateway(Gateway),
-    /// Print what a shell needs to complete this command line
+    /// Print what a shell needs to complete this command line, names of objects included
     #[command(
         after_help = "Examples:\n  source <(aphex completion bash)\n  aphex completion zsh > ~/.zfunc/_aphex\n  aphex completion fish > ~/.config/fish/completions/aphex.fish"
     )]
     Completion(Completion),
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Up {
-    /// Where everything is kept [default: $XDG_DATA_HOME/aphex or ~/.local/share/aphex]
-    #[arg(long, value_name = "DIR", env = "APHEX_DATA_DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// Port of the Kubernetes API (HTTPS); 0 takes any free one
-    #[arg(long, value_name = "N", default_value_t = 7443)]
-    pub(crate) api_port: u16,
-    /// Port of the webhook gateway (HTTP); 0 takes any free one
-    #[arg(long, value_name = "N", default_value_t = 8080)]
-    pub(crate) gateway_port: u16,
-    /// Address to listen on
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
-    pub(crate) bind: IpAddr,
-    /// Keep the history that watches and continued lists need for so long and no longer [default: 300, and
-    /// longer while there is little of it]
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) history: Option<u64>,
-    /// Leave a part to somebody else, such as a kube-controller-manager
-    #[arg(long, value_name = "PART", value_enum)]
-    pub(crate) without: Vec<Part>,
-}
-
-/// A part of local mode that another program can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Part {
-    /// Ends of namespaces, garbage collection, service accounts
-    Housekeeping,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Demo {
-    /// Leave the platform serving until Ctrl-C
-    #[arg(long)]
-    pub(crate) keep: bool,
-    /// Folder with organization.yaml, repo-binding.yaml and github-push.json [default: built in]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) examples: Option<PathBuf>,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Apply {
-    /// File or folder of YAML or JSON; - reads standard input
-    #[arg(short = 'f', long = "filename", value_name = "FILE", required = true)]
-    pub(crate) files: Vec<PathBuf>,
-    /// Take fields over from other managers
-    #[arg(long)]
-    pub(crate) force_conflicts: bool,
-    /// Wait this many seconds for the condition Ready of each object that has conditions
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) wait: Option<u64>,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Plan {
-    /// File or folder of YAML or JSON; - reads standard input
-    #[arg(short = 'f', long = "filename", value_name = "FILE", required = true)]
-    pub(crate) files: Vec<PathBuf>,
-    /// Plan as if fields were taken over from other managers
-    #[arg(long)]
-    pub(crate) force_conflicts: bool,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Describe {
-    /// Kind of the object
-    #[arg(value_enum)]
-    pub(crate) kind: Described,
-    /// Its name
-    pub(crate) name: String,
-    /// Its namespace, when it is not the usual one
-    #[arg(short = 'n', long)]
-    pub(crate) namespace: Option<String>,
-}
-
-/// A kind that can be described.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Described {
-    /// Organization
-    #[value(alias = "organization")]
-    Org,
-    /// RepoBinding
-    #[value(aliases = ["rb", "repobinding"])]
-    Repo,
-    /// KnowledgeBase
-    #[value(alias = "knowledgebase")]
-    Kb,
-    /// Pipeline
-    Pipeline,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Completion {
-    /// The shell
-    #[arg(value_enum)]
-    pub(crate) shell: clap_complete::Shell,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Look {
-    /// All of them
-    #[command(visible_alias = "ls")]
-    List {
-        /// Only this namespace
-        #[arg(short = 'n', long)]
-        namespace: Option<String>,
-        /// Only those with these labels
-        #[arg(short = 'l', long, value_name = "SELECTOR")]
-        selector: Option<String>,
-    },
-    /// One, by name
-    Get {
-        /// Its name
-        name: String,
-        /// Its namespace, when it is not the usual one
-        #[arg(short = 'n', long)]
-        namespace: Option<String>,
-    },
-}
-
-/// What can be done with objects that have a webhook secret.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Keep {
-    #[command(flatten)]
-    Look(Look),
-    /// Replace the webhook secret; the old one still verifies for a while
-    RotateSecret(RotateSecret),
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct RotateSecret {
-    /// Its name
-    pub(crate) name: String,
-    /// How long the old secret still verifies, such as 48h or 30m; 0s for not at all [default: the platform's, 24h]
-    #[arg(long, value_name = "DURATION")]
-    pub(crate) grace: Option<jiff::SignedDuration>,
-    /// Print the new secret
-    #[arg(long)]
-    pub(crate) show: bool,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Push {
-    /// Name of the RepoBinding
-    pub(crate) binding: String,
-    /// Payload to send as it is
-    #[arg(long, value_name = "FILE", conflicts_with = "git")]
-    pub(crate) payload: Option<PathBuf>,
-    /// Git checkout whose HEAD is pushed [default: the current folder]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) git: Option<PathBuf>,
-    /// Event type
-    #[arg(long, default_value = "push")]
-    pub(crate) event: String,
-    /// Delivery id; the same id again creates nothing [default: a new one]
-    #[arg(long, value_name = "ID")]
-    pub(crate) delivery: Option<String>,
-    /// Where to send it [default: the webhook URL in the binding's status]
-    #[arg(long, value_name = "URL")]
-    pub(crate) url: Option<String>,
-    /// Do not wait for what becomes of it
-    #[arg(long)]
-    pub(crate) no_wait: bool,
-    /// Namespace of the binding
-    #[arg(short = 'n', long, default_value = "platform-system")]
-    pub(crate) namespace: String,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Controller {
-    /// Public base URL of the gateway; webhook URLs are below it
-    #[arg(long, value_name = "URL", env = "APHEX_GATEWAY_URL")]
-    pub(crate) gateway_url: String,
-    /// Namespace in which Argo CD looks for AppProjects
-    #[arg(long, value_name = "NAME", env = "APHEX_ARGOCD_NAMESPACE", default_value = "argocd")]
-    pub(crate) argocd_namespace: String,
-    /// Host name of the webhooks of standalone tenants that name none; each gets an Ingress for it
-    #[arg(long, value_name = "HOST", env = "APHEX_INGRESS_HOST", default_value = "")]
-    pub(crate) ingress_host: String,
-    /// The gateway's Service as the cluster's DNS knows it; those Ingresses lead to it
-    #[arg(
-        long,
-        value_name = "NAME",
-        env = "APHEX_GATEWAY_SERVICE",
-        default_value = "aphex-gateway.platform-system.svc.cluster.local"
+    /// Versions of this program and of the server
+    #[command(
+        after_help = "Examples:\n  aphex version\n  aphex version --client -o json\n  aphex version --check"
     )]
-    pub(crate) gateway_service: String,
-    /// Address of the Kubernetes API as Argo CD knows this cluster
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "APHEX_CLUSTER_URL",
-        default_value = "https://kubernetes.default.svc"
+    Version(Version),
+    /// Write the reference of all commands as manual pages
+    #[command(
+        after_help = "Examples:\n  aphex man ~/.local/share/man/man1\n  aphex man --format markdown docs"
     )]
-    pub(crate) cluster_url: String,
-    /// Hosts of git servers that KnowledgeBases may name, with commas between; * for all
-    #[arg(
-        long,
-        value_name = "HOSTS",
-        env = "APHEX_GIT_HOSTS",
-        default_value = "github.com",
-        value_delimiter = ','
-    )]
-    pub(crate) git_hosts: Vec<String>,
-    /// Ask git servers at private and loopback addresses, and without encryption (http, git), too
-    #[arg(long, value_name = "BOOL", env = "APHEX_GIT_ALLOW_PRIVATE", default_value_t = false, action = clap::ArgAction::Set)]
-    pub(crate) git_allow_private: bool,
-    /// Seconds between two looks at a repository of a KnowledgeBase
-    #[arg(long, value_name = "SECONDS", env = "APHEX_GIT_INTERVAL", default_value_t = 300, value_parser = clap::value_parser!(u64).range(10..=86_400))]
-    pub(crate) git_interval: u64,
-    /// Work only while holding the Lease platform-system/aphex-controller, so that any number of replicas may run
-    #[arg(long, value_name = "BOOL", env = "APHEX_LEADER_ELECT", default_value_t = true, action = clap::ArgAction::Set)]
-    pub(crate) leader_elect: bool,
-    /// How long a rotated webhook secret's predecessor still verifies, where a request does not say
-    #[arg(long, value_name = "DURATION", env = "APHEX_ROTATION_GRACE", default_value = "24h")]
-    pub(crate) rotation_grace: jiff::SignedDuration,
-    /// Address of /livez, /readyz and /metrics
-    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:8081")]
-    pub(crate) admin: SocketAddr,
-    #[command(flatten)]
-    pub(crate) exposure: Exposure,
+    Man(Man),
 }
 
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Doctor {
-    /// Public base URL of the gateway [default: what the platform's own configuration says]
-    #[arg(long, value_name = "URL", env = "APHEX_GATEWAY_URL")]
-    pub(crate) gateway_url: Option<String>,
-    #[command(flatten)]
-    pub(crate) exposure: Exposure,
+/// The whole command line, with examples for every command.
+pub(crate) fn command() -> clap::Command {
+    examples::add(Cli::command())
 }
 
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Gateway {
-    /// Address to listen on
-    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0")]
-    pub(crate) bind: IpAddr,
-    /// Port to listen on
-    #[arg(long, value_name = "N", default_value_t = 8080)]
-    pub(crate) port: u16,
-    /// Domain whose first label names the organization (`<organization>.<domain>`)
-    #[arg(long, value_name = "DOMAIN", env = "APHEX_DOMAIN")]
-    pub(crate) domain: Option<String>,
-    /// Address of /livez, /readyz and /metrics
-    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:8081")]
-    pub(crate) admin: SocketAddr,
+/// The reference of all commands, in Markdown.
+pub(crate) fn reference() -> String {
+    reference::page(command())
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        super::command().debug_assert();
     }
 }

@@ -10,7 +10,10 @@ mod describe;
 mod doctor;
 mod gateway;
 mod kb;
+mod logs;
 mod look;
+mod man;
+mod open;
 mod org;
 mod pipeline;
 mod plan;
@@ -18,8 +21,11 @@ mod push;
 mod repo;
 mod rotate;
 mod run;
+mod secret;
 mod settings;
+mod tend;
 mod up;
+mod version;
 
 use aphex_runtime::log;
 
@@ -46,10 +52,12 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Controller(arguments) => controller::run(&global, arguments).await,
         Command::Doctor(arguments) => doctor::run(&global, arguments).await,
         Command::Gateway(arguments) => gateway::run(&global, arguments).await,
-        Command::Completion(arguments) => {
-            completion::run(&arguments);
-            Ok(())
-        }
+        Command::Secret { verb } => secret::run(&global, verb).await,
+        Command::Logs(arguments) => logs::run(&global, arguments).await,
+        Command::Open(arguments) => open::run(&global, arguments).await,
+        Command::Version(arguments) => version::run(&global, arguments).await,
+        Command::Completion(arguments) => completion::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
     }
     .map(|()| exit::DONE)
 }

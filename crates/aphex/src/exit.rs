@@ -39,6 +39,7 @@ pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
             return match error {
                 kube::Error::Api(status) if status.code == 404 => NOT_FOUND,
                 kube::Error::Api(status) if matches!(status.code, 401 | 403 | 409 | 422 | 400) => REFUSED,
+                kube::Error::Auth(_) => REFUSED,
                 kube::Error::HyperError(_) | kube::Error::Service(_) => UNREACHABLE,
                 _ => FAILURE,
             };

@@ -2,21 +2,30 @@
 //!
 //! `main` parses, dispatches, prints an error with its causes and picks the exit code; nothing else.
 
+mod advice;
+mod ask;
 mod cli;
 mod commands;
+mod complete;
 mod connect;
 mod exit;
 mod exposure;
 mod kubeconfig;
 mod local;
+mod nearest;
 mod output;
+mod rights;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::FromArgMatches as _;
+use clap_complete::CompleteEnv;
 
 fn main() -> ExitCode {
-    let arguments = match cli::Cli::try_parse() {
+    // A shell that asks for words gets them, and nothing else happens.
+    CompleteEnv::with_factory(cli::command).var(complete::VARIABLE).complete();
+    let parsed = cli::command().try_get_matches().and_then(|matches| cli::Cli::from_arg_matches(&matches));
+    let arguments = match parsed {
         Ok(arguments) => arguments,
         Err(error) => return ExitCode::from(usage(&error)),
     };
@@ -50,7 +59,7 @@ fn usage(error: &clap::Error) -> u8 {
         return exit::DONE;
     }
     // A plan's own 2 says that something would change.
-    let matches = cli::Cli::command().ignore_errors(true).try_get_matches().ok();
+    let matches = cli::command().ignore_errors(true).try_get_matches().ok();
     let plans = matches.is_some_and(|matches| matches.subcommand_name() == Some("plan"));
     if plans { exit::FAILURE } else { exit::USAGE }
 }

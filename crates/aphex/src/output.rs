@@ -1,9 +1,13 @@
 //! The only place that prints: answers to standard output, everything else to standard error.
 
+mod template;
+
 use std::io::{IsTerminal as _, Write as _};
 
 use jiff::Timestamp;
 use serde_json::Value;
+
+pub(crate) use template::Template;
 
 use crate::cli::Format;
 
@@ -25,15 +29,20 @@ impl Table {
 
     /// Lines without trailing spaces.
     pub(crate) fn render(&self) -> String {
-        let mut widths: Vec<usize> = self.head.iter().map(|cell| cell.chars().count()).collect();
-        for row in &self.rows {
+        self.lines(&mut Vec::new(), true)
+    }
+
+    /// The same in columns that are at least so wide, and become so wide; rows that come later line up.
+    pub(crate) fn lines(&self, widths: &mut Vec<usize>, with_head: bool) -> String {
+        widths.resize(self.head.len(), 0);
+        let head: Vec<String> = self.head.iter().map(|cell| (*cell).to_owned()).collect();
+        for row in std::iter::once(&head).chain(&self.rows) {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count());
             }
         }
-        let head: Vec<String> = self.head.iter().map(|cell| (*cell).to_owned()).collect();
         let mut text = String::new();
-        for row in std::iter::once(&head).chain(&self.rows) {
+        for row in with_head.then_some(&head).into_iter().chain(&self.rows) {
             let mut line = String::new();
             for (width, cell) in widths.iter().zip(row) {
                 let padding = width - cell.chars().count() + 3;
@@ -49,30 +58,53 @@ impl Table {
 
 /// Prints objects in the wanted form; `single` leaves out the list around one object.
 pub(crate) fn objects(
-    format: Format,
+    format: &Format,
     objects: &[Value],
     single: bool,
     table: impl FnOnce() -> Table,
 ) -> anyhow::Result<()> {
-    let document = || match objects {
-        [one] if single => one.clone(),
-        many => serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": many }),
+    let list;
+    let document = match objects {
+        [one] if single => one,
+        many => {
+            list = serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": many });
+            &list
+        }
     };
+    if let Some(text) = rendered(format, document)? {
+        say(&text);
+        return Ok(());
+    }
     match format {
-        Format::Table | Format::Wide => say(table().render().trim_end()),
-        Format::Json => say(&serde_json::to_string_pretty(&document())?),
-        Format::Yaml => say(serde_saphyr::to_string(&document())?.trim_end()),
         Format::Name => {
             for object in objects {
-                let kind = object["kind"].as_str().unwrap_or_default().to_lowercase();
-                let api_version = object["apiVersion"].as_str().unwrap_or_default();
-                let group =
-                    api_version.split_once('/').map_or(String::new(), |(group, _)| format!(".{group}"));
-                say(&format!("{kind}{group}/{}", object["metadata"]["name"].as_str().unwrap_or_default()));
+                say(&title(object));
             }
         }
+        _ => say(table().render().trim_end()),
     }
     Ok(())
+}
+
+/// A document in a form for programs; nothing where the form is a kind's own (a table, a name).
+pub(crate) fn rendered(format: &Format, document: &Value) -> anyhow::Result<Option<String>> {
+    Ok(Some(match format {
+        Format::Table | Format::Wide | Format::Name => return Ok(None),
+        Format::Json => serde_json::to_string_pretty(document)?,
+        Format::Yaml => serde_saphyr::to_string(document)?.trim_end().to_owned(),
+        Format::JsonPath(template) => {
+            let text = template.render(document)?;
+            text.strip_suffix('\n').map(str::to_owned).unwrap_or(text)
+        }
+    }))
+}
+
+/// `kind.group/name`, as kubectl says it.
+pub(crate) fn title(object: &Value) -> String {
+    let kind = object["kind"].as_str().unwrap_or_default().to_lowercase();
+    let api_version = object["apiVersion"].as_str().unwrap_or_default();
+    let group = api_version.split_once('/').map_or(String::new(), |(group, _)| format!(".{group}"));
+    format!("{kind}{group}/{}", object["metadata"]["name"].as_str().unwrap_or_default())
 }
 
 /// Prints a line of the answer. A reader that went away (`| head`) is not an error.
@@ -80,15 +112,24 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
+/// Prints a line of an answer that goes on and on; tells whether somebody still reads.
+pub(crate) fn say_on(text: &str) -> bool {
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "{text}").and_then(|()| output.flush()).is_ok()
+}
+
 /// Prints a line about the work to standard error.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Prints an error with its causes.
+/// Prints an error with its causes, and below it what to do next.
 pub(crate) fn complain(error: &anyhow::Error) {
     let chain = aphex_runtime::errors::chain(error.as_ref());
     note(&format!("{} {chain}", paint("error:", "1;31")));
+    if let Some(step) = crate::advice::next_step(error) {
+        note(&format!("{} {step}", paint("next:", "1;33")));
+    }
 }
 
 /// Colours a word for standard error, on a terminal that wants it.

@@ -3,15 +3,23 @@
 mod it {
     pub(crate) mod clients;
     pub(crate) mod commands;
+    pub(crate) mod completion;
     pub(crate) mod crash;
     pub(crate) mod doctor;
+    pub(crate) mod examples;
     pub(crate) mod failures;
     pub(crate) mod knowledge;
     pub(crate) mod leader;
     pub(crate) mod manifests;
     pub(crate) mod monitoring;
+    pub(crate) mod pipelines;
     pub(crate) mod plan;
     pub(crate) mod program;
+    pub(crate) mod reading;
+    pub(crate) mod runs;
+    pub(crate) mod secrets;
     pub(crate) mod stranger;
+    pub(crate) mod terminal;
     pub(crate) mod tunnel;
+    pub(crate) mod versions;
 }

@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the figures are the output")]
 #![allow(unreachable_pub, reason = "a program of several files")]
 
+mod commands;
 mod embedded;
 mod figures;
 mod load;
@@ -71,6 +72,9 @@ async fn embedded(figures: &mut Figures) -> anyhow::Result<()> {
     }
     for (name, value, more_is_better) in push::platform(&up).await? {
         figures.ours(&name, value, more_is_better);
+    }
+    for (name, value) in commands::answers(&up)? {
+        figures.ours(&name, value, false);
     }
     figures.ours("resident memory at the end, MiB", embedded::resident(&[up.id()])?, false);
     Ok(())

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use aphex_api::conditions::Reason;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::discovery::Scope;
@@ -17,18 +18,29 @@ use crate::output::{note, say};
 use crate::{connect, exit};
 
 /// The field manager of objects applied with this command.
-const MANAGER: &str = "aphex-cli";
+pub(crate) const MANAGER: &str = "aphex-cli";
 
 pub(crate) async fn run(global: &Global, arguments: Apply) -> anyhow::Result<()> {
+    let objects = read_all(&arguments.files)?;
+    let client = connect::client(global).await?;
+    apply_all(&client, &objects, &arguments).await
+}
+
+/// The objects of all files; without any it is an error.
+pub(crate) fn read_all(files: &[PathBuf]) -> anyhow::Result<Vec<Value>> {
     let mut objects = Vec::new();
-    for path in &arguments.files {
+    for path in files {
         objects.extend(read(path)?);
     }
     anyhow::ensure!(!objects.is_empty(), "nothing to apply: the files hold no objects");
-    let client = connect::client(global).await?;
+    Ok(objects)
+}
+
+/// Applies objects in order, then waits where that was asked for.
+pub(crate) async fn apply_all(client: &Client, objects: &[Value], arguments: &Apply) -> anyhow::Result<()> {
     let mut applied = Vec::new();
     for object in objects {
-        let done = apply(&client, &object, arguments.force_conflicts).await?;
+        let done = apply(client, object, arguments.force_conflicts).await?;
         say(&format!("{} serverside-applied", done.title));
         applied.push(done);
     }
@@ -44,7 +56,7 @@ pub(crate) async fn run(global: &Global, arguments: Apply) -> anyhow::Result<()>
 pub(crate) struct Applied {
     pub(crate) title: String,
     pub(crate) object: DynamicObject,
-    api: Api<DynamicObject>,
+    pub(crate) api: Api<DynamicObject>,
 }
 
 /// Applies one object.
@@ -76,7 +88,7 @@ pub(crate) async fn apply(client: &Client, object: &Value, force: bool) -> anyho
     Ok(Applied { title, object, api })
 }
 
-fn title(resource: &ApiResource, name: &str) -> String {
+pub(crate) fn title(resource: &ApiResource, name: &str) -> String {
     let kind = resource.kind.to_lowercase();
     match resource.group.as_str() {
         "" => format!("{kind}/{name}"),
@@ -94,6 +106,8 @@ fn becomes_ready(object: &DynamicObject) -> bool {
 }
 
 /// Waits for the condition Ready of an object, when its kind has conditions; reports each change of message.
+///
+/// Ends early where waiting cannot help: the object itself has to be changed first.
 pub(crate) async fn wait_until_ready(
     applied: &Applied,
     limit: Duration,
@@ -116,7 +130,7 @@ pub(crate) async fn wait_until_ready(
             *last = message;
         }
         let current = object.and_then(|o| o.metadata.generation) == status["observedGeneration"].as_i64();
-        current && conditions(status).any(|c| c["type"] == "Ready" && c["status"] == "True")
+        current && (is_ready(status) || verdict(status).is_some())
     };
     let waited = tokio::time::timeout(limit, await_condition(applied.api.clone(), &name, ready)).await;
     let Ok(found) = waited else {
@@ -125,9 +139,27 @@ pub(crate) async fn wait_until_ready(
         let message = format!("{} is not Ready after {seconds} s; its status says: {said:?}", applied.title);
         return Err(exit::Coded { code: exit::TIMED_OUT, message }.into());
     };
-    found
+    let found = found
         .with_context(|| format!("cannot watch {}", applied.title))?
-        .with_context(|| format!("{} was deleted while waiting for it", applied.title))
+        .with_context(|| format!("{} was deleted while waiting for it", applied.title))?;
+    let status = &found.data["status"];
+    if let Some(step) = verdict(status).filter(|_| !is_ready(status)) {
+        let said = status["message"].as_str().unwrap_or_default();
+        let message = format!("{} will not become Ready: {said}; {step}", applied.title);
+        return Err(exit::Coded { code: exit::REFUSED, message }.into());
+    }
+    Ok(found)
+}
+
+fn is_ready(status: &Value) -> bool {
+    conditions(status).any(|c| c["type"] == "Ready" && c["status"] == "True")
+}
+
+/// What has to be done first, when the condition Ready has a reason that only its user can change.
+fn verdict(status: &Value) -> Option<&'static str> {
+    let ready = conditions(status).find(|c| c["type"] == "Ready")?;
+    let last = [Reason::InvalidSpec, Reason::NotAllowed].into_iter();
+    last.filter(|reason| ready["reason"] == reason.as_str()).find_map(Reason::advice)
 }
 
 fn conditions(status: &Value) -> impl Iterator<Item = &Value> {

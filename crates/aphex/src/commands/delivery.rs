@@ -7,6 +7,7 @@ use crate::cli::{Global, Look};
 
 const SHOWN: Shown = Shown {
     noun: "delivery",
+    command: "delivery",
     head: &["NAME", "EVENT", "REPOSITORY", "REF", "VERDICT", "CREATED", "AGE", "NAMESPACE", "MESSAGE"],
     wide: 2,
     row: |object, now| {
@@ -27,6 +28,7 @@ const SHOWN: Shown = Shown {
         ]
     },
     namespace: None,
+    goes_with_it: "",
 };
 
 /// `namespace/name` of what a delivery created.

@@ -26,7 +26,7 @@ pub(crate) use activity::run as state_of_run;
 use super::look::{self, name, text};
 use super::settings;
 use crate::cli::{Describe, Described, Format, Global};
-use crate::output::say;
+use crate::output::{self, say};
 use crate::{connect, exit};
 
 /// Everything that was found about an object.
@@ -50,13 +50,12 @@ struct Found {
 pub(crate) async fn run(global: &Global, arguments: Describe) -> anyhow::Result<()> {
     let client = connect::client(global).await?;
     let found = find(&client, &arguments).await?;
-    match global.output {
+    match &global.output {
         Format::Table | Format::Wide => say(&show::tree(&found, Timestamp::now())),
-        Format::Json => say(&serde_json::to_string_pretty(&show::document(&found))?),
-        Format::Yaml => say(serde_saphyr::to_string(&show::document(&found))?.trim_end()),
         Format::Name => {
             say(&format!("{}/{}", text(&found.object, "/kind").to_lowercase(), name(&found.object)));
         }
+        form => say(&output::rendered(form, &show::document(&found))?.unwrap_or_default()),
     }
     Ok(())
 }
@@ -74,10 +73,10 @@ async fn find(client: &Client, arguments: &Describe) -> anyhow::Result<Found> {
         Described::Pipeline => (ApiResource::erase::<Pipeline>(&()), Some(SubjectKind::Pipeline), None),
         Described::Kb => (ApiResource::erase::<KnowledgeBase>(&()), None, None),
     };
-    let namespace = arguments.namespace.as_deref().or(usual);
-    let object = look::find(client, &resource, &arguments.name, namespace).await?;
+    let namespace = arguments.one.namespace.as_deref().or(usual);
+    let object = look::find(client, &resource, &arguments.one.name, namespace).await?;
     let Some(object) = object else {
-        let message = format!("no {} {:?}", resource.kind, arguments.name);
+        let message = format!("no {} {:?}", resource.kind, arguments.one.name);
         return Err(exit::Coded { code: exit::NOT_FOUND, message }.into());
     };
     let mut object = serde_json::to_value(object)?;

@@ -32,7 +32,7 @@ pub(crate) async fn run(global: &Global, mut arguments: Doctor) -> anyhow::Resul
     }
     gateway::answers(client.as_ref(), arguments.gateway_url.as_deref(), &mut report).await;
     way_in(client.as_ref(), &arguments.exposure, token, &mut report).await?;
-    report.print(global.output)?;
+    report.print(&global.output)?;
     match report.failed() {
         0 => Ok(()),
         failed => {

@@ -1,13 +1,15 @@
-//! `aphex kb list|get`.
+//! `aphex kb list|get|describe|apply|delete`.
 
 use aphex_api::knowledge_base::KnowledgeBase;
 use serde_json::Value;
 
-use super::look::{self, Shown, age, name, text};
-use crate::cli::{Global, Look};
+use super::look::{Shown, age, name, text};
+use super::tend;
+use crate::cli::{Described, Global, Tend};
 
 const SHOWN: Shown = Shown {
     noun: "knowledge base",
+    command: "kb",
     head: &["NAMESPACE", "NAME", "DISPLAY NAME", "TRACKED", "PHASE", "AGE", "MESSAGE"],
     wide: 1,
     row: |object, now| {
@@ -22,6 +24,7 @@ const SHOWN: Shown = Shown {
         ]
     },
     namespace: None,
+    goes_with_it: "",
 };
 
 /// How many of the repositories were read at the last look.
@@ -31,6 +34,6 @@ fn tracked(object: &Value) -> String {
     format!("{}/{}", read.count(), all("/spec/repositories").count())
 }
 
-pub(crate) async fn run(global: &Global, verb: Look) -> anyhow::Result<()> {
-    look::run::<KnowledgeBase>(global, verb, &SHOWN).await
+pub(crate) async fn run(global: &Global, verb: Tend) -> anyhow::Result<()> {
+    tend::run::<KnowledgeBase>(global, verb, &SHOWN, Described::Kb).await
 }

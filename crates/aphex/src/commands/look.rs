@@ -1,20 +1,25 @@
 //! `list` and `get`, the same for every kind; a kind adds only its columns.
 
+mod watch;
+
 use anyhow::Context as _;
 use jiff::Timestamp;
 use kube::api::{DynamicObject, ListParams};
 use kube::core::ApiResource;
+use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use serde_json::Value;
 
-use crate::cli::{Format, Global, Look};
+use crate::cli::{Format, Global, List, Look, Named};
 use crate::output::{self, Table};
-use crate::{connect, exit};
+use crate::{connect, exit, nearest};
 
-/// What a kind adds to `list` and `get`.
+/// What a kind adds to the commands that all kinds have.
 pub(crate) struct Shown {
     /// What one object is called in messages.
     pub(crate) noun: &'static str,
+    /// The word on the command line.
+    pub(crate) command: &'static str,
     /// Heads of the columns; the last `wide` of them only with `-o wide`.
     pub(crate) head: &'static [&'static str],
     pub(crate) wide: usize,
@@ -22,6 +27,8 @@ pub(crate) struct Shown {
     pub(crate) row: fn(&Value, Timestamp) -> Vec<String>,
     /// The namespace to look in when none is given; `None` looks in all.
     pub(crate) namespace: Option<&'static str>,
+    /// What goes with an object that is deleted.
+    pub(crate) goes_with_it: &'static str,
 }
 
 /// Lists or gets objects of the kind `K`.
@@ -31,43 +38,62 @@ where
 {
     let client = connect::client(global).await?;
     let resource = ApiResource::erase::<K>(&());
-    let now = Timestamp::now();
     match verb {
-        Look::List { namespace, selector } => {
-            let objects = api(&client, &resource, namespace.as_deref().or(shown.namespace));
-            let parameters = ListParams { label_selector: selector, ..ListParams::default() };
-            let found =
-                objects.list(&parameters).await.with_context(|| format!("cannot list {}s", shown.noun))?;
-            let mut found = values(found.items, &resource)?;
-            found.sort_by_key(|object| name(object).to_owned());
-            if found.is_empty() && matches!(global.output, Format::Table | Format::Wide) {
-                output::note(&format!("No {}s found.", shown.noun));
-                return Ok(());
-            }
-            output::objects(global.output, &found, false, || table(global.output, &found, shown, now))
-        }
-        Look::Get { name: wanted, namespace } => {
-            let found = find(&client, &resource, &wanted, namespace.as_deref().or(shown.namespace)).await?;
-            let Some(found) = found else {
-                let message = format!(
-                    "no {} {wanted:?}: `aphex {} list` shows what is there",
-                    shown.noun,
-                    verb_of(shown)
-                );
-                return Err(exit::Coded { code: exit::NOT_FOUND, message }.into());
-            };
-            let found = values(vec![found], &resource)?;
-            output::objects(global.output, &found, true, || table(global.output, &found, shown, now))
-        }
+        Look::List(arguments) => list(global, &client, &resource, arguments, shown).await,
+        Look::Get(arguments) => get(global, &client, &resource, arguments, shown).await,
     }
 }
 
-fn verb_of(shown: &Shown) -> &'static str {
-    match shown.noun {
-        "organization" => "org",
-        "binding" => "repo",
-        "knowledge base" => "kb",
-        other => other,
+async fn list(
+    global: &Global,
+    client: &Client,
+    resource: &ApiResource,
+    arguments: List,
+    shown: &Shown,
+) -> anyhow::Result<()> {
+    let List { namespace, selector, watch } = arguments;
+    let objects = api(client, resource, namespace.as_deref().or(shown.namespace));
+    if watch {
+        let config = watcher::Config { label_selector: selector, ..watcher::Config::default() };
+        return watch::run(global, objects, resource, config, shown).await;
+    }
+    let parameters = ListParams { label_selector: selector, ..ListParams::default() };
+    let found = objects.list(&parameters).await.with_context(|| format!("cannot list {}", plural(shown)))?;
+    let mut found = values(found.items, resource)?;
+    found.sort_by(|a, b| sorted_by(a).cmp(&sorted_by(b)));
+    if found.is_empty() && global.output.is_for_people() {
+        output::note(&format!("No {} found.", plural(shown)));
+        return Ok(());
+    }
+    let now = Timestamp::now();
+    output::objects(&global.output, &found, false, || table(&global.output, &found, shown, now))
+}
+
+async fn get(
+    global: &Global,
+    client: &Client,
+    resource: &ApiResource,
+    arguments: Named,
+    shown: &Shown,
+) -> anyhow::Result<()> {
+    let found = must_find(client, resource, &arguments.name, arguments.namespace.as_deref(), shown).await?;
+    if arguments.watch {
+        let objects = api(client, resource, found.metadata.namespace.as_deref());
+        let config = watcher::Config::default().fields(&format!("metadata.name={}", arguments.name));
+        return watch::run(global, objects, resource, config, shown).await;
+    }
+    let (found, now) = (values(vec![found], resource)?, Timestamp::now());
+    output::objects(&global.output, &found, true, || table(&global.output, &found, shown, now))
+}
+
+fn sorted_by(object: &Value) -> (&str, &str) {
+    (object["metadata"]["namespace"].as_str().unwrap_or_default(), name(object))
+}
+
+fn plural(shown: &Shown) -> String {
+    match shown.noun.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{}s", shown.noun),
     }
 }
 
@@ -77,6 +103,30 @@ pub(crate) fn api(client: &Client, resource: &ApiResource, namespace: Option<&st
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
         None => Api::all_with(client.clone(), resource),
     }
+}
+
+/// One object by name; an error that knows names like it where there is none.
+pub(crate) async fn must_find(
+    client: &Client,
+    resource: &ApiResource,
+    wanted: &str,
+    namespace: Option<&str>,
+    shown: &Shown,
+) -> anyhow::Result<DynamicObject> {
+    let namespace = namespace.or(shown.namespace);
+    if let Some(found) = find(client, resource, wanted, namespace).await? {
+        return Ok(found);
+    }
+    // Only a hint: whoever may get may perhaps not list.
+    let others = api(client, resource, namespace).list_metadata(&ListParams::default()).await;
+    let names = others.map(|list| list.items).unwrap_or_default().into_iter().filter_map(|o| o.metadata.name);
+    let place = namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
+    let hint = match nearest::among(wanted, names) {
+        Some(other) => format!("did you mean {other:?}?"),
+        None => format!("`aphex {} list` shows what is there", shown.command),
+    };
+    let message = format!("no {} {wanted:?}{place}: {hint}", shown.noun);
+    Err(exit::Coded { code: exit::NOT_FOUND, message }.into())
 }
 
 /// One object by name; without a namespace, the one of that name wherever it is.
@@ -93,28 +143,36 @@ pub(crate) async fn find(
     let parameters = ListParams::default().fields(&format!("metadata.name={name}"));
     let found = api(client, resource, None).list(&parameters).await.with_context(what)?;
     if found.items.len() > 1 {
-        anyhow::bail!("{} {name:?} is in several namespaces: give one with -n", resource.plural);
+        let places: Vec<&str> =
+            found.items.iter().filter_map(|object| object.metadata.namespace.as_deref()).collect();
+        let message = format!(
+            "{} {name:?} is in several namespaces: give one of {} with -n",
+            resource.plural,
+            places.join(", ")
+        );
+        return Err(exit::Coded { code: exit::USAGE, message }.into());
     }
     Ok(found.items.into_iter().next())
 }
 
 fn values(objects: Vec<DynamicObject>, resource: &ApiResource) -> anyhow::Result<Vec<Value>> {
-    let mut values = Vec::with_capacity(objects.len());
-    for object in objects {
-        let mut value = serde_json::to_value(object)?;
-        // Items of a list come without their type; people want it in the output.
-        value["apiVersion"] = Value::from(resource.api_version.clone());
-        value["kind"] = Value::from(resource.kind.clone());
-        if let Some(metadata) = value["metadata"].as_object_mut() {
-            metadata.remove("managedFields");
-        }
-        values.push(value);
-    }
-    Ok(values)
+    objects.into_iter().map(|object| value(object, resource)).collect()
 }
 
-fn table(format: Format, objects: &[Value], shown: &Shown, now: Timestamp) -> Table {
-    let columns = shown.head.len() - if format == Format::Wide { 0 } else { shown.wide };
+/// An object as people see it: with its type, without the bookkeeping of field managers.
+pub(crate) fn value(object: DynamicObject, resource: &ApiResource) -> anyhow::Result<Value> {
+    let mut value = serde_json::to_value(object)?;
+    // Items of a list come without their type; people want it in the output.
+    value["apiVersion"] = Value::from(resource.api_version.clone());
+    value["kind"] = Value::from(resource.kind.clone());
+    if let Some(metadata) = value["metadata"].as_object_mut() {
+        metadata.remove("managedFields");
+    }
+    Ok(value)
+}
+
+fn table(format: &Format, objects: &[Value], shown: &Shown, now: Timestamp) -> Table {
+    let columns = shown.head.len() - if *format == Format::Wide { 0 } else { shown.wide };
     let mut table = Table::new(&shown.head[..columns]);
     for object in objects {
         let mut cells = (shown.row)(object, now);

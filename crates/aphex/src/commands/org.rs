@@ -1,13 +1,14 @@
-//! `aphex org list|get|rotate-secret`.
+//! `aphex org list|get|describe|apply|delete|rotate-secret`.
 
 use aphex_api::organization::Organization;
 
-use super::look::{self, Shown, age, name, text};
-use super::rotate;
-use crate::cli::{Global, Keep};
+use super::look::{Shown, age, name, text};
+use super::{rotate, tend};
+use crate::cli::{Described, Global, Keep};
 
-const SHOWN: Shown = Shown {
+pub(super) const SHOWN: Shown = Shown {
     noun: "organization",
+    command: "org",
     head: &["NAME", "DISPLAY NAME", "PHASE", "WEBHOOK URL", "AGE", "NAMESPACE", "MESSAGE"],
     wide: 2,
     row: |object, now| {
@@ -22,11 +23,12 @@ const SHOWN: Shown = Shown {
         ]
     },
     namespace: Some("platform-system"),
+    goes_with_it: " with its namespace, its webhook endpoint and its secrets",
 };
 
 pub(crate) async fn run(global: &Global, verb: Keep) -> anyhow::Result<()> {
     match verb {
-        Keep::Look(look) => look::run::<Organization>(global, look, &SHOWN).await,
+        Keep::Tend(tend) => tend::run::<Organization>(global, tend, &SHOWN, Described::Org).await,
         Keep::RotateSecret(arguments) => rotate::run::<Organization>(global, &arguments).await,
     }
 }

@@ -1,12 +1,17 @@
-//! `aphex pipeline list|get`.
+//! `aphex pipeline create|list|get|describe|delete`.
+
+mod create;
+mod questions;
 
 use aphex_api::pipeline::Pipeline;
 
 use super::look::{self, Shown, age, name, text};
-use crate::cli::{Global, Look};
+use super::tend;
+use crate::cli::{Described, Global, PipelineVerb};
 
-const SHOWN: Shown = Shown {
+pub(super) const SHOWN: Shown = Shown {
     noun: "pipeline",
+    command: "pipeline",
     head: &["NAMESPACE", "NAME", "ORGANIZATION", "REPOSITORY", "PHASE", "AGE", "WEBHOOK URL", "MESSAGE"],
     wide: 2,
     row: |object, now| {
@@ -22,8 +27,14 @@ const SHOWN: Shown = Shown {
         ]
     },
     namespace: None,
+    goes_with_it: " with its tenant namespace and everything in it",
 };
 
-pub(crate) async fn run(global: &Global, verb: Look) -> anyhow::Result<()> {
-    look::run::<Pipeline>(global, verb, &SHOWN).await
+pub(crate) async fn run(global: &Global, verb: PipelineVerb) -> anyhow::Result<()> {
+    match verb {
+        PipelineVerb::Create(arguments) => create::run(global, arguments).await,
+        PipelineVerb::Look(look) => look::run::<Pipeline>(global, look, &SHOWN).await,
+        PipelineVerb::Describe(one) => tend::describe_one(global, one, Described::Pipeline).await,
+        PipelineVerb::Delete(arguments) => tend::delete::<Pipeline>(global, &arguments, &SHOWN).await,
+    }
 }

@@ -33,15 +33,14 @@ struct Refused {
 pub(crate) async fn run(global: &Global, arguments: Plan) -> anyhow::Result<u8> {
     let failed = || exit::Coded { code: exit::FAILURE, message: "there is no plan".to_owned() };
     let answer = make(global, &arguments).await.map_err(|error| error.context(failed()))?;
-    match global.output {
+    match &global.output {
         Format::Table | Format::Wide => say(&text(&answer)),
-        Format::Json => say(&serde_json::to_string_pretty(&document(&answer)?)?),
-        Format::Yaml => say(serde_saphyr::to_string(&document(&answer)?)?.trim_end()),
         Format::Name => {
             for change in &answer.planned.changes {
                 say(&render::name(change));
             }
         }
+        form => say(&output::rendered(form, &document(&answer)?)?.unwrap_or_default()),
     }
     Ok(code(&answer))
 }

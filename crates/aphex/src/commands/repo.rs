@@ -1,13 +1,14 @@
-//! `aphex repo list|get|rotate-secret`.
+//! `aphex repo list|get|describe|apply|delete|rotate-secret`.
 
 use aphex_api::repo_binding::RepoBinding;
 
-use super::look::{self, Shown, age, name, text};
-use super::rotate;
-use crate::cli::{Global, Keep};
+use super::look::{Shown, age, name, text};
+use super::{rotate, tend};
+use crate::cli::{Described, Global, Keep};
 
-const SHOWN: Shown = Shown {
+pub(super) const SHOWN: Shown = Shown {
     noun: "binding",
+    command: "repo",
     head: &["NAME", "ORGANIZATION", "REPOSITORY", "PIPELINE", "PHASE", "AGE", "WEBHOOK URL", "MESSAGE"],
     wide: 2,
     row: |object, now| {
@@ -27,11 +28,12 @@ const SHOWN: Shown = Shown {
         ]
     },
     namespace: Some("platform-system"),
+    goes_with_it: " with its tenant namespace and everything in it",
 };
 
 pub(crate) async fn run(global: &Global, verb: Keep) -> anyhow::Result<()> {
     match verb {
-        Keep::Look(look) => look::run::<RepoBinding>(global, look, &SHOWN).await,
+        Keep::Tend(tend) => tend::run::<RepoBinding>(global, tend, &SHOWN, Described::Repo).await,
         Keep::RotateSecret(arguments) => rotate::run::<RepoBinding>(global, &arguments).await,
     }
 }

@@ -1,13 +1,18 @@
-//! `aphex run list`: the runs that pushes made, and how they fare.
+//! `aphex run list|get|cancel|rerun|delete`: the runs that pushes made, and how they fare.
+
+mod again;
+mod cancel;
 
 use aphex_api::foreign::tekton::PipelineRun;
 
 use super::describe::state_of_run;
 use super::look::{self, Shown, age, name, text};
-use crate::cli::{Global, Look};
+use super::tend;
+use crate::cli::{Global, RunVerb};
 
-const SHOWN: Shown = Shown {
+pub(super) const SHOWN: Shown = Shown {
     noun: "run",
+    command: "run",
     head: &["NAMESPACE", "NAME", "PIPELINE", "EVENT", "STATE", "AGE", "REASON", "MESSAGE"],
     wide: 2,
     row: |object, now| {
@@ -25,8 +30,14 @@ const SHOWN: Shown = Shown {
         ]
     },
     namespace: None,
+    goes_with_it: " with its tasks and logs",
 };
 
-pub(crate) async fn run(global: &Global, verb: Look) -> anyhow::Result<()> {
-    look::run::<PipelineRun>(global, verb, &SHOWN).await
+pub(crate) async fn run(global: &Global, verb: RunVerb) -> anyhow::Result<()> {
+    match verb {
+        RunVerb::Look(look) => look::run::<PipelineRun>(global, look, &SHOWN).await,
+        RunVerb::Cancel(arguments) => cancel::run(global, &arguments).await,
+        RunVerb::Rerun(arguments) => again::run(global, &arguments).await,
+        RunVerb::Delete(arguments) => tend::delete::<PipelineRun>(global, &arguments, &SHOWN).await,
+    }
 }

@@ -157,13 +157,3 @@ fn what_is_wrong_is_shown_with_what_to_do() -> anyhow::Result<()> {
     assert!(text.contains("└─ WaitingFor: create what it waits for"), "{text}");
     Ok(())
 }
-
-#[test]
-fn shells_are_given_their_completions() -> anyhow::Result<()> {
-    for (shell, part) in [("bash", "_aphex()"), ("zsh", "#compdef aphex"), ("fish", "complete -c aphex")] {
-        let output = aphex().args(["completion", shell]).output()?;
-        assert!(output.status.success() && answer(&output).contains(part), "{shell}");
-    }
-    assert_eq!(aphex().args(["completion", "cobol"]).output()?.status.code(), Some(2));
-    Ok(())
-}

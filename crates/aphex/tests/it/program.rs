@@ -1,6 +1,6 @@
 //! Starting `aphex up` and running commands against it.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -87,6 +87,36 @@ impl Up {
             output.status
         );
         Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// A kubeconfig for somebody else, by impersonation.
+    pub(crate) fn kubeconfig_as(&self, name: &str, groups: &[&str]) -> anyhow::Result<PathBuf> {
+        let mut config: serde_json::Value =
+            serde_saphyr::from_str(&std::fs::read_to_string(&self.kubeconfig)?)?;
+        config["users"][0]["user"]["as"] = name.into();
+        config["users"][0]["user"]["as-groups"] = groups.into();
+        let path = self.kubeconfig.with_file_name(format!("kubeconfig-{name}"));
+        std::fs::write(&path, config.to_string())?;
+        Ok(path)
+    }
+
+    /// Runs a command as the owner of another kubeconfig.
+    pub(crate) fn run_with(kubeconfig: &Path, arguments: &[&str]) -> anyhow::Result<Output> {
+        aphex().arg("--kubeconfig").arg(kubeconfig).args(arguments).output().context("cannot run aphex")
+    }
+
+    /// Runs a command that is given something to read.
+    pub(crate) fn feed(&self, arguments: &[&str], input: &[u8]) -> anyhow::Result<Output> {
+        let mut child = aphex()
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        child.stdin.take().context("no standard input")?.write_all(input)?;
+        Ok(child.wait_with_output()?)
     }
 
     /// Ends it at once, as a power cut would.

@@ -69,16 +69,15 @@ impl Report {
         self.0.iter().filter(|check| check.state == State::Fail).count()
     }
 
-    pub(super) fn print(&self, format: Format) -> anyhow::Result<()> {
+    pub(super) fn print(&self, format: &Format) -> anyhow::Result<()> {
         match format {
             Format::Table | Format::Wide => output::say(self.table().render().trim_end()),
-            Format::Json => output::say(&serde_json::to_string_pretty(&self.document())?),
-            Format::Yaml => output::say(serde_saphyr::to_string(&self.document())?.trim_end()),
             Format::Name => {
                 for check in &self.0 {
                     output::say(&format!("{}/{}", check.state.as_str(), check.name));
                 }
             }
+            form => output::say(&output::rendered(form, &self.document())?.unwrap_or_default()),
         }
         Ok(())
     }

@@ -1,0 +1,131 @@
+//! Flags of the commands that show, apply and delete objects, whatever their kind.
+
+use clap::{Args, Subcommand, ValueEnum};
+use clap_complete::ArgValueCompleter;
+
+use super::Apply;
+use crate::complete;
+
+/// Looking at the objects of a kind.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Look {
+    /// All of them
+    #[command(visible_alias = "ls")]
+    List(List),
+    /// One, by name
+    Get(Named),
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct List {
+    /// Only this namespace
+    #[arg(short = 'n', long, add = ArgValueCompleter::new(complete::namespaces))]
+    pub(crate) namespace: Option<String>,
+    /// Only those with these labels
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    pub(crate) selector: Option<String>,
+    /// Go on and show each that changes, until Ctrl-C
+    #[arg(short = 'w', long)]
+    pub(crate) watch: bool,
+}
+
+/// An object by its name.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Named {
+    /// Its name
+    #[arg(add = ArgValueCompleter::new(complete::names))]
+    pub(crate) name: String,
+    /// Its namespace, when it is not the usual one
+    #[arg(short = 'n', long, add = ArgValueCompleter::new(complete::namespaces))]
+    pub(crate) namespace: Option<String>,
+    /// Go on and show it whenever it changes, until Ctrl-C
+    #[arg(short = 'w', long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Delete {
+    /// Their names
+    #[arg(required = true, value_name = "NAME", add = ArgValueCompleter::new(complete::names))]
+    pub(crate) names: Vec<String>,
+    /// Their namespace, when it is not the usual one
+    #[arg(short = 'n', long, add = ArgValueCompleter::new(complete::namespaces))]
+    pub(crate) namespace: Option<String>,
+    /// Do not ask
+    #[arg(short = 'y', long)]
+    pub(crate) yes: bool,
+    /// Wait until they are gone, so many seconds [default when given without a number: 300]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "300")]
+    pub(crate) wait: Option<u64>,
+}
+
+/// What can be done with the objects of a kind that administrators keep.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tend {
+    #[command(flatten)]
+    Look(Look),
+    /// One with everything it owns, what happened of late, and what to do next
+    Describe(DescribeOne),
+    /// Create or change those in files
+    Apply(Apply),
+    /// Delete by name, with all that the platform made for them
+    #[command(visible_alias = "rm")]
+    Delete(Delete),
+}
+
+/// What can be done with objects that have a webhook secret.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keep {
+    #[command(flatten)]
+    Tend(Tend),
+    /// Replace the webhook secret; the old one still verifies for a while
+    RotateSecret(RotateSecret),
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RotateSecret {
+    /// Its name
+    #[arg(add = ArgValueCompleter::new(complete::names))]
+    pub(crate) name: String,
+    /// How long the old secret still verifies, such as 48h or 30m; 0s for not at all [default: the platform's, 24h]
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) grace: Option<jiff::SignedDuration>,
+    /// Print the new secret
+    #[arg(long)]
+    pub(crate) show: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DescribeOne {
+    /// Its name
+    #[arg(add = ArgValueCompleter::new(complete::names))]
+    pub(crate) name: String,
+    /// Its namespace, when it is not the usual one
+    #[arg(short = 'n', long, add = ArgValueCompleter::new(complete::namespaces))]
+    pub(crate) namespace: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Describe {
+    /// Kind of the object
+    #[arg(value_enum)]
+    pub(crate) kind: Described,
+    #[command(flatten)]
+    pub(crate) one: DescribeOne,
+}
+
+/// A kind that can be described.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Described {
+    /// Organization
+    #[value(alias = "organization")]
+    Org,
+    /// RepoBinding
+    #[value(aliases = ["rb", "repobinding"])]
+    Repo,
+    /// KnowledgeBase
+    #[value(alias = "knowledgebase")]
+    Kb,
+    /// Pipeline
+    Pipeline,
+}

@@ -1,0 +1,102 @@
+//! `--watch`: what is there, then each object that changes, as `kubectl get --watch` shows it.
+
+use std::collections::HashMap;
+use std::pin::pin;
+
+use anyhow::Context as _;
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use kube::Api;
+use kube::api::DynamicObject;
+use kube::core::ApiResource;
+use kube::runtime::watcher::{self, Event, watcher};
+use serde_json::Value;
+
+use super::{Shown, plural, sorted_by, table, value};
+use crate::cli::{Format, Global};
+use crate::output;
+
+/// A version that the server keeps no longer: the watch begins anew.
+const GONE: u16 = 410;
+
+/// Shows changes until the server refuses, or nobody reads any more.
+pub(super) async fn run(
+    global: &Global,
+    objects: Api<DynamicObject>,
+    resource: &ApiResource,
+    config: watcher::Config,
+    shown: &Shown,
+) -> anyhow::Result<()> {
+    let mut events = pin!(watcher(objects, config));
+    let mut printer = Printer { format: &global.output, shown, widths: Vec::new(), started: false };
+    let mut known = HashMap::new();
+    let mut fresh = Vec::new();
+    while let Some(event) = events.next().await {
+        let event = match event {
+            Err(watcher::Error::WatchError(status)) if status.code == GONE => continue,
+            event => event.with_context(|| format!("cannot watch {}", plural(shown)))?,
+        };
+        let read = match event {
+            Event::Init => true,
+            Event::InitApply(object) => {
+                if is_news(&mut known, &object) {
+                    fresh.push(value(object, resource)?);
+                }
+                true
+            }
+            Event::InitDone => {
+                fresh.sort_by(|a, b| sorted_by(a).cmp(&sorted_by(b)));
+                printer.print(&std::mem::take(&mut fresh))?
+            }
+            Event::Apply(object) => {
+                !is_news(&mut known, &object) || printer.print(&[value(object, resource)?])?
+            }
+            Event::Delete(object) => {
+                known.remove(&object.metadata.uid);
+                printer.print(&[value(object, resource)?])?
+            }
+        };
+        if !read {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Whether this version of the object was not shown yet.
+fn is_news(known: &mut HashMap<Option<String>, Option<String>>, object: &DynamicObject) -> bool {
+    let version = object.metadata.resource_version.clone();
+    known.insert(object.metadata.uid.clone(), version.clone()) != Some(version)
+}
+
+struct Printer<'a> {
+    format: &'a Format,
+    shown: &'a Shown,
+    /// Of the columns, so that later rows line up.
+    widths: Vec<usize>,
+    started: bool,
+}
+
+impl Printer<'_> {
+    /// Prints objects; tells whether somebody still reads.
+    fn print(&mut self, objects: &[Value]) -> anyhow::Result<bool> {
+        if objects.is_empty() {
+            return Ok(true);
+        }
+        if self.format.is_for_people() {
+            let lines = table(self.format, objects, self.shown, Timestamp::now())
+                .lines(&mut self.widths, !std::mem::replace(&mut self.started, true));
+            return Ok(output::say_on(lines.trim_end()));
+        }
+        for object in objects {
+            let text = output::rendered(self.format, object)?.unwrap_or_else(|| output::title(object));
+            if *self.format == Format::Yaml && std::mem::replace(&mut self.started, true) {
+                output::say("---");
+            }
+            if !output::say_on(&text) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
