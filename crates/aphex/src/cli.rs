@@ -1,6 +1,7 @@
 //! The command line, as typed. What the words mean is said here; what they do is in `commands`.
 
 mod exposure;
+mod people;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use exposure::{Choice, Exposure};
+pub(crate) use people::{AddUser, GroupVerb, Groups, Place, UserVerb, Users};
 
 /// Onboards a GitHub repository with one Kubernetes resource; a push becomes a PipelineRun.
 #[derive(Debug, Parser)]
@@ -128,6 +130,14 @@ pub(crate) enum Command {
         #[command(subcommand)]
         verb: Look,
     },
+    /// Users of the issuer: who may log in
+    #[command(
+        after_help = "Examples:\n  aphex user add ada --email ada@example.com --group platform-engineering\n  aphex user list"
+    )]
+    User(Users),
+    /// Groups of the issuer: what its users may do
+    #[command(after_help = "Examples:\n  aphex group list\n  aphex group add-member admins ada")]
+    Group(Groups),
     /// Send a signed event for a binding, as GitHub would
     #[command(
         after_help = "Example:\n  aphex push hello-world --git .\n  aphex push hello-world --payload examples/github-push.json"
