@@ -25,6 +25,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use self::seal::Seal;
+pub(crate) use self::seal::write_private;
 pub use self::transaction::Transaction;
 
 /// The store in its folder.

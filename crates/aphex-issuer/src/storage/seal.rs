@@ -79,7 +79,7 @@ fn close_to_others(path: &Path) -> io::Result<()> {
 }
 
 /// Writes a file whole or not at all, readable for its owner only.
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = path.with_added_extension("new");
     // A draft left by a crash may have any mode: it must not lend it to the new file.
     match fs::remove_file(&draft) {
