@@ -48,6 +48,11 @@ impl Actor {
         Self { name: format!("token:{identifier}"), address }
     }
 
+    /// A relying party, by its id.
+    pub fn client(id: &str, address: Option<IpAddr>) -> Self {
+        Self { name: format!("client:{id}"), address }
+    }
+
     /// The program itself.
     pub fn system() -> Self {
         Self { name: "system".to_owned(), address: None }

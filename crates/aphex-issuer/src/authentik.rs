@@ -4,11 +4,13 @@
 //! /api/v3/root/config/                                   anybody
 //! /api/v3/core/users/ groups/ tokens/                    bearer tokens, by scope
 //! /api/v3/providers/oauth2/                              likewise
+//! /application/o/<provider>/                             OpenID Connect: `applications`
 //! ```
 //!
 //! Bodies are those of Authentik 2024 as the platform documents them; what differs is in ADR 30. A request
 //! changes something only with a token that has the scope for it, and every change is in the audit log.
 
+pub(crate) mod applications;
 mod failure;
 mod groups;
 mod list;
@@ -165,13 +167,4 @@ fn root_config() -> serde_json::Value {
         "cache_timeout_policies": 300,
         "cache_timeout_reputation": 300,
     })
-}
-
-/// A field that may be null, told apart from one that is left out.
-fn nullable<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: serde::Deserialize<'de>,
-{
-    serde::Deserialize::deserialize(deserializer).map(Some)
 }

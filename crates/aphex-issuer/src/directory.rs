@@ -28,7 +28,7 @@ use tokio::sync::Mutex;
 pub use self::accounts::{ApiToken, NewToken, Principal, Scope};
 pub use self::error::Error;
 use self::groups::GroupRecord;
-pub use self::groups::{Group, GroupChange, NewGroup};
+pub use self::groups::{Group, GroupChange, NewGroup, Parent};
 use self::password::Hasher;
 pub use self::setup::{NewAdministrator, SETUP_LIFETIME};
 pub use self::user::{Kind, NewUser, User, UserChange};

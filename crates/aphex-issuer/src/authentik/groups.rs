@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
-use super::{Authentik, Call, nullable};
-use crate::directory::{Group, GroupChange, NewGroup, Scope};
+use super::{Authentik, Call};
+use crate::directory::{Group, GroupChange, NewGroup, Parent, Scope};
 use crate::web::{self, Response};
 
 /// A group as clients send it; what is left out stays, or is the usual.
@@ -14,8 +14,8 @@ use crate::web::{self, Response};
 struct Wanted {
     name: Option<String>,
     is_superuser: Option<bool>,
-    #[serde(default, deserialize_with = "nullable")]
-    parent: Option<Option<String>>,
+    #[serde(default)]
+    parent: Parent,
     users: Option<Vec<i64>>,
     attributes: Option<Map<String, Value>>,
 }
@@ -75,7 +75,7 @@ impl Authentik {
         let new = NewGroup {
             name,
             is_superuser: wanted.is_superuser.unwrap_or_default(),
-            parent: wanted.parent.flatten(),
+            parent: wanted.parent.wanted(),
             users: wanted.users.unwrap_or_default(),
             attributes: wanted.attributes.unwrap_or_default(),
         };

@@ -139,7 +139,7 @@ async fn groups_cannot_be_above_themselves() {
     let new = NewGroup { name: "below".into(), parent: Some(admins.pk.clone()), ..NewGroup::default() };
     let below = directory.create_group(new, &by()).await.unwrap();
     for parent in [below.pk, admins.pk.clone(), "nothing".into()] {
-        let change = GroupChange { parent: Some(Some(parent)), ..GroupChange::default() };
+        let change = GroupChange { parent: Parent::Is(Some(parent)), ..GroupChange::default() };
         let refused = directory.change_group(&admins.pk, change, &by()).await;
         assert!(matches!(refused, Err(Error::Invalid { field: "parent", .. })));
     }
