@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Nothing is kept of a request until somebody has logged in: the login page carries it along. Where people log in
-//! elsewhere, [`ask_to_log_in`] is the place that sends them there.
+//! elsewhere, the `connector` sends them there.
 
 mod wish;
 
@@ -18,6 +18,7 @@ use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 
 use self::wish::{Problem, Wish};
+use crate::connector;
 use crate::issuer::Issuer;
 use crate::oauth::{Code, Error, Parameters, Scopes};
 use crate::pages;
@@ -90,7 +91,10 @@ pub(crate) async fn proceed(
         }
         Ok(None) => {
             let next = format!("{PATH}?{}", parameters.to_query());
-            ask_to_log_in(issuer, request, &next, &wish)
+            match connector::for_client(issuer, &wish.client.issuer) {
+                Some(connector) => connector.begin(issuer, request, &next, wish.manner()).await,
+                None => ask_to_log_in(issuer, request, &next, &wish),
+            }
         }
         Err(error) => wish.back.error(&request.method, &error),
     }

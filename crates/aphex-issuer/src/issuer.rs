@@ -8,6 +8,7 @@ use aphex_runtime::{Clock, Shutdown, errors};
 use crate::authentik::{self, Authentik};
 use crate::authorize::AuthorizationCode;
 use crate::clients::{Client, Clients};
+use crate::connector::{Connector, ConnectorError};
 use crate::device::{DeviceGrant, Polls, UserCode};
 use crate::directory::Directory;
 use crate::forms::Forms;
@@ -45,6 +46,7 @@ pub struct Issuer {
     pub(crate) clients: Clients,
     pub(crate) providers: Providers,
     pub(crate) authentik: Authentik,
+    pub(crate) connector: Option<Connector>,
     pub(crate) keys: Keys,
     pub(crate) storage: Storage,
     pub(crate) directory: Directory,
@@ -63,6 +65,9 @@ pub enum StartError {
     /// The relying parties of Authentik's face cannot be read or made.
     #[error("cannot read or make the OAuth2 providers")]
     Providers(#[source] ProviderError),
+    /// The way to the provider that people log in with cannot be made.
+    #[error(transparent)]
+    Connector(ConnectorError),
 }
 
 impl Issuer {
@@ -76,11 +81,14 @@ impl Issuer {
         let providers = Providers::open(storage.clone(), audit, settings.url.as_str()).await;
         let providers = providers.map_err(StartError::Providers)?;
         let authentik = Authentik::new(directory.clone(), providers.clone());
+        let connector =
+            settings.upstream.clone().map(Connector::new).transpose().map_err(StartError::Connector)?;
         let issuer = Self {
             settings,
             clients,
             providers,
             authentik,
+            connector,
             keys,
             storage,
             directory,
@@ -135,6 +143,9 @@ impl Issuer {
         self.sweep::<Grant>("grants").await;
         self.sweep::<DeviceGrant>("device codes").await;
         self.sweep::<UserCode>("user codes").await;
+        if let Some(connector) = &self.connector {
+            connector.tend(self);
+        }
         self.polls.forget_before(self.clock.now());
     }
 

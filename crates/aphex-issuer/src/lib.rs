@@ -4,6 +4,7 @@
 //! - [`directory`]: users, groups, passwords, service accounts.
 //! - [`Authentik`]: its REST interface, for those who administer.
 //! - [`providers`]: the relying parties of that face.
+//! - [`connector`]: logging in at another provider.
 //! - [`access`]: how the command line on the same machine gets in.
 //! - [`audit`]: who did what, when and from where.
 //! - [`Issuer`]: the provider with Dex's endpoints; `routes` says which path does what.
@@ -17,6 +18,7 @@ mod authentik;
 mod authorize;
 mod claims;
 pub mod clients;
+pub mod connector;
 mod device;
 pub mod directory;
 mod discovery;
@@ -46,6 +48,7 @@ pub use access::Access;
 pub use audit::Audit;
 pub use authentik::Authentik;
 pub use clients::Clients;
+pub use connector::Upstream;
 pub use directory::Directory;
 pub use issuer::{Config, Issuer, StartError};
 pub use keys::Algorithm;

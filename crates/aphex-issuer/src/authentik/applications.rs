@@ -53,7 +53,7 @@ fn of_provider(issuer: &Issuer, request: &Request, provider: &Provider, rest: &[
 }
 
 /// The metadata of a provider.
-fn document(issuer: &Issuer, provider: &Provider) -> Value {
+pub(crate) fn document(issuer: &Issuer, provider: &Provider) -> Value {
     let below = |path: &str| issuer.settings.url.join(&format!("{BASE}{path}"));
     let methods = ["client_secret_basic", "client_secret_post", "none"];
     json!({

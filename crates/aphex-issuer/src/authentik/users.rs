@@ -257,6 +257,7 @@ fn shown(user: &User, groups: &[Group]) -> Value {
         "type": user.kind,
         "is_superuser": is_superuser(user, groups),
         "has_password": user.has_password,
+        "upstream": user.upstream,
         "attributes": user.attributes,
     })
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::Back;
 use crate::clients::Client;
+use crate::connector::Manner;
 use crate::issuer::Issuer;
 use crate::oauth::{Code, Error, Parameters, Scopes};
 use crate::sessions::Login;
@@ -104,6 +105,11 @@ impl Wish {
             max_age,
             hint: text("login_hint"),
         })
+    }
+
+    /// What a login at another provider is told of it.
+    pub(super) fn manner(&self) -> Manner<'_> {
+        Manner { again: self.again, hint: self.hint.as_deref() }
     }
 
     /// Whether an earlier login will do.
