@@ -9,6 +9,7 @@ mod demo;
 mod describe;
 mod doctor;
 mod gateway;
+mod issuer;
 mod kb;
 mod look;
 mod org;
@@ -49,6 +50,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Controller(arguments) => controller::run(&global, arguments).await,
         Command::Doctor(arguments) => doctor::run(&global, arguments).await,
         Command::Gateway(arguments) => gateway::run(&global, arguments).await,
+        Command::Issuer(arguments) => issuer::run(arguments).await,
         Command::Completion(arguments) => {
             completion::run(&arguments);
             Ok(())
@@ -64,7 +66,7 @@ fn format(global: &Global) -> log::Format {
 /// Servers say what they do; commands keep quiet unless something is wrong.
 fn default_filter(command: &Command) -> &'static str {
     match command {
-        Command::Up(_) | Command::Controller(_) | Command::Gateway(_) => "info",
+        Command::Up(_) | Command::Controller(_) | Command::Gateway(_) | Command::Issuer(_) => "info",
         _ => "warn",
     }
 }
