@@ -8,7 +8,7 @@ use aphex_runtime::{Clock, Shutdown, errors};
 use crate::authentik::{self, Authentik};
 use crate::authorize::AuthorizationCode;
 use crate::clients::{Client, Clients};
-use crate::connector::{Connector, ConnectorError};
+use crate::connector::{self, Connector, ConnectorError, Upstream};
 use crate::device::{DeviceGrant, Polls, UserCode};
 use crate::directory::Directory;
 use crate::forms::Forms;
@@ -80,6 +80,10 @@ impl Issuer {
         let audit = directory.audit().clone();
         let providers = Providers::open(storage.clone(), audit, settings.url.as_str()).await;
         let providers = providers.map_err(StartError::Providers)?;
+        if matches!(settings.upstream, Some(Upstream::Own)) {
+            let callback = settings.url.join(connector::CALLBACK);
+            providers.follow(&callback).await.map_err(StartError::Providers)?;
+        }
         let authentik = Authentik::new(directory.clone(), providers.clone());
         let connector =
             settings.upstream.clone().map(Connector::new).transpose().map_err(StartError::Connector)?;

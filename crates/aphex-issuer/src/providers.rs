@@ -22,6 +22,8 @@ const DEX_CLIENT: &str = "dex-client";
 const FLOW: &str = "default-provider-authorization-implicit-consent";
 const MOST_TEXT: usize = 255;
 const MOST_URIS: usize = 64;
+/// Places of the application before Dex, once it follows the issuer's address.
+const MOST_FOLLOWED: usize = 8;
 
 /// Whether a client can keep a secret (RFC 6749, section 2.1).
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
@@ -148,6 +150,21 @@ impl Providers {
             providers.create(change, &Actor::system()).await?;
         }
         Ok(providers)
+    }
+
+    /// Lets the application that stands before Dex send people back to Dex's face, whatever its address is now.
+    pub(crate) async fn follow(&self, callback: &str) -> Result<(), ProviderError> {
+        let Some(provider) = self.by_slug(DEX_SLUG)? else { return Ok(()) };
+        if provider.redirect_uris.iter().any(|uri| uri == callback) {
+            return Ok(());
+        }
+        let mut uris = provider.redirect_uris;
+        uris.push(callback.to_owned());
+        // Of addresses of before, those with ports that were free once, a few are enough.
+        let surplus = uris.len().saturating_sub(MOST_FOLLOWED);
+        uris.drain(..surplus);
+        let change = ProviderChange { redirect_uris: Some(uris), ..ProviderChange::default() };
+        self.change(provider.pk, change, &Actor::system()).await.map(drop)
     }
 
     /// All of them, in the order in which they came.

@@ -3,6 +3,7 @@
 mod exposure;
 mod issuer;
 mod people;
+mod upstream;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use exposure::{Choice, Exposure};
 pub(crate) use issuer::{Issuer, Signing};
 pub(crate) use people::{AddUser, GroupVerb, Groups, Place, UserVerb, Users};
+pub(crate) use upstream::Upstream;
 
 /// Onboards a GitHub repository with one Kubernetes resource; a push becomes a PipelineRun.
 #[derive(Debug, Parser)]
@@ -184,6 +186,8 @@ pub(crate) struct Up {
     /// Port of the OpenID issuer on 127.0.0.1 (HTTP); 0 takes any free one
     #[arg(long, value_name = "N", default_value_t = 5556)]
     pub(crate) issuer_port: u16,
+    #[command(flatten)]
+    pub(crate) upstream: Upstream,
     /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
     pub(crate) bind: IpAddr,

@@ -51,6 +51,8 @@ pub(crate) struct Settings {
     pub(crate) gateway_port: u16,
     /// None leaves the issuer out.
     pub(crate) issuer_port: Option<u16>,
+    /// Where people log in, when it is not at the issuer itself.
+    pub(crate) upstream: Option<aphex_issuer::Upstream>,
     pub(crate) kubeconfig: Option<PathBuf>,
     /// How long history is kept, when it is not the store's own choice.
     pub(crate) history: Option<Duration>,
@@ -105,7 +107,9 @@ async fn serve(
     let hooks =
         listen::listen(settings.bind, settings.gateway_port, "the webhook gateway", "--gateway-port").await?;
     let issuer = match settings.issuer_port {
-        Some(port) => Some(issuer::start(&settings.data_dir, port, shutdown).await?),
+        Some(port) => {
+            Some(issuer::start(&settings.data_dir, port, settings.upstream.clone(), shutdown).await?)
+        }
         None => None,
     };
     let api_url = format!("https://{}", listen::reachable(&api)?);

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 
+use super::Upstream;
+
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Issuer {
     /// URL by which clients know the issuer; https, or http on loopback [default: the address it listens on]
@@ -41,6 +43,8 @@ pub(crate) struct Issuer {
     /// How long a key signs before a new one does
     #[arg(long, value_name = "DURATION", default_value = "168h")]
     pub(crate) key_lifetime: SignedDuration,
+    #[command(flatten)]
+    pub(crate) upstream: Upstream,
 }
 
 /// How tokens are signed.

@@ -19,6 +19,7 @@ pub(crate) async fn run(global: &Global, arguments: Up) -> anyhow::Result<()> {
         api_port: arguments.api_port,
         gateway_port: arguments.gateway_port,
         issuer_port: (!arguments.without.contains(&Part::Issuer)).then_some(arguments.issuer_port),
+        upstream: local::issuer::upstream(&arguments.upstream)?,
         kubeconfig: global.kubeconfig.clone(),
         history: arguments.history.map(Duration::from_secs),
         housekeeping: !arguments.without.contains(&Part::Housekeeping),

@@ -5,11 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use aphex_issuer::{Audit, Clients, Config, Directory, Issuer, IssuerUrl, Settings, Storage};
+use aphex_issuer::{
+    Access, Audit, Clients, Config, Directory, Issuer, IssuerUrl, Settings, Storage, Upstream,
+};
 use aphex_runtime::{Clock, Shutdown};
 use secrecy::ExposeSecret as _;
 
 use super::listen::listen;
+use crate::cli;
 
 /// The issuer's folder in the data folder.
 const FOLDER: &str = "issuer";
@@ -39,23 +42,38 @@ impl Running {
 }
 
 /// Starts the issuer of local mode on loopback, whatever address the other parts listen on: it speaks plain HTTP.
-pub(crate) async fn start(data_dir: &Path, port: u16, shutdown: &Shutdown) -> anyhow::Result<Running> {
+pub(crate) async fn start(
+    data_dir: &Path,
+    port: u16,
+    upstream: Option<Upstream>,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Running> {
     let listener = listen(Ipv4Addr::LOCALHOST.into(), port, "the OpenID issuer", "--issuer-port").await?;
     let url = format!("http://{}", listener.local_addr()?);
-    let opened = open(data_dir, None, Settings::new(IssuerUrl::parse(&url)?)).await?;
+    let opened =
+        open(data_dir, None, Settings { upstream, ..Settings::new(IssuerUrl::parse(&url)?) }, None).await?;
     shutdown.spawn(opened.issuer.serve(listener, None, shutdown.clone()));
     Ok(Running { url, setup_url: opened.setup_url, storage: opened.storage })
 }
 
-/// Opens the issuer that is kept in a data folder.
+/// Where people log in, as the flags say.
+pub(crate) fn upstream(flags: &cli::Upstream) -> anyhow::Result<Option<Upstream>> {
+    match &flags.upstream {
+        Some(file) => Ok(Some(Upstream::read(file)?)),
+        None => Ok(flags.chain_authentik.then_some(Upstream::Own)),
+    }
+}
+
+/// Opens the issuer that is kept in a data folder; `certificate` is what it serves TLS with.
 pub(crate) async fn open(
     data_dir: &Path,
     clients: Option<&Path>,
     settings: Settings,
+    certificate: Option<&Path>,
 ) -> anyhow::Result<Opened> {
     let (folder, clock) = (data_dir.join(FOLDER), Clock::system());
     let storage = Storage::open(&folder).await?;
-    let opened = with(&folder, clients, settings, storage.clone(), clock).await;
+    let opened = with(&folder, clients, settings, certificate, storage.clone(), clock).await;
     if opened.is_err() {
         storage.close().await;
     }
@@ -66,6 +84,7 @@ async fn with(
     folder: &Path,
     clients: Option<&Path>,
     settings: Settings,
+    certificate: Option<&Path>,
     storage: Storage,
     clock: Clock,
 ) -> anyhow::Result<Opened> {
@@ -82,6 +101,9 @@ async fn with(
     } else {
         None
     };
+    // Commands are run in other folders too.
+    let certificate = certificate.map(std::fs::canonicalize).transpose()?;
+    Access::publish(&directory, folder, settings.url.as_str(), certificate.as_deref()).await?;
     let config = Config { settings, clients, storage: storage.clone(), directory, clock };
     Ok(Opened { issuer: Issuer::start(config).await?, storage, setup_url })
 }
