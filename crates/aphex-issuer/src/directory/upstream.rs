@@ -85,12 +85,15 @@ impl Directory {
     }
 
     async fn welcome(&self, link: &str, arrival: Arrival, by: &Actor) -> Result<User, Error> {
+        let uid = secrets::uuid();
         let free =
             |name: &str| names::check_username(name).is_ok() && matches!(self.by_login(name), Ok(None));
-        let username = if free(&arrival.username) { arrival.username.clone() } else { arrival.email.clone() };
+        // The last one is nobody's: not every address can be a username.
+        let names = [arrival.username.clone(), arrival.email.clone(), format!("user-{uid}")];
+        let username = names.into_iter().find(|name| free(name)).unwrap_or_else(|| uid.clone());
         let issuer = arrival.issuer.clone();
         let mut record = UserRecord {
-            uid: secrets::uuid(),
+            uid,
             pk: self.storage().get::<Sequence>(people::USERS)?.map_or(1, |sequence| sequence.value.next),
             username,
             name: String::new(),
