@@ -1,5 +1,12 @@
 //! The issuer over HTTP, with a real client and a clock that tests turn.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests: what cannot be had ends the test"
+)]
+
 #[path = "it/world.rs"]
 mod world;
 

@@ -41,7 +41,7 @@ pub enum ClientsError {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        source: serde_saphyr::Error,
+        source: Box<serde_saphyr::Error>,
     },
     /// A client is not what it should be.
     #[error("client {id:?} in {path}: {problem}")]
@@ -79,7 +79,7 @@ impl Clients {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ClientsError::Read { path: path.to_owned(), source })?;
         let entries: Vec<Entry> = serde_saphyr::from_str(&text)
-            .map_err(|source| ClientsError::Parse { path: path.to_owned(), source })?;
+            .map_err(|source| ClientsError::Parse { path: path.to_owned(), source: Box::new(source) })?;
         let mut clients = Vec::new();
         for entry in entries {
             let id = entry.id.clone();

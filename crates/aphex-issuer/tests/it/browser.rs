@@ -19,7 +19,7 @@ use super::world::*;
 /// The name under which WebDriver hands elements out.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 /// Far beyond what a page takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A browser window, narrow as a small phone.
 struct Window {

@@ -44,7 +44,7 @@ async fn a_device_gets_tokens_once_its_user_has_said_yes() {
         "{}",
         page.html
     );
-    world.hand.advance(Duration::from_secs(60));
+    world.hand.advance(Duration::from_mins(1));
     assert_eq!(poll(&world, &device).await.text("error"), "authorization_pending", "a GET decides nothing");
     let done = browser.submit(&world, &page, &[("answer", "allow")]).await;
     assert_eq!(done.status, StatusCode::OK, "{}", done.html);
