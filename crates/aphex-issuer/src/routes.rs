@@ -96,3 +96,6 @@ fn unknown(issuer: &Issuer, request: &Request) -> Response {
     }
     web::json(StatusCode::NOT_FOUND, &json!({ "detail": "Not found." }))
 }
+
+#[cfg(test)]
+mod tests;
