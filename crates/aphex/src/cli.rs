@@ -4,8 +4,10 @@ mod examples;
 mod exposure;
 mod files;
 mod format;
+mod issuer;
 mod local;
 mod looking;
+mod people;
 mod pipeline;
 mod push;
 mod reference;
@@ -13,6 +15,7 @@ mod roles;
 mod runs;
 mod secret;
 mod shell;
+mod upstream;
 
 use std::path::PathBuf;
 
@@ -24,16 +27,19 @@ use crate::complete;
 pub(crate) use exposure::{Choice, Exposure};
 pub(crate) use files::{Apply, Plan};
 pub(crate) use format::Format;
+pub(crate) use issuer::{Issuer, Signing};
 pub(crate) use local::{Demo, Part, Up};
 pub(crate) use looking::{
     Delete, Describe, DescribeOne, Described, Keep, List, Look, Named, RotateSecret, Tend,
 };
+pub(crate) use people::{AddUser, GroupVerb, Groups, Place, UserVerb, Users};
 pub(crate) use pipeline::{CreatePipeline, PipelineVerb};
 pub(crate) use push::Push;
 pub(crate) use roles::{Controller, Doctor, Gateway};
 pub(crate) use runs::{Cancel, Grace, Logs, Open, Opened, Rerun, RunVerb};
 pub(crate) use secret::{ListSecrets, RemoveSecrets, SecretVerb, SetSecret};
 pub(crate) use shell::{Completion, Man, Pages, Shell, Version};
+pub(crate) use upstream::Upstream;
 
 /// Onboards a GitHub repository with one Kubernetes resource; a push becomes a PipelineRun.
 #[derive(Debug, Parser)]
@@ -81,7 +87,7 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Run the whole platform on this machine: API server, controllers, gateway
     #[command(
-        after_help = "Example:\n  aphex up\n  aphex up --data-dir ./state --api-port 0 --gateway-port 0"
+        after_help = "Example:\n  aphex up\n  aphex up --data-dir ./state --api-port 0 --gateway-port 0 --issuer-port 0"
     )]
     Up(Up),
     /// Show the main job, start to end, in a temporary folder
@@ -145,6 +151,14 @@ pub(crate) enum Command {
         after_help = "Examples:\n  aphex open repo hello-world\n  aphex open run hello-world-3b1bf772d5 -n hello-world --print\n  aphex open org acme-corp --dashboard-url https://tekton.example.com"
     )]
     Open(Open),
+    /// Users of the issuer: who may log in
+    #[command(
+        after_help = "Examples:\n  aphex user add ada --email ada@example.com --group platform-engineering\n  aphex user list"
+    )]
+    User(Users),
+    /// Groups of the issuer: what its users may do
+    #[command(after_help = "Examples:\n  aphex group list\n  aphex group add-member admins ada")]
+    Group(Groups),
     /// Send a signed event for a binding, as GitHub would
     #[command(
         after_help = "Example:\n  aphex push hello-world --git .\n  aphex push hello-world --payload examples/github-push.json"
@@ -163,6 +177,11 @@ pub(crate) enum Command {
     /// Run the webhook gateway against a cluster
     #[command(after_help = "Example:\n  aphex gateway --kubeconfig ~/.kube/config --port 8080")]
     Gateway(Gateway),
+    /// Run the OpenID provider alone: logins, tokens, users and groups
+    #[command(
+        after_help = "Examples:\n  aphex issuer --data-dir ./state\n  aphex issuer --listen 0.0.0.0:5556 --issuer-url https://dex.home.local:5556 --tls-cert tls.crt --tls-key tls.key"
+    )]
+    Issuer(Issuer),
     /// Print what a shell needs to complete this command line, names of objects included
     #[command(
         after_help = "Examples:\n  source <(aphex completion bash)\n  aphex completion zsh > ~/.zfunc/_aphex\n  aphex completion fish > ~/.config/fish/completions/aphex.fish"

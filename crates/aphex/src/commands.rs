@@ -9,12 +9,14 @@ mod demo;
 mod describe;
 mod doctor;
 mod gateway;
+mod issuer;
 mod kb;
 mod logs;
 mod look;
 mod man;
 mod open;
 mod org;
+mod people;
 mod pipeline;
 mod plan;
 mod push;
@@ -48,10 +50,13 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Kb { verb } => kb::run(&global, verb).await,
         Command::Delivery { verb } => delivery::run(&global, verb).await,
         Command::Run { verb } => run::run(&global, verb).await,
+        Command::User(arguments) => people::user::run(&global, arguments).await,
+        Command::Group(arguments) => people::group::run(&global, arguments).await,
         Command::Push(arguments) => push::run(&global, arguments).await,
         Command::Controller(arguments) => controller::run(&global, arguments).await,
         Command::Doctor(arguments) => doctor::run(&global, arguments).await,
         Command::Gateway(arguments) => gateway::run(&global, arguments).await,
+        Command::Issuer(arguments) => issuer::run(arguments).await,
         Command::Secret { verb } => secret::run(&global, verb).await,
         Command::Logs(arguments) => logs::run(&global, arguments).await,
         Command::Open(arguments) => open::run(&global, arguments).await,
@@ -69,7 +74,7 @@ fn format(global: &Global) -> log::Format {
 /// Servers say what they do; commands keep quiet unless something is wrong.
 fn default_filter(command: &Command) -> &'static str {
     match command {
-        Command::Up(_) | Command::Controller(_) | Command::Gateway(_) => "info",
+        Command::Up(_) | Command::Controller(_) | Command::Gateway(_) | Command::Issuer(_) => "info",
         _ => "warn",
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::Upstream;
+
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Up {
     /// Where everything is kept [default: $XDG_DATA_HOME/aphex or ~/.local/share/aphex]
@@ -16,6 +18,11 @@ pub(crate) struct Up {
     /// Port of the webhook gateway (HTTP); 0 takes any free one
     #[arg(long, value_name = "N", default_value_t = 8080)]
     pub(crate) gateway_port: u16,
+    /// Port of the OpenID issuer on 127.0.0.1 (HTTP); 0 takes any free one
+    #[arg(long, value_name = "N", default_value_t = 5556)]
+    pub(crate) issuer_port: u16,
+    #[command(flatten)]
+    pub(crate) upstream: Upstream,
     /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
     pub(crate) bind: IpAddr,
@@ -33,6 +40,8 @@ pub(crate) struct Up {
 pub(crate) enum Part {
     /// Ends of namespaces, garbage collection, service accounts
     Housekeeping,
+    /// Logins: the OpenID issuer
+    Issuer,
 }
 
 #[derive(Args, Clone, Debug)]
