@@ -44,9 +44,12 @@ fn of_status(status: &Status) -> Option<String> {
         401 => Some(LOGIN.to_owned()),
         403 => Some(of_refusal(&status.message)),
         404 if status.message.contains("could not find the requested resource")
-            || status.message == "404 page not found" =>
+            || status.message.starts_with("404 page not found") =>
         {
             Some("the server lacks this kind: is the platform installed there? `aphex doctor` says what is missing".to_owned())
+        }
+        404 if status.message.starts_with("namespaces ") => {
+            Some("choose a namespace that exists; a platform administrator makes those of teams and users".to_owned())
         }
         409 if status.reason == "Conflict" && status.message.contains("conflict with") => {
             Some("another manager set these fields; --force-conflicts takes them over".to_owned())
@@ -102,6 +105,14 @@ mod tests {
     fn a_refusal_by_a_policy_names_no_group() {
         let step = step(403, "Forbidden", "ValidatingAdmissionPolicy 'x' denied request: no").unwrap();
         assert!(!step.contains("group"), "{step}");
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_apart() {
+        let missing = |message: &str| step(404, "NotFound", message).unwrap_or_default();
+        assert!(missing("404 page not found\n").contains("aphex doctor"));
+        assert!(missing("namespaces \"team-x\" not found").contains("platform administrator"));
+        assert_eq!(missing("secrets \"x\" not found"), "");
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub(crate) async fn ensure(client: &Client, wish: Wish<'_>) -> anyhow::Result<()
 
 fn denial(wish: &Wish<'_>, who: Option<&str>) -> String {
     let Wish { verb, group, resource, namespace, name } = wish;
-    let who = who.map(|who| format!(" as {who}")).unwrap_or_default();
+    let who = who.map(|who| format!(" ({who})")).unwrap_or_default();
     let dot = if group.is_empty() { "" } else { "." };
     let object = name.map(|name| format!(" {name:?}")).unwrap_or_default();
     format!(
@@ -117,7 +117,7 @@ async fn who(client: &Client) -> Option<String> {
     let name = user.username.filter(|name| !name.is_empty())?;
     Some(match groups.as_slice() {
         [] => name,
-        groups => format!("{name} (groups {})", groups.join(", ")),
+        groups => format!("{name}, groups {}", groups.join(", ")),
     })
 }
 
@@ -135,8 +135,8 @@ mod tests {
             name: Some("checkout"),
         };
         assert_eq!(
-            denial(&wish, Some("ann@acme-corp.com (groups platform-engineering)")),
-            "you as ann@acme-corp.com (groups platform-engineering) may not delete pipelines.platform.dev \"checkout\" in \
+            denial(&wish, Some("ann@acme-corp.com, groups platform-engineering")),
+            "you (ann@acme-corp.com, groups platform-engineering) may not delete pipelines.platform.dev \"checkout\" in \
              namespace team-payments; members of the group platform-operators may: ask a platform administrator to add \
              you, then log in anew with `aphex login`"
         );

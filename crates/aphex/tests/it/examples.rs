@@ -17,6 +17,10 @@ use super::versions::releases;
 /// The reference page.
 const PAGE: &str = "cli.md";
 const PATIENCE: Duration = Duration::from_mins(2);
+/// Seconds that an example may take.
+const LIMIT: &str = "150";
+/// What `timeout` ends with when it had to end something.
+const TOO_LONG: i32 = 124;
 /// What goes on until it is stopped, and what it prints once it works.
 const GOES_ON: &[(&str, &str)] = &[
     ("aphex up", "Aphex is ready."),
@@ -110,12 +114,13 @@ impl Scene {
 
     /// A line as a shell runs it, in a home of its own.
     fn command(&self, line: &str) -> Command {
-        let mut command = Command::new("bash");
+        // What goes on and is not known to is ended, and found by the code of that.
+        let mut command = Command::new("timeout");
         let path = std::env::var_os("PATH").unwrap_or_default();
         let bin = self.path("bin");
         let places = std::iter::once(bin).chain(std::env::split_paths(&path));
         command
-            .args(["-o", "pipefail", "-c", line])
+            .args([LIMIT, "bash", "-o", "pipefail", "-c", line])
             .current_dir(self.path("home"))
             .env_clear()
             .env("PATH", std::env::join_paths(places).unwrap_or_default())
@@ -132,21 +137,26 @@ impl Scene {
 }
 
 /// Ports that are free, instead of those that examples leave to be the usual ones.
-fn on_free_ports(line: &str) -> String {
+fn on_free_ports(line: &str) -> anyhow::Result<String> {
     let mut line = line.replace("--port 8080", "--port 0");
-    if line.starts_with("aphex up") && !line.contains("--api-port") {
-        line.push_str(" --api-port 0 --gateway-port 0");
+    if line.starts_with("aphex up") {
+        let help = String::from_utf8(aphex().args(["up", "--help"]).output()?.stdout)?;
+        for flag in help.split_whitespace().filter(|word| word.starts_with("--") && word.ends_with("-port")) {
+            if !line.contains(flag) {
+                line = format!("{line} {flag} 0");
+            }
+        }
     }
     if ["aphex controller", "aphex gateway"].iter().any(|role| line.starts_with(role)) {
         line.push_str(" --admin 127.0.0.1:0");
     }
-    line
+    Ok(line)
 }
 
 /// Runs until the first sign that it works, then ends it.
 fn begins(scene: &Scene, line: &str, sign: &str) -> anyhow::Result<()> {
     let mut child =
-        scene.command(&format!("exec {} 2>&1", on_free_ports(line))).stdout(Stdio::piped()).spawn()?;
+        scene.command(&format!("exec {} 2>&1", on_free_ports(line)?)).stdout(Stdio::piped()).spawn()?;
     let output = child.stdout.take().context("no output")?;
     let (sender, lines) = mpsc::channel();
     std::thread::spawn(move || {
@@ -180,6 +190,7 @@ fn ends(scene: &Scene, line: &str) -> anyhow::Result<()> {
         None if asks || line == "aphex pipeline create" => &[2],
         None => &[0],
     };
+    anyhow::ensure!(code != TOO_LONG, "{line} went on for {LIMIT} s: is it one for `GOES_ON`?");
     anyhow::ensure!(
         wanted.contains(&code),
         "{line} ended with {code}, not {wanted:?}:\n{}{}",

@@ -93,7 +93,7 @@ fn a_developer_creates_a_pipeline_is_told_of_github_and_is_refused_the_deletion(
     let told = String::from_utf8(refused.stderr)?;
     assert_eq!(refused.status.code(), Some(5), "{told}");
     for part in [
-        "ann@acme-corp.com (groups platform-engineering) may not delete pipelines.platform.dev \"shop\" in namespace team-payments",
+        "you (ann@acme-corp.com, groups platform-engineering) may not delete pipelines.platform.dev \"shop\" in namespace team-payments",
         "members of the group platform-operators may",
         "aphex login",
     ] {
