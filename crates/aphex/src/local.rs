@@ -106,12 +106,13 @@ async fn serve(
     let api = listen::listen(settings.bind, settings.api_port, "the Kubernetes API", "--api-port").await?;
     let hooks =
         listen::listen(settings.bind, settings.gateway_port, "the webhook gateway", "--gateway-port").await?;
-    let issuer = match settings.issuer_port {
-        Some(port) => {
-            Some(issuer::start(&settings.data_dir, port, settings.upstream.clone(), shutdown).await?)
-        }
+    let logins = match settings.issuer_port {
+        Some(port) => Some(issuer::Place::take(port, settings.upstream.clone()).await?),
         None => None,
     };
+    // Its first start looks for primes: meanwhile the others start.
+    let issuer =
+        logins.map(|place| shutdown.spawn(issuer::start(settings.data_dir.clone(), place, shutdown.clone())));
     let api_url = format!("https://{}", listen::reachable(&api)?);
     let gateway_url = format!("http://{}", listen::reachable(&hooks)?);
 
@@ -152,6 +153,10 @@ async fn serve(
             key_pem: &admin.key,
         },
     )?;
+    let issuer = match issuer {
+        Some(starting) => Some(starting.await.context("the issuer ended before it could answer")??),
+        None => None,
+    };
     Ok(Platform {
         api_url,
         gateway_url,

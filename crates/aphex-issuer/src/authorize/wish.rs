@@ -87,12 +87,14 @@ impl Wish {
         }
         let scopes = Scopes::parse(parameters.get("scope").unwrap_or_default())?;
         let challenge = challenge(&client, parameters)?;
-        let (silent, again) = prompt(parameters.get("prompt").unwrap_or_default())?;
+        let (silent, mut again) = prompt(parameters.get("prompt").unwrap_or_default())?;
         let max_age = match parameters.get("max_age").map(str::parse::<i64>) {
             None => None,
             Some(Ok(age)) if age >= 0 => Some(age),
             Some(_) => return refuse(Code::InvalidRequest, "max_age must be a number of seconds."),
         };
+        // Within the same second, too (OpenID Connect Core section 15.1).
+        again = again || max_age == Some(0);
         let text = |name| parameters.get(name).map(str::to_owned);
         Ok(Self {
             client,

@@ -11,8 +11,8 @@ use super::Upstream;
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Issuer {
     /// URL by which clients know the issuer; https, or http on loopback [default: the address it listens on]
-    #[arg(long, value_name = "URL", env = "APHEX_ISSUER_URL")]
-    pub(crate) issuer_url: Option<String>,
+    #[arg(long = "issuer-url", value_name = "URL", env = "APHEX_ISSUER_URL")]
+    pub(crate) url: Option<String>,
     /// Address to listen on
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:5556")]
     pub(crate) listen: SocketAddr,

@@ -27,12 +27,11 @@ pub(crate) async fn run(arguments: Issuer) -> anyhow::Result<()> {
     };
     let (address, port) = (arguments.listen.ip(), arguments.listen.port());
     let listener = listen(address, port, "the issuer", "--listen").await?;
-    let url = match &arguments.issuer_url {
-        Some(url) => url.clone(),
-        None => {
-            let scheme = if tls.is_some() { "https" } else { "http" };
-            format!("{scheme}://{}", reachable(&listener)?)
-        }
+    let url = if let Some(url) = &arguments.url {
+        url.clone()
+    } else {
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", reachable(&listener)?)
     };
     let url = IssuerUrl::parse(&url).context("give the URL that clients use with --issuer-url")?;
     let settings = settings(&arguments, url)?;

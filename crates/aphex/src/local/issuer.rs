@@ -1,7 +1,7 @@
 //! The OpenID provider, alone or as a part of local mode: its folder, its records, its first administrator.
 
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -10,6 +10,7 @@ use aphex_issuer::{
 };
 use aphex_runtime::{Clock, Shutdown};
 use secrecy::ExposeSecret as _;
+use tokio::net::TcpListener;
 
 use super::listen::listen;
 use crate::cli;
@@ -41,17 +42,26 @@ impl Running {
     }
 }
 
-/// Starts the issuer of local mode on loopback, whatever address the other parts listen on: it speaks plain HTTP.
-pub(crate) async fn start(
-    data_dir: &Path,
-    port: u16,
+/// The address of local mode's issuer: on loopback, wherever the other parts listen, since it speaks plain HTTP.
+pub(crate) struct Place {
+    listener: TcpListener,
+    pub(crate) url: String,
     upstream: Option<Upstream>,
-    shutdown: &Shutdown,
-) -> anyhow::Result<Running> {
-    let listener = listen(Ipv4Addr::LOCALHOST.into(), port, "the OpenID issuer", "--issuer-port").await?;
-    let url = format!("http://{}", listener.local_addr()?);
-    let opened =
-        open(data_dir, None, Settings { upstream, ..Settings::new(IssuerUrl::parse(&url)?) }, None).await?;
+}
+
+impl Place {
+    pub(crate) async fn take(port: u16, upstream: Option<Upstream>) -> anyhow::Result<Self> {
+        let listener = listen(Ipv4Addr::LOCALHOST.into(), port, "the OpenID issuer", "--issuer-port").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        Ok(Self { listener, url, upstream })
+    }
+}
+
+/// Starts the issuer of local mode.
+pub(crate) async fn start(data_dir: PathBuf, place: Place, shutdown: Shutdown) -> anyhow::Result<Running> {
+    let Place { listener, url, upstream } = place;
+    let settings = Settings { upstream, ..Settings::new(IssuerUrl::parse(&url)?) };
+    let opened = open(&data_dir, None, settings, None).await?;
     shutdown.spawn(opened.issuer.serve(listener, None, shutdown.clone()));
     Ok(Running { url, setup_url: opened.setup_url, storage: opened.storage })
 }
