@@ -106,6 +106,8 @@ pub fn resolve(
         let mut value = param.value.clone();
         for (expression, original) in expressions(&param.value) {
             let text = match jsonpath::find(&document.0, &expression) {
+                // Upstream finds nothing where nothing is asked for, and calls it a value.
+                _ if expression.is_empty() => String::new(),
                 Ok(found) => text(&found),
                 Err(source) => {
                     let Some(default) = resolved.get(&param.name) else {

@@ -7,9 +7,12 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use aphex_api::foreign::triggers::{
-    ClusterTriggerBinding, EventListener, Param, Trigger, TriggerBinding, TriggerTemplate,
+    ClientConfig, ClusterInterceptor, ClusterTriggerBinding, EventListener, Interceptor, InterceptorStatus,
+    Param, Trigger, TriggerBinding, TriggerTemplate,
 };
 use aphex_runtime::Shutdown;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt as _;
 use kube::api::Api;
 use kube::runtime::reflector::{self, ObjectRef, Store};
@@ -19,6 +22,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::bindings::Bindings;
+use crate::interceptors::outside::{Endpoint, Interceptors};
 use crate::select::Triggers;
 
 /// The watches ended before they had everything, because the process is stopping.
@@ -34,6 +38,8 @@ pub struct Snapshot {
     bindings: Store<TriggerBinding>,
     cluster_bindings: Store<ClusterTriggerBinding>,
     templates: Store<TriggerTemplate>,
+    cluster_interceptors: Store<ClusterInterceptor>,
+    interceptors: Store<Interceptor>,
 }
 
 impl Snapshot {
@@ -45,6 +51,8 @@ impl Snapshot {
             bindings: store(Api::all(client.clone()), shutdown),
             cluster_bindings: store(Api::all(client.clone()), shutdown),
             templates: store(Api::all(client.clone()), shutdown),
+            cluster_interceptors: store(Api::all(client.clone()), shutdown),
+            interceptors: store(Api::all(client.clone()), shutdown),
         }
     }
 
@@ -54,7 +62,9 @@ impl Snapshot {
         self.triggers.wait_until_ready().await.map_err(|_| NotSynced("triggers"))?;
         self.bindings.wait_until_ready().await.map_err(|_| NotSynced("triggerbindings"))?;
         self.cluster_bindings.wait_until_ready().await.map_err(|_| NotSynced("clustertriggerbindings"))?;
-        self.templates.wait_until_ready().await.map_err(|_| NotSynced("triggertemplates"))
+        self.templates.wait_until_ready().await.map_err(|_| NotSynced("triggertemplates"))?;
+        self.cluster_interceptors.wait_until_ready().await.map_err(|_| NotSynced("clusterinterceptors"))?;
+        self.interceptors.wait_until_ready().await.map_err(|_| NotSynced("interceptors"))
     }
 
     /// A view of exactly these objects, which never changes.
@@ -65,6 +75,8 @@ impl Snapshot {
             bindings: fixed(objects.bindings),
             cluster_bindings: fixed(objects.cluster_bindings),
             templates: fixed(objects.templates),
+            cluster_interceptors: fixed(objects.cluster_interceptors),
+            interceptors: fixed(objects.interceptors),
         }
     }
 
@@ -104,6 +116,10 @@ pub struct Objects {
     pub cluster_bindings: Vec<ClusterTriggerBinding>,
     /// TriggerTemplates.
     pub templates: Vec<TriggerTemplate>,
+    /// ClusterInterceptors.
+    pub cluster_interceptors: Vec<ClusterInterceptor>,
+    /// Interceptors.
+    pub interceptors: Vec<Interceptor>,
 }
 
 impl Triggers for Snapshot {
@@ -117,6 +133,39 @@ impl Triggers for Snapshot {
     fn trigger(&self, namespace: &str, name: &str) -> Option<Arc<Trigger>> {
         self.triggers.get(&ObjectRef::new(name).within(namespace))
     }
+}
+
+impl Interceptors for Snapshot {
+    fn cluster_interceptor(&self, name: &str) -> Option<Result<Endpoint, String>> {
+        let found = self.cluster_interceptors.get(&ObjectRef::new(name))?;
+        Some(endpoint(&found.spec.client_config, found.status.as_ref()))
+    }
+
+    fn interceptor(&self, namespace: &str, name: &str) -> Option<Result<Endpoint, String>> {
+        let found = self.interceptors.get(&ObjectRef::new(name).within(namespace))?;
+        Some(endpoint(&found.spec.client_config, found.status.as_ref()))
+    }
+}
+
+/// `ResolveAddress` of Tekton's interceptors: the address in the status first, then that of the spec, then its Service.
+fn endpoint(config: &ClientConfig, status: Option<&InterceptorStatus>) -> Result<Endpoint, String> {
+    let ca_bundle = match config.ca_bundle.as_deref().filter(|bundle| !bundle.is_empty()) {
+        None => None,
+        Some(bundle) => {
+            let bytes = STANDARD.decode(bundle).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            Some(bytes.ok_or("has a clientConfig.caBundle that is not PEM in base64")?)
+        }
+    };
+    let told = status.and_then(|status| status.address.as_ref()?.url.clone());
+    if let Some(url) = told.or_else(|| config.url.clone()).filter(|url| !url.is_empty()) {
+        return Ok(Endpoint { url, ca_bundle });
+    }
+    let service = config.service.as_ref().ok_or("has neither clientConfig.url nor clientConfig.service")?;
+    let (scheme, usual) = if ca_bundle.is_some() { ("https", 8443) } else { ("http", 80) };
+    let port = service.port.unwrap_or(usual);
+    let path = service.path.trim_start_matches('/');
+    let url = format!("{scheme}://{}.{}.svc:{port}/{path}", service.name, service.namespace);
+    Ok(Endpoint { url, ca_bundle })
 }
 
 struct Within<'a> {

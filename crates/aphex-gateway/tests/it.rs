@@ -1,5 +1,7 @@
 //! The gateway against golden files, and against an API server: the embedded one, or that of `APHEX_TEST_KUBECONFIG`.
 
+#[path = "it/corpus.rs"]
+mod corpus;
 #[path = "it/deliveries.rs"]
 mod deliveries;
 #[path = "it/golden.rs"]

@@ -1,5 +1,6 @@
 //! The command line, as typed. What the words mean is said here; what they do is in `commands`.
 
+mod calls;
 mod exposure;
 
 use std::net::{IpAddr, SocketAddr};
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use calls::Calls;
 pub(crate) use exposure::{Choice, Exposure};
 
 /// Onboards a GitHub repository with one Kubernetes resource; a push becomes a PipelineRun.
@@ -174,6 +176,8 @@ pub(crate) struct Up {
     /// Leave a part to somebody else, such as a kube-controller-manager
     #[arg(long, value_name = "PART", value_enum)]
     pub(crate) without: Vec<Part>,
+    #[command(flatten)]
+    pub(crate) calls: Calls,
 }
 
 /// A part of local mode that another program can do.
@@ -399,6 +403,8 @@ pub(crate) struct Gateway {
     /// Address of /livez, /readyz and /metrics
     #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:8081")]
     pub(crate) admin: SocketAddr,
+    #[command(flatten)]
+    pub(crate) calls: Calls,
 }
 
 #[cfg(test)]

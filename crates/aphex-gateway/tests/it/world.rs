@@ -83,6 +83,7 @@ impl World {
             listener,
             domain: "hooks.example.com".into(),
             identity: identity.to_owned(),
+            calls: aphex_gateway::calls::Calls::default(),
             clock: aphex_runtime::Clock::system(),
             metrics: aphex_runtime::Metrics::default(),
             readiness: aphex_runtime::admin::Readiness::default(),
@@ -310,7 +311,7 @@ pub(crate) fn push() -> anyhow::Result<Value> {
     Ok(serde_json::from_str(include_str!("../golden/push/event.json"))?)
 }
 
-async fn install(client: &Client) -> anyhow::Result<()> {
+pub(crate) async fn install(client: &Client) -> anyhow::Result<()> {
     let mut definitions = vec![serde_json::to_value(Delivery::crd())?];
     for file in DEFINITIONS {
         for document in file.split("\n---\n") {
@@ -336,7 +337,7 @@ async fn install(client: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn apply(client: &Client, object: Value) -> anyhow::Result<()> {
+pub(crate) async fn apply(client: &Client, object: Value) -> anyhow::Result<()> {
     let object: DynamicObject = serde_json::from_value(object)?;
     let types = object.types.clone().context("an object has a kind")?;
     let (kind, capabilities) = eventually("the kind is discovered", || async {
