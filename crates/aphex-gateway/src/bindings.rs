@@ -125,7 +125,7 @@ pub fn resolve(
 }
 
 /// The expressions in a text, without `$()` and with header names made canonical; and each as it is written.
-fn expressions(text: &str) -> Vec<(String, String)> {
+pub(crate) fn expressions(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for candidate in text.split("$(").skip(1) {
         let mut open = 0_usize;

@@ -6,10 +6,10 @@
 
 pub mod cel;
 pub mod github;
-mod gitlab;
+pub(crate) mod gitlab;
 pub mod outside;
 mod remote;
-mod slack;
+pub(crate) mod slack;
 mod webhook;
 
 use std::collections::BTreeMap;

@@ -19,6 +19,8 @@ pub mod event;
 pub mod interceptors;
 pub mod jsonpath;
 pub mod metrics;
+pub mod problems;
+pub mod report;
 pub mod response;
 pub mod secrets;
 pub mod select;
@@ -39,6 +41,7 @@ pub use signature::sign;
 
 use deliveries::Deliveries;
 use metrics::GatewayMetrics;
+use report::Reporter;
 use secrets::SecretCache;
 use sink::Sink;
 use snapshot::{NotSynced, Snapshot};
@@ -90,7 +93,9 @@ pub struct Settings {
 pub async fn run(client: Client, settings: Settings, shutdown: Shutdown) -> Result<(), NotSynced> {
     let ready = settings.readiness.condition(READINESS);
     let metrics = GatewayMetrics::new(&settings.metrics);
-    let snapshot = Snapshot::watch(&client, &shutdown);
+    let reporter =
+        Reporter::start(client.clone(), settings.identity.clone(), settings.clock.clone(), &shutdown);
+    let snapshot = Snapshot::watch(&client, &reporter, &shutdown);
     let synced = shutdown.token().run_until_cancelled_owned(snapshot.synced()).await;
     match synced {
         // Stopped before it began.

@@ -123,6 +123,12 @@ fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(inner)
 }
 
+/// The parameters that a resource's text uses.
+pub(crate) fn used(text: &str) -> Vec<String> {
+    let names = text.split(MARK).skip(1).filter_map(|rest| rest.split_once(')'));
+    names.map(|(name, _)| name.to_owned()).filter(|name| is_name(name)).collect()
+}
+
 /// Adds namespace, name and labels.
 fn complete(mut value: Value, index: usize, origin: Origin<'_>) -> Result<Value, TemplateError> {
     for field in ["apiVersion", "kind"] {

@@ -4,13 +4,19 @@
 mod corpus;
 #[path = "it/deliveries.rs"]
 mod deliveries;
+#[path = "it/github.rs"]
+mod github;
 #[path = "it/golden.rs"]
 mod golden;
+#[path = "it/malformed.rs"]
+mod malformed;
 #[path = "it/options.rs"]
 mod options;
 #[path = "it/replicas.rs"]
 mod replicas;
 #[path = "it/requests.rs"]
 mod requests;
+#[path = "it/services.rs"]
+mod services;
 #[path = "it/world.rs"]
 mod world;

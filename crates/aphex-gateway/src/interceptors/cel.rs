@@ -53,6 +53,19 @@ pub(crate) struct Params {
     overlays: Vec<Overlay>,
 }
 
+impl Params {
+    /// Expressions that do not compile.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let filter = (!self.filter.is_empty()).then_some(("filter", &self.filter));
+        let overlays = self.overlays.iter().map(|overlay| ("overlay", &overlay.expression));
+        let wrong = |(what, source): (&str, &String)| {
+            let error = Environment::triggers().compile(source, &VARIABLES).err()?;
+            Some(format!("has the {what} {source}, which cannot be read: {error}"))
+        };
+        filter.into_iter().chain(overlays).filter_map(wrong).collect()
+    }
+}
+
 /// An extension to add.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]

@@ -29,6 +29,13 @@ pub(crate) struct Params {
     github_owners: owners::Params,
 }
 
+impl Params {
+    /// Whether a secret is named without its key.
+    pub(crate) fn has_empty_key(&self) -> bool {
+        self.secret_ref.as_ref().is_some_and(|reference| reference.secret_key.is_empty())
+    }
+}
+
 /// A key of a Secret in the trigger's namespace.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -17,6 +17,13 @@ pub(crate) struct Params {
     event_types: Option<Vec<String>>,
 }
 
+impl Params {
+    /// Whether a secret is named without its key.
+    pub(crate) fn has_empty_key(&self) -> bool {
+        self.secret_ref.as_ref().is_some_and(|reference| reference.secret_key.is_empty())
+    }
+}
+
 /// What tells the two apart.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Host {

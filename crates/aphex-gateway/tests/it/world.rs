@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use aphex_api::delivery::{Delivery, DeliverySpec, DeliveryVerdict, SecretKeyRef};
+use aphex_gateway::calls::Calls;
 use aphex_gateway::{Settings, sign};
 use aphex_runtime::Shutdown;
 use aphex_testkit::{Cluster, Requests, eventually, platform};
@@ -37,6 +38,8 @@ pub(crate) struct World {
     shutdown: Shutdown,
     _cluster: Cluster,
     account: Client,
+    /// Whom its gateways may call.
+    pub(crate) calls: Calls,
     /// What the gateway asked for.
     pub(crate) requests: Requests,
 }
@@ -59,6 +62,7 @@ impl World {
             name,
             _cluster: cluster,
             account,
+            calls: Calls::default(),
             requests,
         };
         for object in world.objects() {
@@ -83,7 +87,7 @@ impl World {
             listener,
             domain: "hooks.example.com".into(),
             identity: identity.to_owned(),
-            calls: aphex_gateway::calls::Calls::default(),
+            calls: self.calls.clone(),
             clock: aphex_runtime::Clock::system(),
             metrics: aphex_runtime::Metrics::default(),
             readiness: aphex_runtime::admin::Readiness::default(),
