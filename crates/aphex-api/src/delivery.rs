@@ -115,7 +115,7 @@ pub struct DeliveryStatus {
     /// The outcome in one sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// Outcome of the signature check; only verified events are stored, so always `Valid`.
+    /// Outcome of the signature check; what fails it is not stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<SignatureVerdict>,
     /// Everything this Delivery created, over all triggers.
@@ -196,9 +196,11 @@ pub enum DeliveryVerdict {
 /// Outcome of the signature check.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SignatureVerdict {
-    /// HMAC-SHA256 over the raw body matched a secret in `spec.verifiedBy`.
+    /// The sender showed that it knows the secrets in `spec.verifiedBy`.
     #[default]
     Valid,
+    /// The listener accepts events that no secret signed, and this is one.
+    Unsigned,
 }
 
 /// An object that a Delivery created.

@@ -106,6 +106,8 @@ pub fn resolve(
         let mut value = param.value.clone();
         for (expression, original) in expressions(&param.value) {
             let text = match jsonpath::find(&document.0, &expression) {
+                // Upstream finds nothing where nothing is asked for, and calls it a value.
+                _ if expression.is_empty() => String::new(),
                 Ok(found) => text(&found),
                 Err(source) => {
                     let Some(default) = resolved.get(&param.name) else {
@@ -123,7 +125,7 @@ pub fn resolve(
 }
 
 /// The expressions in a text, without `$()` and with header names made canonical; and each as it is written.
-fn expressions(text: &str) -> Vec<(String, String)> {
+pub(crate) fn expressions(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for candidate in text.split("$(").skip(1) {
         let mut open = 0_usize;

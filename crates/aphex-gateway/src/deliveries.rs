@@ -37,6 +37,7 @@ use serde_json::Value;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
+use crate::calls::{Caller, Calls};
 use crate::dispatch::Dispatcher;
 use crate::event::Facts;
 use crate::interceptors::cel::Programs;
@@ -88,7 +89,7 @@ pub struct Incoming {
     pub namespace: String,
     /// Name of the EventListener.
     pub listener: String,
-    /// The sender's id; may be empty.
+    /// The sender's id for the delivery; may be empty.
     pub delivery_id: String,
     /// The event type; may be empty.
     pub event: String,
@@ -113,6 +114,7 @@ pub struct Deliveries {
     client: Client,
     snapshot: Snapshot,
     secrets: SecretCache,
+    caller: Arc<Caller>,
     dispatcher: Dispatcher,
     cel: Arc<Programs>,
     clock: Clock,
@@ -135,6 +137,7 @@ impl Deliveries {
         client: Client,
         snapshot: Snapshot,
         secrets: SecretCache,
+        calls: Calls,
         clock: Clock,
         identity: String,
         metrics: GatewayMetrics,
@@ -143,6 +146,7 @@ impl Deliveries {
             dispatcher: Dispatcher::new(client.clone()),
             client,
             snapshot,
+            caller: Arc::new(Caller::new(calls, secrets.clone())),
             secrets,
             cel: Arc::default(),
             started: clock.now(),
@@ -335,7 +339,8 @@ impl Deliveries {
 fn same_event(there: &Delivery, incoming: &Incoming) -> bool {
     there.spec.delivery_id == incoming.delivery_id
         && there.spec.listener == incoming.listener
-        && there.spec.verified_by.iter().any(|signer| incoming.verified_by.contains(signer))
+        && (there.spec.verified_by == incoming.verified_by
+            || there.spec.verified_by.iter().any(|signer| incoming.verified_by.contains(signer)))
 }
 
 fn build(name: &str, incoming: &Incoming, packed: payload::Packed, identity: &str) -> Delivery {

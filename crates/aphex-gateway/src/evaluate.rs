@@ -6,18 +6,22 @@
 //!
 //! Creating the resources is [`crate::dispatch`]'s work, remembering the outcome [`crate::deliveries`]'s.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aphex_api::delivery::{SecretKeyRef, TriggerResult, TriggerVerdict};
-use aphex_api::foreign::triggers::{EventListener, OLD_ESCAPE_ANNOTATION, TriggerTemplateSpec};
+use aphex_api::foreign::triggers::{
+    EventListener, OLD_ESCAPE_ANNOTATION, TriggerTemplateSpec, UNSIGNED_EVENTS_ANNOTATION,
+};
 use aphex_runtime::errors::chain;
 use kube::ResourceExt as _;
 use serde_json::Value;
 
 use crate::bindings::{self, Document};
 use crate::event::{self, Event};
-use crate::interceptors::{self, Context, End, Rejection, Secrets, cel::Programs};
+use crate::interceptors::outside::Outside;
+use crate::interceptors::{self, Context, End, Rejection, cel::Programs};
 use crate::select::{self, Account, Offer};
 use crate::snapshot::Snapshot;
 use crate::templates::{self, Origin};
@@ -44,22 +48,31 @@ pub struct Evaluation<'a> {
     pub listener: &'a EventListener,
     /// The event.
     pub event: &'a Event,
-    /// Secrets that signed the event; only their triggers are asked.
+    /// Secrets that the event's sender knows; only their triggers are asked.
     pub verified: &'a [SecretKeyRef],
-    /// Secrets that expressions compare with.
-    pub secrets: Arc<dyn Secrets>,
+    /// Other secrets, and what was asked of others.
+    pub outside: Arc<dyn Outside>,
+    /// GitHub's API, without a slash at the end.
+    pub github_api: &'a str,
     /// Compiled expressions.
     pub cel: &'a Programs,
     /// What makes two evaluations create the same objects.
     pub seed: &'a str,
 }
 
-/// Asks every trigger whose secrets signed the event.
+/// Whether a listener lets events in that no secret signed.
+pub fn accepts_unsigned(listener: &EventListener) -> bool {
+    listener.annotations().get(UNSIGNED_EVENTS_ANNOTATION).is_some_and(|value| value == "accept")
+}
+
+/// Asks every trigger whose secrets the sender knows; all of them where the listener lets unsigned events in.
 pub fn evaluate(evaluation: &Evaluation<'_>) -> Vec<Planned> {
     let namespace = evaluation.listener.namespace().unwrap_or_default();
+    let open = accepts_unsigned(evaluation.listener);
     let signed = |offer: &Offer| {
         let secrets = offer.secrets(&namespace);
-        !secrets.is_empty() && secrets.iter().all(|secret| evaluation.verified.contains(secret))
+        open || (!secrets.is_empty()
+            && secrets.iter().all(|(_, secret)| evaluation.verified.contains(secret)))
     };
     let offers = select::offers(evaluation.listener, evaluation.snapshot);
     offers.iter().filter(|offer| signed(offer)).map(|offer| ask(evaluation, offer, &namespace)).collect()
@@ -81,20 +94,27 @@ fn ask(evaluation: &Evaluation<'_>, offer: &Offer, listener_namespace: &str) -> 
         account: offer.account.clone(),
         rejection: None,
     };
-    let chains = [
-        offer.group.as_ref().map(|group| (group.interceptors.as_slice(), listener_namespace)),
-        Some((offer.trigger.spec.interceptors.as_slice(), offer.namespace.as_str())),
-    ];
+    let group = offer.group.as_ref().map(|group| {
+        let id = format!("namespaces/{listener_namespace}/triggerGroups/{}", group.name);
+        (group.interceptors.as_slice(), listener_namespace, id)
+    });
+    let own = format!("namespaces/{}/triggers/{}", offer.namespace, offer.label);
+    let own = (offer.trigger.spec.interceptors.as_slice(), offer.namespace.as_str(), own);
+    let grouped = group.is_some();
+    let mut event = Cow::Borrowed(evaluation.event);
     let mut extensions = event::extensions(evaluation.event);
-    for (chain, namespace) in chains.into_iter().flatten() {
+    for (at, (chain, namespace, trigger_id)) in group.into_iter().chain([own]).enumerate() {
         let context = Context {
-            event: evaluation.event,
             namespace,
+            listener_namespace,
+            trigger_id,
             verified: evaluation.verified,
-            secrets: Arc::clone(&evaluation.secrets),
+            outside: Arc::clone(&evaluation.outside),
+            known: evaluation.snapshot,
+            github_api: evaluation.github_api,
             cel: evaluation.cel,
         };
-        let outcome = interceptors::run(chain, &context, extensions);
+        let outcome = interceptors::run(chain, &context, &event, extensions);
         planned.result.interceptors.extend(outcome.results);
         extensions = outcome.extensions;
         match outcome.end {
@@ -105,13 +125,22 @@ fn ask(evaluation: &Evaluation<'_>, offer: &Offer, listener_namespace: &str) -> 
                 planned.rejection = Some(rejection);
                 return planned;
             }
-            End::Failed { message } => {
+            End::Failed { message, may_pass } => {
                 planned.result.message = message;
+                if may_pass {
+                    planned.result.verdict = TriggerVerdict::Retrying;
+                }
                 return planned;
             }
         }
+        if let Some(replaced) = outcome.replaced {
+            event = Cow::Owned(match grouped && at == 0 {
+                // A group hands on the headers that a webhook gave it, and the body as it was received.
+                true => Event { headers: replaced.headers, ..evaluation.event.clone() },
+                false => replaced,
+            });
+        }
     }
-    let event = evaluation.event;
     let document = Document::new(&event.body, &event.headers, &extensions, &event.id);
     match make(evaluation, offer, &document) {
         Ok((params, resources)) => {
@@ -138,6 +167,7 @@ fn make(
         listener: evaluation.listener.metadata.name.as_deref().unwrap_or_default(),
         namespace: &offer.namespace,
         trigger: &offer.name,
+        label: &offer.label,
         event_id: &evaluation.event.id,
         seed: evaluation.seed,
     };

@@ -3,6 +3,7 @@
 //! Knows the payloads of `push` and `pull_request`; other events are carried as they come.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use aphex_api::delivery::DeliveryVerdict;
 use aphex_api::dispatch;
@@ -26,6 +27,8 @@ pub struct Event {
     pub headers: BTreeMap<String, String>,
     /// The JSON payload.
     pub body: Value,
+    /// The payload as it was sent: services may verify it, so they are told every byte.
+    pub raw: Arc<str>,
     /// Path and query of the request.
     pub url: String,
     /// When it was received.
@@ -133,6 +136,7 @@ mod tests {
             id: "e".into(),
             kind: kind.into(),
             headers: BTreeMap::new(),
+            raw: body.to_string().into(),
             body,
             url: "/acme".into(),
             received: Timestamp::new(1_700_000_000, 999).unwrap(),

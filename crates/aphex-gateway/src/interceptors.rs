@@ -1,10 +1,16 @@
 //! The chain of interceptors: each may stop the event or add extensions for those after it.
 //!
-//! `github` and `cel` are built in, with the semantics of Tekton Triggers v0.34 (`pkg/interceptors`). Others are HTTP
-//! services; this gateway does not call out while it evaluates, so a chain that names one fails and says so.
+//! `github`, `gitlab`, `bitbucket`, `slack` and `cel` are built in, with the semantics of Tekton Triggers v0.34
+//! (`pkg/interceptors`), whatever address a ClusterInterceptor of these names has. Others are HTTP services, see
+//! `remote`; those of the old kind are in `webhook`. Nothing here calls out: see [`outside`].
 
 pub mod cel;
 pub mod github;
+pub(crate) mod gitlab;
+pub mod outside;
+mod remote;
+pub(crate) mod slack;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,24 +21,26 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::event::Event;
-
-/// Looks up secrets that were fetched before evaluation began.
-pub trait Secrets: Send + Sync {
-    /// The value under a key, when the Secret and the key exist.
-    fn value(&self, secret: &SecretKeyRef) -> Option<Vec<u8>>;
-}
+use crate::signature::proofs::Scheme;
+use outside::{Interceptors, Outside};
 
 /// What every interceptor of a chain is given.
 #[derive(Clone)]
 pub struct Context<'a> {
-    /// The event.
-    pub event: &'a Event,
     /// Namespace that secret references are read in.
     pub namespace: &'a str,
-    /// Secrets that signed the event.
+    /// Namespace of the listener, in which Interceptor objects are looked up.
+    pub listener_namespace: &'a str,
+    /// `namespaces/<namespace>/triggers/<name>`, as services are told.
+    pub trigger_id: String,
+    /// Secrets that the event's sender knows.
     pub verified: &'a [SecretKeyRef],
-    /// Other secrets.
-    pub secrets: Arc<dyn Secrets>,
+    /// Other secrets, and what was asked of others.
+    pub outside: Arc<dyn Outside>,
+    /// Interceptor objects.
+    pub known: &'a dyn Interceptors,
+    /// GitHub's API, without a slash at the end.
+    pub github_api: &'a str,
     /// Compiled expressions.
     pub cel: &'a cel::Programs,
 }
@@ -42,10 +50,22 @@ pub struct Context<'a> {
 pub(crate) enum Reply {
     /// Go on, with these extensions added.
     Continue(Map<String, Value>),
+    /// Go on with another body and other headers.
+    Replace(Box<Replacement>),
     /// The event is not wanted.
     Stop(String, Rejection),
     /// The interceptor cannot decide.
     Fail(String),
+    /// The interceptor cannot decide now; it may later.
+    Again(String),
+}
+
+/// What takes the place of an event's body and headers for the rest of the chain and the bindings.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Replacement {
+    pub(crate) body: Value,
+    pub(crate) raw: Arc<str>,
+    pub(crate) headers: BTreeMap<String, String>,
 }
 
 /// Why an event was not wanted, for the log.
@@ -89,6 +109,8 @@ pub enum End {
     Failed {
         /// What is wrong.
         message: String,
+        /// Whether it may be right later, without anybody changing the trigger.
+        may_pass: bool,
     },
 }
 
@@ -99,18 +121,32 @@ pub struct Outcome {
     pub results: Vec<InterceptorResult>,
     /// Extensions given and added.
     pub extensions: Map<String, Value>,
+    /// The event with the body and headers that a webhook interceptor gave it, where one did.
+    pub replaced: Option<Event>,
     /// How it ended.
     pub end: End,
 }
 
 /// Asks the interceptors in order.
-pub fn run(chain: &[TriggerInterceptor], context: &Context<'_>, extensions: Map<String, Value>) -> Outcome {
-    let mut outcome = Outcome { results: Vec::new(), extensions, end: End::Passed };
+pub fn run(
+    chain: &[TriggerInterceptor],
+    context: &Context<'_>,
+    event: &Event,
+    extensions: Map<String, Value>,
+) -> Outcome {
+    let mut outcome = Outcome { results: Vec::new(), extensions, replaced: None, end: End::Passed };
     for interceptor in chain {
-        let answer = ask(interceptor, context, &outcome.extensions);
+        let current = outcome.replaced.as_ref().unwrap_or(event);
+        let answer = ask(interceptor, context, current, &outcome.extensions);
+        let failed = |message: &str, may_pass| End::Failed { message: message.to_owned(), may_pass };
         let (verdict, message) = match answer.reply {
             Reply::Continue(added) => {
                 outcome.extensions.extend(added);
+                (InterceptorVerdict::Passed, String::new())
+            }
+            Reply::Replace(with) => {
+                let Replacement { body, raw, headers } = *with;
+                outcome.replaced = Some(Event { body, raw, headers, ..current.clone() });
                 (InterceptorVerdict::Passed, String::new())
             }
             Reply::Stop(message, rejection) => {
@@ -120,7 +156,12 @@ pub fn run(chain: &[TriggerInterceptor], context: &Context<'_>, extensions: Map<
             }
             Reply::Fail(message) => {
                 let message = named(interceptor, message);
-                outcome.end = End::Failed { message: message.clone() };
+                outcome.end = failed(&message, false);
+                (InterceptorVerdict::Failed, message)
+            }
+            Reply::Again(message) => {
+                let message = named(interceptor, message);
+                outcome.end = failed(&message, true);
                 (InterceptorVerdict::Failed, message)
             }
         };
@@ -138,22 +179,80 @@ pub fn run(chain: &[TriggerInterceptor], context: &Context<'_>, extensions: Map<
     outcome
 }
 
-fn ask(interceptor: &TriggerInterceptor, context: &Context<'_>, extensions: &Map<String, Value>) -> Answer {
-    let cluster = matches!(interceptor.reference.kind.as_str(), "" | "ClusterInterceptor");
-    match interceptor.reference.name.as_str() {
-        "github" if cluster => Answer::plain(match params(interceptor) {
-            Ok(params) => github::ask(&params, context),
-            Err(message) => Reply::Fail(message),
-        }),
-        "cel" if cluster => match params(interceptor) {
-            Ok(params) => cel::ask(&params, context, extensions),
+/// The interceptors that this program has built in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Builtin {
+    Github,
+    Gitlab,
+    Bitbucket,
+    Slack,
+    Cel,
+}
+
+impl Builtin {
+    /// Which of them a reference means, if one.
+    pub(crate) fn of(interceptor: &TriggerInterceptor) -> Option<Self> {
+        let reference = &interceptor.reference;
+        if interceptor.webhook.is_some() || !matches!(reference.kind.as_str(), "" | "ClusterInterceptor") {
+            return None;
+        }
+        match reference.name.as_str() {
+            "github" => Some(Self::Github),
+            "gitlab" => Some(Self::Gitlab),
+            "bitbucket" => Some(Self::Bitbucket),
+            "slack" => Some(Self::Slack),
+            "cel" => Some(Self::Cel),
+            _ => None,
+        }
+    }
+
+    /// How its senders show that they know its secret.
+    fn scheme(self) -> Option<Scheme> {
+        match self {
+            Self::Github => Some(Scheme::Github),
+            Self::Gitlab => Some(Scheme::Gitlab),
+            Self::Bitbucket => Some(Scheme::Bitbucket),
+            Self::Slack => Some(Scheme::Slack),
+            Self::Cel => None,
+        }
+    }
+}
+
+/// The webhook secrets that a chain of interceptors asks for, and how each is to be shown.
+pub fn secrets<'a>(
+    chain: &'a [TriggerInterceptor],
+    namespace: &'a str,
+) -> impl Iterator<Item = (Scheme, SecretKeyRef)> + use<'a> {
+    chain.iter().filter_map(move |interceptor| {
+        let scheme = Builtin::of(interceptor)?.scheme()?;
+        Some((scheme, github::secret(interceptor, namespace)?))
+    })
+}
+
+fn ask(
+    interceptor: &TriggerInterceptor,
+    context: &Context<'_>,
+    event: &Event,
+    extensions: &Map<String, Value>,
+) -> Answer {
+    if let Some(webhook) = &interceptor.webhook {
+        return Answer::plain(webhook::ask(webhook, context, event, extensions));
+    }
+    let with = |reply: Result<Reply, String>| Answer::plain(reply.unwrap_or_else(Reply::Fail));
+    match Builtin::of(interceptor) {
+        Some(Builtin::Github) => with(params(interceptor).map(|params| github::ask(&params, context, event))),
+        Some(Builtin::Gitlab) => {
+            with(params(interceptor).map(|params| gitlab::ask(gitlab::GITLAB, &params, context, event)))
+        }
+        Some(Builtin::Bitbucket) => {
+            with(params(interceptor).map(|params| gitlab::ask(gitlab::BITBUCKET, &params, context, event)))
+        }
+        Some(Builtin::Slack) => with(params(interceptor).map(|params| slack::ask(&params, context, event))),
+        Some(Builtin::Cel) => match params(interceptor) {
+            Ok(params) => cel::ask(&params, context, event, extensions),
             Err(message) => Answer::plain(Reply::Fail(message)),
         },
-        _ => {
-            let message =
-                format!("{} is not one of this gateway's interceptors: github, cel", title(interceptor));
-            Answer::plain(Reply::Fail(message))
-        }
+        None => Answer::plain(remote::ask(interceptor, context, event, extensions)),
     }
 }
 

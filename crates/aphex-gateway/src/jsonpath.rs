@@ -54,6 +54,14 @@ pub fn find<'a>(root: &'a Value, path: &str) -> Result<Vec<&'a Value>, JsonPathE
     walk(vec![root], &steps)
 }
 
+/// Whether a path can be read at all.
+pub fn check(path: &str) -> Result<(), JsonPathError> {
+    if path.len() > MAX_LENGTH {
+        return Err(JsonPathError::Syntax("the expression is too long".to_owned()));
+    }
+    parse::path(path).map(drop)
+}
+
 fn walk<'a>(mut current: Vec<&'a Value>, steps: &[Step]) -> Result<Vec<&'a Value>, JsonPathError> {
     for step in steps {
         current = take(current, step)?;

@@ -7,10 +7,11 @@
 //! One process serves every EventListener on the engine. An event is answered once it is stored as a `Delivery`; what
 //! becomes of it is in that object's status. Evaluation is pure; [`dispatch`] alone writes kinds that are not ours, and
 //! always as the trigger's ServiceAccount. Beyond Tekton, bindings and expressions may read `extensions.delivery`
-//! (`receivedTime`, `id`, `event`, `branch`, `tag`, `revision`, `repository`, `sender`); unsigned listeners are not
-//! served. Knows nothing of organizations and bindings: the objects that controllers make say it all.
+//! (`receivedTime`, `id`, `event`, `branch`, `tag`, `revision`, `repository`, `sender`); a listener that wants
+//! unsigned events says so by an annotation. Knows nothing of organizations and bindings: the objects that controllers make say it all.
 
 pub mod bindings;
+pub mod calls;
 pub mod deliveries;
 pub mod dispatch;
 pub mod evaluate;
@@ -18,6 +19,8 @@ pub mod event;
 pub mod interceptors;
 pub mod jsonpath;
 pub mod metrics;
+pub mod problems;
+pub mod report;
 pub mod response;
 pub mod secrets;
 pub mod select;
@@ -38,6 +41,7 @@ pub use signature::sign;
 
 use deliveries::Deliveries;
 use metrics::GatewayMetrics;
+use report::Reporter;
 use secrets::SecretCache;
 use sink::Sink;
 use snapshot::{NotSynced, Snapshot};
@@ -50,7 +54,8 @@ pub const READINESS: &str = "gateway";
 pub fn defined_kinds() -> Vec<kube::api::ApiResource> {
     use aphex_api::delivery::Delivery;
     use aphex_api::foreign::triggers::{
-        ClusterTriggerBinding, EventListener, Trigger, TriggerBinding, TriggerTemplate,
+        ClusterInterceptor, ClusterTriggerBinding, EventListener, Interceptor, Trigger, TriggerBinding,
+        TriggerTemplate,
     };
     use kube::api::ApiResource;
     vec![
@@ -60,6 +65,8 @@ pub fn defined_kinds() -> Vec<kube::api::ApiResource> {
         ApiResource::erase::<TriggerBinding>(&()),
         ApiResource::erase::<ClusterTriggerBinding>(&()),
         ApiResource::erase::<TriggerTemplate>(&()),
+        ApiResource::erase::<ClusterInterceptor>(&()),
+        ApiResource::erase::<Interceptor>(&()),
     ]
 }
 
@@ -74,6 +81,8 @@ pub struct Settings {
     pub identity: String,
     /// The time.
     pub clock: Clock,
+    /// Whom it may call while it evaluates.
+    pub calls: calls::Calls,
     /// Where metrics are registered.
     pub metrics: Metrics,
     /// Where readiness is reported, as [`READINESS`].
@@ -84,7 +93,9 @@ pub struct Settings {
 pub async fn run(client: Client, settings: Settings, shutdown: Shutdown) -> Result<(), NotSynced> {
     let ready = settings.readiness.condition(READINESS);
     let metrics = GatewayMetrics::new(&settings.metrics);
-    let snapshot = Snapshot::watch(&client, &shutdown);
+    let reporter =
+        Reporter::start(client.clone(), settings.identity.clone(), settings.clock.clone(), &shutdown);
+    let snapshot = Snapshot::watch(&client, &reporter, &shutdown);
     let synced = shutdown.token().run_until_cancelled_owned(snapshot.synced()).await;
     match synced {
         // Stopped before it began.
@@ -97,6 +108,7 @@ pub async fn run(client: Client, settings: Settings, shutdown: Shutdown) -> Resu
         client,
         snapshot.clone(),
         secrets.clone(),
+        settings.calls,
         clock.clone(),
         settings.identity,
         metrics.clone(),

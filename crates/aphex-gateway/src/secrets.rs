@@ -14,8 +14,10 @@ use kube::{Api, Client};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::interceptors;
-use crate::signature::Signature;
+use crate::signature::proofs::{Proofs, Scheme};
+
+/// A Secret's key and the way in which its value is to be shown.
+pub type Candidate = (Scheme, SecretKeyRef);
 
 /// How long a fetched Secret is believed; a signature that fails makes it be read again sooner.
 const KEPT: Duration = Duration::from_secs(30);
@@ -69,31 +71,33 @@ impl SecretCache {
         Self { client, known: Arc::default() }
     }
 
-    /// Which of the candidates' secrets signed the body.
+    /// Which of the candidates' secrets the sender of the body knows.
     ///
     /// Reads what it does not know; when none verifies, reads again what may have changed since.
     pub async fn signers(
         &self,
-        candidates: &[SecretKeyRef],
-        signature: &Signature,
+        candidates: &[Candidate],
+        proofs: &Proofs,
         body: &bytes::Bytes,
         now: Timestamp,
     ) -> Result<Vec<SecretKeyRef>, SecretError> {
         let many = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
         for kept in [KEPT, FRESH_EACH.saturating_mul(many).clamp(FRESH, KEPT)] {
-            self.fetch(candidates, kept).await?;
-            let values: Vec<(SecretKeyRef, Vec<Vec<u8>>)> = candidates
+            let names: Vec<SecretKeyRef> = candidates.iter().map(|(_, name)| name.clone()).collect();
+            self.fetch(&names, kept).await?;
+            let values: Vec<(Candidate, Vec<Vec<u8>>)> = candidates
                 .iter()
-                .map(|candidate| (candidate.clone(), self.accepted(candidate, now)))
+                .map(|candidate| (candidate.clone(), self.accepted(&candidate.1, now)))
                 .collect();
-            let (signature, body) = (signature.clone(), body.clone());
+            let (proofs, body) = (proofs.clone(), body.clone());
             let verify = move || {
-                let signed =
-                    |secrets: &[Vec<u8>]| secrets.iter().any(|secret| signature.verifies(secret, &body));
+                let shown = |scheme: Scheme, secrets: &[Vec<u8>]| {
+                    secrets.iter().any(|secret| proofs.show(scheme, secret, &body))
+                };
                 values
                     .into_iter()
-                    .filter(|(_, secrets)| signed(secrets))
-                    .map(|(name, _)| name)
+                    .filter(|((scheme, _), secrets)| shown(*scheme, secrets))
+                    .map(|((_, name), _)| name)
                     .collect::<Vec<_>>()
             };
             // Many secrets over a large body are work for a thread that may be busy.
@@ -103,6 +107,11 @@ impl SecretCache {
             }
         }
         Ok(Vec::new())
+    }
+
+    /// The value of a Secret that was read before, when it has the key.
+    pub fn current(&self, secret: &SecretKeyRef) -> Option<Vec<u8>> {
+        self.data(secret)?.get(&secret.key).cloned()
     }
 
     /// Reads the Secrets that are unknown or were read longer ago than this.
@@ -147,12 +156,6 @@ impl SecretCache {
     /// The values that count now: the current one, and its predecessor while that is allowed.
     fn accepted(&self, secret: &SecretKeyRef, now: Timestamp) -> Vec<Vec<u8>> {
         self.data(secret).map(|data| accepted(&data, &secret.key, now)).unwrap_or_default()
-    }
-}
-
-impl interceptors::Secrets for SecretCache {
-    fn value(&self, secret: &SecretKeyRef) -> Option<Vec<u8>> {
-        self.data(secret)?.get(&secret.key).cloned()
     }
 }
 

@@ -6,13 +6,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use aphex_api::delivery::SecretKeyRef;
 use aphex_api::foreign::triggers::{EventListener, NamespaceSelector, Trigger, TriggerGroup, TriggerSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt as _;
 use kube::core::{Selector, SelectorExt as _};
 
-use crate::interceptors::github;
+use crate::interceptors;
+use crate::secrets::Candidate;
 
 /// The ServiceAccount that creates a trigger's resources.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -26,8 +26,10 @@ pub struct Account {
 /// A trigger that is offered an event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Offer {
-    /// Name of the trigger.
+    /// Name of the trigger; `trigger-<index>` for one that a listener holds without a name.
     pub name: String,
+    /// What the label of its resources says: the name as it is written.
+    pub label: String,
     /// Namespace of the trigger.
     pub namespace: String,
     /// What it does.
@@ -39,13 +41,14 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// The webhook secrets that must all have signed an event for the trigger to fire; none means never.
-    pub fn secrets(&self, listener_namespace: &str) -> BTreeSet<SecretKeyRef> {
-        let group = self.group.as_ref().map(|group| github::secrets(&group.interceptors, listener_namespace));
+    /// The webhook secrets that an event's sender must all know for the trigger to fire; none means never.
+    pub fn secrets(&self, listener_namespace: &str) -> BTreeSet<Candidate> {
+        let group =
+            self.group.as_ref().map(|group| interceptors::secrets(&group.interceptors, listener_namespace));
         group
             .into_iter()
             .flatten()
-            .chain(github::secrets(&self.trigger.spec.interceptors, &self.namespace))
+            .chain(interceptors::secrets(&self.trigger.spec.interceptors, &self.namespace))
             .collect()
     }
 }
@@ -76,7 +79,7 @@ pub fn offers(listener: &EventListener, known: &dyn Triggers) -> Vec<Offer> {
             };
             let mut trigger = Trigger::new(&name, spec);
             trigger.metadata.namespace = Some(namespace.clone());
-            offers.push(offer(&Arc::new(trigger), None, listener));
+            offers.push(Offer { label: entry.name.clone(), ..offer(&Arc::new(trigger), None, listener) });
         } else if let Some(trigger) = known.trigger(&namespace, &entry.trigger_ref) {
             offers.push(offer(&trigger, None, listener));
         }
@@ -106,6 +109,7 @@ fn offer(trigger: &Arc<Trigger>, group: Option<&Arc<TriggerGroup>>, listener: &E
     };
     Offer {
         name: trigger.name_any(),
+        label: trigger.name_any(),
         namespace,
         trigger: Arc::clone(trigger),
         group: group.cloned(),

@@ -1,11 +1,15 @@
-//! GitHub's webhook signatures: HMAC-SHA256 over the raw body, as `sha256=<hex>` in `X-Hub-Signature-256`.
+//! How senders show that they know a webhook secret: GitHub's signature here, the others' in `proofs`.
+//!
+//! GitHub's is HMAC-SHA256 over the raw body, as `sha256=<hex>` in `X-Hub-Signature-256`.
+
+pub mod proofs;
 
 use std::fmt::Write as _;
 
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign as mac, verify as verify_mac};
 
 /// The request header that carries the signature, in lower case.
-pub const HEADER: &str = "x-hub-signature-256";
+pub(crate) const HEADER: &str = "x-hub-signature-256";
 const PREFIX: &str = "sha256=";
 
 /// The header value that GitHub would send for this body.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aphex_api::delivery::SecretKeyRef;
-use aphex_api::foreign::triggers::EventListener;
+use aphex_api::foreign::triggers::{EventListener, PAYLOAD_VALIDATION_ANNOTATION};
 use aphex_runtime::{Clock, errors};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, header};
@@ -27,11 +27,12 @@ use tokio::sync::Semaphore;
 
 use crate::bindings::canonical_header;
 use crate::deliveries::{Deliveries, Incoming};
+use crate::evaluate::accepts_unsigned;
 use crate::metrics::GatewayMetrics;
 use crate::response::Answer;
-use crate::secrets::SecretCache;
+use crate::secrets::{Candidate, SecretCache};
 use crate::select;
-use crate::signature::{self, Signature};
+use crate::signature::proofs::Proofs;
 use crate::snapshot::Snapshot;
 
 mod serve;
@@ -47,13 +48,22 @@ const UNITS: usize = 256 * 1024 * 1024 / UNIT;
 /// Headers kept with a Delivery, and the longest value kept.
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_VALUE: usize = 1024;
+/// Longest id and event type; the first is also the longest that a Delivery may have.
+const ID_MAX: usize = 128;
+/// Headers with the delivery's id: GitHub's, GitLab's, Bitbucket's in the cloud and on a server.
+const DELIVERY_HEADERS: [&str; 4] =
+    ["x-github-delivery", "x-gitlab-event-uuid", "x-request-uuid", "x-request-id"];
+/// Headers with the event's type: GitHub's, GitLab's, Bitbucket's.
+const EVENT_HEADERS: [&str; 3] = ["x-github-event", "x-gitlab-event", "x-event-key"];
 /// Headers that carry secrets or what is made of them.
-const SECRET_HEADERS: [&str; 6] = [
+const SECRET_HEADERS: [&str; 8] = [
     "authorization",
     "proxy-authorization",
     "cookie",
     "x-hub-signature",
     "x-hub-signature-256",
+    "x-gitlab-token",
+    "x-slack-signature",
     "x-forwarded-client-cert",
 ];
 
@@ -129,8 +139,7 @@ impl Sink {
         let url = head.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
         let received = Received { listeners, headers: head.headers, url, body };
         let (listener, verified) = self.verify(&received).await?;
-        let json =
-            if form { form::payload(&received.body).ok_or(Answer::Payload)? } else { received.body.clone() };
+        let json = if form { from_form(&listener, &received)? } else { received.body.clone() };
         self.store(&listener, received, json, verified, peer).await
     }
 
@@ -145,30 +154,37 @@ impl Sink {
         permit.ok().and_then(Result::ok).ok_or(Answer::Unavailable)
     }
 
-    /// The listener whose secrets signed the body, and which of them did.
+    /// The listener whose secrets the sender knows, and which of them; else one that takes unsigned events.
     async fn verify(&self, received: &Received) -> Result<(Arc<EventListener>, Vec<SecretKeyRef>), Answer> {
-        let header = received.headers.get(signature::HEADER).and_then(|value| value.to_str().ok());
-        if let Some(signature) = header.and_then(Signature::parse) {
-            let now = self.clock.now();
-            for listener in &received.listeners {
-                let namespace = listener.namespace().unwrap_or_default();
-                let offers = select::offers(listener, &self.snapshot);
-                let mut candidates: Vec<SecretKeyRef> =
-                    offers.iter().flat_map(|offer| offer.secrets(&namespace)).collect();
-                candidates.sort();
-                candidates.dedup();
-                let signers = self.secrets.signers(&candidates, &signature, &received.body, now).await;
-                let signers = signers.map_err(|error| {
-                    tracing::error!(
-                        eventListener = %listener.name_any(), namespace = %namespace, error = %errors::chain(&error),
-                        "Webhook secrets cannot be read"
-                    );
-                    Answer::Unavailable
-                })?;
-                if !signers.is_empty() {
-                    return Ok((Arc::clone(listener), signers));
-                }
+        let now = self.clock.now();
+        let proofs = Proofs::of(&received.headers, now);
+        for listener in &received.listeners {
+            let namespace = listener.namespace().unwrap_or_default();
+            let offers = select::offers(listener, &self.snapshot);
+            let mut candidates: Vec<Candidate> =
+                offers.iter().flat_map(|offer| offer.secrets(&namespace)).collect();
+            candidates.retain(|(scheme, _)| proofs.has(*scheme));
+            candidates.sort();
+            candidates.dedup();
+            if candidates.is_empty() {
+                continue;
             }
+            let signers = self.secrets.signers(&candidates, &proofs, &received.body, now).await;
+            let mut signers = signers.map_err(|error| {
+                tracing::error!(
+                    eventListener = %listener.name_any(), namespace = %namespace, error = %errors::chain(&error),
+                    "Webhook secrets cannot be read"
+                );
+                Answer::Unavailable
+            })?;
+            signers.sort();
+            signers.dedup();
+            if !signers.is_empty() {
+                return Ok((Arc::clone(listener), signers));
+            }
+        }
+        if let Some(listener) = received.listeners.iter().find(|listener| accepts_unsigned(listener)) {
+            return Ok((Arc::clone(listener), Vec::new()));
         }
         if let Some(listener) = received.listeners.first() {
             tracing::error!(
@@ -192,20 +208,17 @@ impl Sink {
             return Err(Answer::Payload);
         }
         let namespace = listener.namespace().unwrap_or_default();
-        let text = |name: &str| {
-            received
-                .headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default()
-                .trim()
-                .to_owned()
+        // The first of these headers that the request has: each host of repositories has names of its own.
+        let text = |names: &[&str]| {
+            let value = |name: &&str| received.headers.get(*name)?.to_str().ok();
+            let found = names.iter().find_map(value).unwrap_or_default().trim();
+            found.chars().take(ID_MAX).collect::<String>()
         };
         let incoming = Incoming {
             namespace: namespace.clone(),
             listener: listener.name_any(),
-            delivery_id: text("x-github-delivery"),
-            event: text("x-github-event"),
+            delivery_id: text(&DELIVERY_HEADERS),
+            event: text(&EVENT_HEADERS),
             headers: kept_headers(&received.headers),
             url: received.url,
             source: peer.0.ip().to_string(),
@@ -224,6 +237,18 @@ impl Sink {
                 Err(Answer::Unavailable)
             }
         }
+    }
+}
+
+/// The JSON in a form: GitHub's, or the fields themselves where the listener asks for payloads that are no JSON.
+fn from_form(listener: &EventListener, received: &Received) -> Result<Bytes, Answer> {
+    let validated =
+        listener.annotations().get(PAYLOAD_VALIDATION_ANNOTATION).is_none_or(|value| value != "false");
+    let payload = form::payload(&received.body);
+    match payload {
+        Some(payload) => Ok(payload),
+        None if validated => Err(Answer::Payload),
+        None => form::fields(&received.body).ok_or(Answer::Payload),
     }
 }
 

@@ -7,18 +7,25 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use aphex_api::foreign::triggers::{
-    ClusterTriggerBinding, EventListener, Param, Trigger, TriggerBinding, TriggerTemplate,
+    ClientConfig, ClusterInterceptor, ClusterTriggerBinding, EventListener, Interceptor, InterceptorStatus,
+    Param, Trigger, TriggerBinding, TriggerTemplate,
 };
-use aphex_runtime::Shutdown;
+use aphex_runtime::{Shutdown, errors};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt as _;
-use kube::api::Api;
+use kube::api::{Api, ApiResource, DynamicObject};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use thiserror::Error;
 
 use crate::bindings::Bindings;
+use crate::interceptors::outside::{Endpoint, Interceptors};
+use crate::problems::Checked;
+use crate::report::Reporter;
 use crate::select::Triggers;
 
 /// The watches ended before they had everything, because the process is stopping.
@@ -34,17 +41,21 @@ pub struct Snapshot {
     bindings: Store<TriggerBinding>,
     cluster_bindings: Store<ClusterTriggerBinding>,
     templates: Store<TriggerTemplate>,
+    cluster_interceptors: Store<ClusterInterceptor>,
+    interceptors: Store<Interceptor>,
 }
 
 impl Snapshot {
     /// Starts the watches; they end at shutdown.
-    pub fn watch(client: &Client, shutdown: &Shutdown) -> Self {
+    pub fn watch(client: &Client, reporter: &Reporter, shutdown: &Shutdown) -> Self {
         Self {
-            listeners: store(Api::all(client.clone()), shutdown),
-            triggers: store(Api::all(client.clone()), shutdown),
-            bindings: store(Api::all(client.clone()), shutdown),
-            cluster_bindings: store(Api::all(client.clone()), shutdown),
-            templates: store(Api::all(client.clone()), shutdown),
+            listeners: store(client, reporter, shutdown),
+            triggers: store(client, reporter, shutdown),
+            bindings: store(client, reporter, shutdown),
+            cluster_bindings: store(client, reporter, shutdown),
+            templates: store(client, reporter, shutdown),
+            cluster_interceptors: store(client, reporter, shutdown),
+            interceptors: store(client, reporter, shutdown),
         }
     }
 
@@ -54,7 +65,9 @@ impl Snapshot {
         self.triggers.wait_until_ready().await.map_err(|_| NotSynced("triggers"))?;
         self.bindings.wait_until_ready().await.map_err(|_| NotSynced("triggerbindings"))?;
         self.cluster_bindings.wait_until_ready().await.map_err(|_| NotSynced("clustertriggerbindings"))?;
-        self.templates.wait_until_ready().await.map_err(|_| NotSynced("triggertemplates"))
+        self.templates.wait_until_ready().await.map_err(|_| NotSynced("triggertemplates"))?;
+        self.cluster_interceptors.wait_until_ready().await.map_err(|_| NotSynced("clusterinterceptors"))?;
+        self.interceptors.wait_until_ready().await.map_err(|_| NotSynced("interceptors"))
     }
 
     /// A view of exactly these objects, which never changes.
@@ -65,6 +78,8 @@ impl Snapshot {
             bindings: fixed(objects.bindings),
             cluster_bindings: fixed(objects.cluster_bindings),
             templates: fixed(objects.templates),
+            cluster_interceptors: fixed(objects.cluster_interceptors),
+            interceptors: fixed(objects.interceptors),
         }
     }
 
@@ -104,6 +119,10 @@ pub struct Objects {
     pub cluster_bindings: Vec<ClusterTriggerBinding>,
     /// TriggerTemplates.
     pub templates: Vec<TriggerTemplate>,
+    /// ClusterInterceptors.
+    pub cluster_interceptors: Vec<ClusterInterceptor>,
+    /// Interceptors.
+    pub interceptors: Vec<Interceptor>,
 }
 
 impl Triggers for Snapshot {
@@ -117,6 +136,42 @@ impl Triggers for Snapshot {
     fn trigger(&self, namespace: &str, name: &str) -> Option<Arc<Trigger>> {
         self.triggers.get(&ObjectRef::new(name).within(namespace))
     }
+}
+
+impl Interceptors for Snapshot {
+    fn cluster_interceptor(&self, name: &str) -> Option<Result<Endpoint, String>> {
+        let found = self.cluster_interceptors.get(&ObjectRef::new(name))?;
+        Some(endpoint(&found.spec.client_config, found.status.as_ref()))
+    }
+
+    fn interceptor(&self, namespace: &str, name: &str) -> Option<Result<Endpoint, String>> {
+        let found = self.interceptors.get(&ObjectRef::new(name).within(namespace))?;
+        Some(endpoint(&found.spec.client_config, found.status.as_ref()))
+    }
+}
+
+/// `ResolveAddress` of Tekton's interceptors: the address in the status first, then that of the spec, then its Service.
+pub(crate) fn endpoint(
+    config: &ClientConfig,
+    status: Option<&InterceptorStatus>,
+) -> Result<Endpoint, String> {
+    let ca_bundle = match config.ca_bundle.as_deref().filter(|bundle| !bundle.is_empty()) {
+        None => None,
+        Some(bundle) => {
+            let bytes = STANDARD.decode(bundle).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            Some(bytes.ok_or("has a clientConfig.caBundle that is not PEM in base64")?)
+        }
+    };
+    let told = status.and_then(|status| status.address.as_ref()?.url.clone());
+    if let Some(url) = told.or_else(|| config.url.clone()).filter(|url| !url.is_empty()) {
+        return Ok(Endpoint { url, ca_bundle });
+    }
+    let service = config.service.as_ref().ok_or("has neither clientConfig.url nor clientConfig.service")?;
+    let (scheme, usual) = if ca_bundle.is_some() { ("https", 8443) } else { ("http", 80) };
+    let port = service.port.unwrap_or(usual);
+    let path = service.path.trim_start_matches('/');
+    let url = format!("{scheme}://{}.{}.svc:{port}/{path}", service.name, service.namespace);
+    Ok(Endpoint { url, ca_bundle })
 }
 
 struct Within<'a> {
@@ -136,27 +191,77 @@ impl Bindings for Within<'_> {
 }
 
 /// A store that a watch keeps current.
-fn store<K>(api: Api<K>, shutdown: &Shutdown) -> Store<K>
+///
+/// Objects are read one by one: one that cannot be read is left out and reported, and harms no other.
+fn store<K>(client: &Client, reporter: &Reporter, shutdown: &Shutdown) -> Store<K>
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    K: Resource<DynamicType = ()> + Checked + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
-    let (reader, writer) = reflector::store();
-    let stop = shutdown.token();
-    let kind = K::kind(&());
-    let events = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .modify(|object| object.meta_mut().managed_fields = None)
-        .reflect(writer)
-        .take_until(stop.cancelled_owned());
+    let (reader, mut writer) = reflector::store();
+    let (stop, reporter) = (shutdown.token(), reporter.clone());
+    let types = ApiResource::erase::<K>(&());
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &types);
+    let events =
+        watcher(api, watcher::Config::default()).default_backoff().take_until(stop.cancelled_owned());
     shutdown.spawn(async move {
         let mut events = std::pin::pin!(events);
         while let Some(event) = events.next().await {
-            if let Err(error) = event {
-                tracing::warn!(kind = %kind, error = %aphex_runtime::errors::chain(&error), "watch interrupted; resuming");
+            use watcher::Event;
+            match event {
+                Ok(Event::Init) => writer.apply_watcher_event(&Event::Init),
+                Ok(Event::InitDone) => writer.apply_watcher_event(&Event::InitDone),
+                Ok(Event::InitApply(object)) => {
+                    if let Ok(read) = read::<K>(object, &types, &reporter) {
+                        writer.apply_watcher_event(&Event::InitApply(read));
+                    }
+                }
+                Ok(Event::Apply(object)) => match read::<K>(object, &types, &reporter) {
+                    Ok(read) => writer.apply_watcher_event(&Event::Apply(read)),
+                    // What it was before counts no more.
+                    Err(Some(husk)) => writer.apply_watcher_event(&Event::Delete(husk)),
+                    Err(None) => {}
+                },
+                Ok(Event::Delete(object)) => {
+                    if let Some(husk) = husk(&object) {
+                        writer.apply_watcher_event(&Event::Delete(husk));
+                    }
+                }
+                Err(error) => {
+                    let (kind, error) = (&types.kind, aphex_runtime::errors::chain(&error));
+                    tracing::warn!(kind = %kind, error = %error, "watch interrupted; resuming");
+                }
             }
         }
     });
     reader
+}
+
+/// The object as its own type, with what is wrong with it reported; else as much of it as has its name.
+fn read<K>(mut object: DynamicObject, types: &ApiResource, reporter: &Reporter) -> Result<K, Option<K>>
+where
+    K: Resource<DynamicType = ()> + Checked + Clone + DeserializeOwned + Send + 'static,
+{
+    object.metadata.managed_fields = None;
+    let reference = object.object_ref(types);
+    let husk = husk(&object);
+    let read = object.try_parse::<K>();
+    match &read {
+        Ok(read) => {
+            let read = read.clone();
+            reporter.look(reference, move || read.problems());
+        }
+        Err(error) => {
+            let problem = format!("it cannot be read, and counts as not there: {}", errors::chain(error));
+            reporter.look(reference, || vec![problem]);
+        }
+    }
+    read.map_err(|_| husk)
+}
+
+/// An object of the same name and nothing else.
+fn husk<K: DeserializeOwned>(object: &DynamicObject) -> Option<K> {
+    let (name, namespace) = (object.name_any(), object.namespace());
+    serde_json::from_value(json!({ "metadata": { "name": name, "namespace": namespace }, "spec": {} })).ok()
 }
 
 /// A store of exactly these objects.

@@ -67,6 +67,8 @@ pub struct Origin<'a> {
     pub namespace: &'a str,
     /// Name of the trigger.
     pub trigger: &'a str,
+    /// The trigger's name as the label says it.
+    pub label: &'a str,
     /// The event's id.
     pub event_id: &'a str,
     /// What makes this evaluation the same as another one: the Delivery, and its replay if there is one.
@@ -100,6 +102,11 @@ fn fill(text: &str, params: &BTreeMap<String, String>, old_escape: bool) -> Resu
         let after = &rest[at + MARK.len()..];
         let end = after.find(')').unwrap_or(after.len());
         let name = &after[..end];
+        if !is_name(name) {
+            filled.push_str(MARK);
+            rest = after;
+            continue;
+        }
         let value = params.get(name).ok_or_else(|| name.to_owned())?;
         let value = if old_escape { value.replace('"', "\\\"") } else { value.clone() };
         // Tekton would read `$(` in the created object as its own variable; `$$(` is its escape.
@@ -108,6 +115,18 @@ fn fill(text: &str, params: &BTreeMap<String, String>, old_escape: bool) -> Resu
     }
     filled.push_str(rest);
     Ok(filled)
+}
+
+/// Whether this can be a parameter's name (`paramsRegexp` upstream); what cannot is left as it is.
+fn is_name(name: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(inner)
+}
+
+/// The parameters that a resource's text uses.
+pub(crate) fn used(text: &str) -> Vec<String> {
+    let names = text.split(MARK).skip(1).filter_map(|rest| rest.split_once(')'));
+    names.map(|(name, _)| name.to_owned()).filter(|name| is_name(name)).collect()
 }
 
 /// Adds namespace, name and labels.
@@ -140,7 +159,7 @@ fn complete(mut value: Value, index: usize, origin: Origin<'_>) -> Result<Value,
     let labels = labels.as_object_mut().filter(|labels| labels.values().all(Value::is_string));
     let labels = labels.ok_or(TemplateError::Labels { index })?;
     labels.insert(EVENT_LISTENER_LABEL.to_owned(), origin.listener.into());
-    labels.insert(TRIGGER_LABEL.to_owned(), origin.trigger.into());
+    labels.insert(TRIGGER_LABEL.to_owned(), origin.label.into());
     labels.insert(EVENT_ID_LABEL.to_owned(), origin.event_id.into());
     Ok(value)
 }
@@ -173,8 +192,14 @@ pub(crate) fn hex(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const ORIGIN: Origin<'_> =
-        Origin { listener: "el", namespace: "org-acme", trigger: "web-trigger", event_id: "e1", seed: "d1" };
+    const ORIGIN: Origin<'_> = Origin {
+        listener: "el",
+        namespace: "org-acme",
+        trigger: "web-trigger",
+        label: "web-trigger",
+        event_id: "e1",
+        seed: "d1",
+    };
 
     fn rendered(resource: Value, params: &[(&str, &str)]) -> Result<Value, TemplateError> {
         let template = TriggerTemplateSpec { params: Vec::new(), resource_templates: vec![resource] };
@@ -196,6 +221,7 @@ mod tests {
             ("$(tt.params.p)", "$(tasks.x.results.y)", "$$(tasks.x.results.y)"),
             ("$(tt.params.p)", "$(tt.params.p)", "$$(tt.params.p)"),
             ("$(params.p)", "x", "$(params.p)"),
+            ("$(tt.params.p $(tt.params.p)", "x", "$(tt.params.p x"),
         ];
         for (text, value, expected) in cases {
             let made = rendered(config_map(text), &[("p", value)]).unwrap();

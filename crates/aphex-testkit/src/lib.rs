@@ -9,13 +9,16 @@ mod cluster;
 mod engines;
 pub mod faults;
 pub mod git;
+pub mod packages;
 pub mod platform;
 pub mod real;
 mod requests;
+mod service;
 mod wait;
 
 pub use access::Access;
 pub use cluster::Cluster;
 pub use engines::{engine, left_out};
 pub use requests::{Asked, Requests};
+pub use service::Service;
 pub use wait::{eventually, eventually_for};

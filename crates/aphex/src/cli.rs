@@ -1,5 +1,6 @@
 //! The command line, as typed. What the words mean is said here; what they do is in `commands`.
 
+mod calls;
 mod examples;
 mod exposure;
 mod files;
@@ -24,6 +25,7 @@ use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
 use crate::complete;
 
+pub(crate) use calls::Calls;
 pub(crate) use exposure::{Choice, Exposure};
 pub(crate) use files::{Apply, Plan};
 pub(crate) use format::Format;

@@ -57,6 +57,7 @@ pub(crate) struct Settings {
     /// How long history is kept, when it is not the store's own choice.
     pub(crate) history: Option<Duration>,
     pub(crate) housekeeping: bool,
+    pub(crate) calls: aphex_gateway::calls::Calls,
 }
 
 /// The running platform.
@@ -139,7 +140,7 @@ async fn serve(
     let client = client_as(&server, "aphex:local", "default");
     install::install(&client).await?;
     install::configuration(&client, &gateway_url).await?;
-    roles(&server, hooks, &gateway_url, &metrics, shutdown).await?;
+    roles(&server, hooks, &gateway_url, settings.calls.clone(), &metrics, shutdown).await?;
 
     let kubeconfig = settings.kubeconfig.clone().unwrap_or_else(|| settings.data_dir.join(KUBECONFIG));
     let admin = authority.client_certificate("aphex-admin", &["system:masters"], clock.now())?;
@@ -174,6 +175,7 @@ async fn roles(
     server: &Arc<ApiServer>,
     hooks: TcpListener,
     gateway_url: &str,
+    calls: aphex_gateway::calls::Calls,
     metrics: &Metrics,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
@@ -190,6 +192,7 @@ async fn roles(
         listener: hooks,
         domain: String::new(),
         identity: "local".to_owned(),
+        calls,
         clock: Clock::system(),
         metrics: metrics.clone(),
         readiness: readiness.clone(),

@@ -18,6 +18,11 @@ pub const OLD_ESCAPE_ANNOTATION: &str = "triggers.tekton.dev/old-escape-quotes";
 /// Annotation on a Delivery's EventListener: `none` gives tags, deletions and skip words Tekton's plain treatment.
 pub const EVENT_POLICY_ANNOTATION: &str = "platform.aphex/event-policy";
 
+/// Annotation on an EventListener: `accept` lets events in that none of its triggers' secrets signed.
+pub const UNSIGNED_EVENTS_ANNOTATION: &str = "platform.aphex/unsigned-events";
+/// Tekton's annotation on an EventListener: `false` lets payloads in that are not JSON, such as Slack's forms.
+pub const PAYLOAD_VALIDATION_ANNOTATION: &str = "tekton.dev/payload-validation";
+
 /// Fields that this program neither reads nor writes.
 pub type Rest = Map<String, Value>;
 
@@ -309,6 +314,7 @@ pub struct TemplateParam {
     version = "v1alpha1",
     kind = "ClusterInterceptor",
     schema = "disabled",
+    status = "InterceptorStatus",
     derive = "PartialEq",
     derive = "Default"
 )]
@@ -316,7 +322,7 @@ pub struct TemplateParam {
 pub struct ClusterInterceptorSpec {
     /// Where it is reached.
     #[serde(default)]
-    pub client_config: Value,
+    pub client_config: ClientConfig,
     /// Everything else.
     #[serde(flatten)]
     pub rest: Rest,
@@ -330,6 +336,7 @@ pub struct ClusterInterceptorSpec {
     kind = "Interceptor",
     namespaced,
     schema = "disabled",
+    status = "InterceptorStatus",
     derive = "PartialEq",
     derive = "Default"
 )]
@@ -337,10 +344,58 @@ pub struct ClusterInterceptorSpec {
 pub struct InterceptorSpec {
     /// Where it is reached.
     #[serde(default)]
-    pub client_config: Value,
+    pub client_config: ClientConfig,
     /// Everything else.
     #[serde(flatten)]
     pub rest: Rest,
+}
+
+/// Where an interceptor service is reached.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientConfig {
+    /// Certificates of the authorities that signed the service's own: PEM, base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle: Option<String>,
+    /// Its address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The Service in front of it, where there is no address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceReference>,
+}
+
+/// Names a Service and what to ask there.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceReference {
+    /// Its name.
+    #[serde(default)]
+    pub name: String,
+    /// Its namespace.
+    #[serde(default)]
+    pub namespace: String,
+    /// Path of the request.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub path: String,
+    /// Its port: 8443 with a `caBundle`, else 80, where none is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+}
+
+/// What Tekton found out about an interceptor.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct InterceptorStatus {
+    /// Where it is reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Address>,
+}
+
+/// An address, as Knative writes it.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Address {
+    /// The URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }
 
 #[cfg(test)]

@@ -155,7 +155,55 @@ fn marshal_json(_: &mut Scope, arguments: &[Value]) -> Outcome {
     let [value @ (Value::Map(_) | Value::List(_))] = arguments else { return Err(Fault::NoOverload) };
     let document =
         value.to_json().map_err(|reason| Fault::new(format!("failed to convert to native: {reason}")))?;
-    Ok(Value::from(document.to_string()))
+    let mut text = String::new();
+    go_json(&document, &mut text);
+    Ok(Value::from(text))
+}
+
+/// JSON as Go's encoder writes it: sorted keys, what HTML would read escaped, whole numbers without a point.
+fn go_json(document: &serde_json::Value, out: &mut String) {
+    use serde_json::Value as Json;
+    match document {
+        Json::Number(number) => {
+            let text = number.to_string();
+            out.push_str(text.strip_suffix(".0").unwrap_or(&text));
+        }
+        Json::String(text) => {
+            for c in Json::from(text.as_str()).to_string().chars() {
+                match c {
+                    '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                        out.push_str(&format!("\\u{:04x}", u32::from(c)));
+                    }
+                    c => out.push(c),
+                }
+            }
+        }
+        Json::Array(items) => {
+            out.push('[');
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                go_json(item, out);
+            }
+            out.push(']');
+        }
+        Json::Object(fields) => {
+            let mut sorted: Vec<_> = fields.iter().collect();
+            sorted.sort_by_key(|(name, _)| *name);
+            out.push('{');
+            for (at, (name, field)) in sorted.into_iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                go_json(&Json::from(name.as_str()), out);
+                out.push(':');
+                go_json(field, out);
+            }
+            out.push('}');
+        }
+        plain => out.push_str(&plain.to_string()),
+    }
 }
 
 fn end(arguments: &[Value], end: fn(&[Value]) -> Option<&Value>) -> Outcome {

@@ -59,7 +59,7 @@ fn a_missing_value_takes_the_default_or_is_an_error() {
         aphex_runtime::errors::chain(&error),
         "parameter p cannot be read from $(body.missing): missing is not found"
     );
-    assert!(resolved("$()", &json!({}), None).is_err());
+    assert_eq!(resolved("$()", &json!({}), None).as_deref(), Ok(""));
 }
 
 #[test]

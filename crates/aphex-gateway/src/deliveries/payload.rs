@@ -3,6 +3,7 @@
 //! etcd takes objects up to 1.5 MiB, GitHub sends payloads up to 25 MiB; nearly all compress to a few kilobytes.
 
 use std::io::{Read as _, Write as _};
+use std::sync::Arc;
 
 use aphex_api::delivery::Delivery;
 use base64::Engine as _;
@@ -72,17 +73,26 @@ pub(super) fn pack(json: &[u8]) -> std::io::Result<Packed> {
     Ok(Packed { first: pieces.next().unwrap_or_default(), rest: pieces.collect() })
 }
 
-fn unpack(text: &str) -> Result<Value, UnpackError> {
+/// A payload, read and as it was sent.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Payload {
+    pub(super) body: Value,
+    pub(super) raw: Arc<str>,
+}
+
+fn unpack(text: &str) -> Result<Payload, UnpackError> {
     let bytes = STANDARD.decode(text).map_err(UnpackError::Base64)?;
     let mut json = Vec::new();
     // Nobody who may write Deliveries may fill this process's memory with one.
     let limit = u64::try_from(MAX_BODY).unwrap_or(u64::MAX);
     GzDecoder::new(bytes.as_slice()).take(limit).read_to_end(&mut json).map_err(UnpackError::Gzip)?;
-    serde_json::from_slice(&json).map_err(UnpackError::Json)
+    let body = serde_json::from_slice(&json).map_err(UnpackError::Json)?;
+    // JSON that was read is UTF-8.
+    Ok(Payload { body, raw: String::from_utf8_lossy(&json).into() })
 }
 
 /// The payload of a Delivery.
-pub(super) async fn fetch(client: &Client, delivery: &Delivery) -> Result<Value, UnpackError> {
+pub(super) async fn fetch(client: &Client, delivery: &Delivery) -> Result<Payload, UnpackError> {
     if delivery.spec.payload_parts == 0 {
         return unpack(&delivery.spec.payload);
     }
@@ -146,7 +156,8 @@ mod tests {
         let packed = pack(json.to_string().as_bytes()).unwrap();
         assert!(packed.rest.is_empty() && packed.first.len() < 200);
         assert_eq!(packed, pack(json.to_string().as_bytes()).unwrap());
-        assert_eq!(unpack(&packed.first).unwrap(), json);
+        assert_eq!(unpack(&packed.first).unwrap().body, json);
+        assert_eq!(&*unpack(&packed.first).unwrap().raw, json.to_string());
     }
 
     #[test]
@@ -161,7 +172,7 @@ mod tests {
         let json = Value::String(noise);
         let packed = pack(json.to_string().as_bytes()).unwrap();
         assert!(!packed.rest.is_empty());
-        assert_eq!(unpack(&(packed.first + &packed.rest.concat())).unwrap(), json);
+        assert_eq!(unpack(&(packed.first + &packed.rest.concat())).unwrap().body, json);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One attempt at a Delivery: read, claim, evaluate, dispatch, publish the status.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,15 +19,16 @@ use super::verdict::{self, Outcome};
 use super::{Deliveries, FIELD_MANAGER, claim, object_name, payload};
 use crate::evaluate::{Evaluation, Planned, evaluate};
 use crate::event::{self, Event};
-use crate::interceptors::{Rejection, Secrets};
+use crate::interceptors::Rejection;
+use crate::interceptors::outside::{Outside, Question, Response};
 use crate::secrets::SecretCache;
 
 /// After how long a Delivery is looked at again when the engine could not be asked about it.
 const ENGINE_DOWN: Duration = Duration::from_secs(5);
 /// How long a Secret that an expression compares with is believed.
 const SECRET_KEPT: Duration = Duration::from_secs(30);
-/// How often evaluation begins again because an expression asked for a Secret that had not been read.
-const ROUNDS: usize = 3;
+/// How often evaluation begins again because it asked for a Secret that had not been read, or for an answer of a service.
+const ROUNDS: usize = 64;
 /// How often a status is written again after somebody else wrote to the Delivery.
 const WRITES: usize = 3;
 
@@ -111,8 +112,8 @@ impl Deliveries {
     async fn decide(&self, delivery: &Delivery, replay: Option<&str>) -> Outcome {
         let spec = &delivery.spec;
         let namespace = delivery.namespace().unwrap_or_default();
-        let body = match payload::fetch(&self.client, delivery).await {
-            Ok(body) => body,
+        let payload = match payload::fetch(&self.client, delivery).await {
+            Ok(payload) => payload,
             Err(error) if error.may_pass() => return Outcome::Later(errors::chain(&error)),
             Err(error) => return Outcome::Settled(DeliveryVerdict::Failed, errors::chain(&error)),
         };
@@ -120,7 +121,8 @@ impl Deliveries {
             id: object_name(&spec.delivery_id),
             kind: spec.event.clone(),
             headers: spec.headers.clone(),
-            body,
+            body: payload.body,
+            raw: payload.raw,
             url: spec.request.clone(),
             received: spec.received_time.as_ref().map_or_else(|| self.clock.now(), |time| time.0),
         };
@@ -150,7 +152,7 @@ impl Deliveries {
         Outcome::Triggers(results)
     }
 
-    /// Evaluates on a thread that may be busy, after reading the Secrets that expressions turn out to want.
+    /// Evaluates on a thread that may be busy, after getting the Secrets and answers that it turns out to want.
     async fn evaluate(
         &self,
         listener: &Arc<EventListener>,
@@ -159,10 +161,17 @@ impl Deliveries {
         seed: &str,
     ) -> Vec<Planned> {
         let mut planned = Vec::new();
+        let mut answers = Arc::default();
         for _ in 0..ROUNDS {
-            let asked = Arc::new(Asked { cache: self.secrets.clone(), unknown: Mutex::default() });
-            let (snapshot, cel, secrets) = (self.snapshot.clone(), Arc::clone(&self.cel), Arc::clone(&asked));
-            let (listener, event) = (Arc::clone(listener), Arc::clone(event));
+            let asked = Arc::new(Asked {
+                cache: self.secrets.clone(),
+                answers: Arc::clone(&answers),
+                secrets: Mutex::default(),
+                questions: Mutex::default(),
+            });
+            let (snapshot, cel, outside) = (self.snapshot.clone(), Arc::clone(&self.cel), Arc::clone(&asked));
+            let (listener, event, caller) =
+                (Arc::clone(listener), Arc::clone(event), Arc::clone(&self.caller));
             let (verified, seed) = (verified.to_vec(), seed.to_owned());
             let run = move || {
                 evaluate(&Evaluation {
@@ -170,23 +179,24 @@ impl Deliveries {
                     listener: &listener,
                     event: &event,
                     verified: &verified,
-                    secrets,
+                    outside,
+                    github_api: caller.github_api(),
                     cel: &cel,
                     seed: &seed,
                 })
             };
             planned = tokio::task::spawn_blocking(run).await.unwrap_or_default();
-            let unknown: Vec<SecretKeyRef> =
-                std::mem::take(&mut *asked.unknown.lock().unwrap_or_else(PoisonError::into_inner))
-                    .into_iter()
-                    .collect();
-            // A Secret that cannot be read makes its expression fail, which the verdict shows.
-            if unknown.is_empty() || self.secrets.fetch(&unknown, SECRET_KEPT).await.is_err() {
+            let (secrets, questions) = asked.open();
+            // A Secret that cannot be read makes its trigger fail, which the verdict shows.
+            let read = !secrets.is_empty()
+                && self.secrets.fetch(&secrets, SECRET_KEPT).await.is_ok()
+                && secrets.iter().any(|secret| self.secrets.current(secret).is_some());
+            if questions.is_empty() && !read {
                 break;
             }
-            if unknown.iter().all(|secret| self.secrets.value(secret).is_none()) {
-                break;
-            }
+            let mut known: Answers = (*answers).clone();
+            known.extend(self.caller.ask(questions).await);
+            answers = Arc::new(known);
         }
         planned
     }
@@ -261,19 +271,40 @@ impl Deliveries {
     }
 }
 
-/// Secrets for expressions; remembers which were asked for and had not been read.
+type Answers = HashMap<Question, Result<Response, String>>;
+
+/// What is known when evaluation begins; remembers what else it asked for.
 struct Asked {
     cache: SecretCache,
-    unknown: Mutex<BTreeSet<SecretKeyRef>>,
+    answers: Arc<Answers>,
+    secrets: Mutex<BTreeSet<SecretKeyRef>>,
+    questions: Mutex<HashSet<Question>>,
 }
 
-impl Secrets for Asked {
-    fn value(&self, secret: &SecretKeyRef) -> Option<Vec<u8>> {
-        let value = self.cache.value(secret);
+impl Asked {
+    /// What had no answer.
+    fn open(&self) -> (Vec<SecretKeyRef>, Vec<Question>) {
+        let secrets = std::mem::take(&mut *self.secrets.lock().unwrap_or_else(PoisonError::into_inner));
+        let questions = std::mem::take(&mut *self.questions.lock().unwrap_or_else(PoisonError::into_inner));
+        (secrets.into_iter().collect(), questions.into_iter().collect())
+    }
+}
+
+impl Outside for Asked {
+    fn secret(&self, secret: &SecretKeyRef) -> Option<Vec<u8>> {
+        let value = self.cache.current(secret);
         if value.is_none() {
-            self.unknown.lock().unwrap_or_else(PoisonError::into_inner).insert(secret.clone());
+            self.secrets.lock().unwrap_or_else(PoisonError::into_inner).insert(secret.clone());
         }
         value
+    }
+
+    fn answer(&self, question: &Question) -> Option<Result<Response, String>> {
+        let answer = self.answers.get(question).cloned();
+        if answer.is_none() {
+            self.questions.lock().unwrap_or_else(PoisonError::into_inner).insert(question.clone());
+        }
+        answer
     }
 }
 

@@ -11,11 +11,15 @@ use aphex_cel::{Environment, Extension, Limits, Program, Value};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
-use super::{Answer, Context, Rejection, Reply, Secrets};
+use super::outside::Outside;
+use super::{Answer, Context, Rejection, Reply};
+use crate::event::Event;
 
 const VARIABLES: [&str; 4] = ["body", "header", "extensions", "requestURL"];
 /// How many compiled expressions are kept.
 const KEPT: usize = 2_000;
+/// Longest list that overlays make by naming places in it.
+const LIST_MAX: usize = 1_000;
 /// Longest observed value that goes into a Delivery's status.
 const VALUE_MAX: usize = 256;
 
@@ -49,6 +53,19 @@ pub(crate) struct Params {
     overlays: Vec<Overlay>,
 }
 
+impl Params {
+    /// Expressions that do not compile.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let filter = (!self.filter.is_empty()).then_some(("filter", &self.filter));
+        let overlays = self.overlays.iter().map(|overlay| ("overlay", &overlay.expression));
+        let wrong = |(what, source): (&str, &String)| {
+            let error = Environment::triggers().compile(source, &VARIABLES).err()?;
+            Some(format!("has the {what} {source}, which cannot be read: {error}"))
+        };
+        filter.into_iter().chain(overlays).filter_map(wrong).collect()
+    }
+}
+
 /// An extension to add.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -79,9 +96,13 @@ impl Evaluator<'_> {
 }
 
 /// Decides on an event.
-pub(crate) fn ask(params: &Params, context: &Context<'_>, extensions: &Map<String, Json>) -> Answer {
-    let headers: Map<String, Json> = context
-        .event
+pub(crate) fn ask(
+    params: &Params,
+    context: &Context<'_>,
+    event: &Event,
+    extensions: &Map<String, Json>,
+) -> Answer {
+    let headers: Map<String, Json> = event
         .headers
         .iter()
         .map(|(name, value)| (name.clone(), Json::Array(vec![value.as_str().into()])))
@@ -90,12 +111,12 @@ pub(crate) fn ask(params: &Params, context: &Context<'_>, extensions: &Map<Strin
         programs: context.cel,
         // Go decodes every JSON number as a double, so that is what upstream's expressions see.
         bindings: vec![
-            ("body", Value::from_json_doubles(&context.event.body)),
+            ("body", Value::from_json_doubles(&event.body)),
             ("header", Value::from_json(&Json::Object(headers))),
             ("extensions", Value::from_json_doubles(&Json::Object(extensions.clone()))),
-            ("requestURL", Value::from(context.event.url.as_str())),
+            ("requestURL", Value::from(event.url.as_str())),
         ],
-        compare_secret: compare_secret(context.namespace.to_owned(), Arc::clone(&context.secrets)),
+        compare_secret: compare_secret(context.namespace.to_owned(), Arc::clone(&context.outside)),
         values: BTreeMap::new(),
     };
     let (reply, expression) = decide(params, &mut evaluator);
@@ -117,7 +138,8 @@ fn decide(params: &Params, evaluator: &mut Evaluator<'_>) -> (Reply, Option<Stri
     let mut added = Map::new();
     for overlay in &params.overlays {
         let json = evaluator.evaluate(&overlay.expression).and_then(|value| {
-            value.to_json().map_err(|error| format!("failed to convert overlay result to type: {error}"))
+            let json = if is_json(&value) { value.to_json() } else { Err("it is no JSON".to_owned()) };
+            json.map_err(|error| format!("failed to convert overlay result to type: {error}"))
         });
         match json {
             Ok(json) => set(&mut added, &overlay.key, json),
@@ -125,6 +147,20 @@ fn decide(params: &Params, evaluator: &mut Evaluator<'_>) -> (Reply, Option<Stri
         }
     }
     (Reply::Continue(added), filter)
+}
+
+/// What upstream takes for an overlay: null, unsigned numbers and times it does not.
+fn is_json(value: &Value) -> bool {
+    matches!(
+        value,
+        Value::Bool(_)
+            | Value::Int(_)
+            | Value::Double(_)
+            | Value::String(_)
+            | Value::Bytes(_)
+            | Value::List(_)
+            | Value::Map(_)
+    )
 }
 
 /// Sets the value at a dotted path, as upstream's sjson does; `\.` is a dot within a key.
@@ -143,21 +179,38 @@ fn set(root: &mut Map<String, Json>, path: &str, value: Json) {
             }
         }
     }
-    let last = keys.pop().unwrap_or_default();
-    let mut at = root;
+    let mut keys = keys.into_iter();
+    let first = keys.next().unwrap_or_default();
+    let mut at = root.entry(first).or_insert(Json::Null);
     for key in keys {
-        let entry = at.entry(key).or_insert_with(|| Json::Object(Map::new()));
-        if !entry.is_object() {
-            *entry = Json::Object(Map::new());
-        }
-        let Json::Object(inner) = entry else { return };
-        at = inner;
+        // A number is a place in a list, where there is no object already.
+        let place = key.parse::<usize>().ok().filter(|place| *place < LIST_MAX);
+        at = match place {
+            Some(place) if !at.is_object() => {
+                if !at.is_array() {
+                    *at = Json::Array(Vec::new());
+                }
+                let Json::Array(items) = at else { return };
+                if items.len() <= place {
+                    items.resize(place + 1, Json::Null);
+                }
+                let Some(item) = items.get_mut(place) else { return };
+                item
+            }
+            _ => {
+                if !at.is_object() {
+                    *at = Json::Object(Map::new());
+                }
+                let Json::Object(fields) = at else { return };
+                fields.entry(key).or_insert(Json::Null)
+            }
+        };
     }
-    at.insert(last, value);
+    *at = value;
 }
 
 /// `<string>.compareSecret(key, name)`; upstream's third argument, a namespace, is ignored there too.
-fn compare_secret(namespace: String, secrets: Arc<dyn Secrets>) -> Extension {
+fn compare_secret(namespace: String, outside: Arc<dyn Outside>) -> Extension {
     Extension::new("compareSecret", move |arguments| {
         let text = |at: usize| arguments.get(at).and_then(Value::as_str).map(str::to_owned);
         let (Some(given), Some(key), Some(name)) = (text(0), text(1), text(2)) else {
@@ -165,7 +218,7 @@ fn compare_secret(namespace: String, secrets: Arc<dyn Secrets>) -> Extension {
         };
         let reference = SecretKeyRef { namespace: namespace.clone(), name, key };
         let missing = || format!("failed to find secret '{}' in compareSecret", reference.name);
-        let secret = secrets.value(&reference).ok_or_else(missing)?;
+        let secret = outside.secret(&reference).ok_or_else(missing)?;
         Ok(Value::from(aws_lc_rs::constant_time::verify_slices_are_equal(&secret, given.as_bytes()).is_ok()))
     })
 }
@@ -196,9 +249,11 @@ mod tests {
         set(&mut root, "b.c.e", json!("y"));
         set(&mut root, "a.b", json!(2));
         set(&mut root, "dotted\\.key", json!(3));
+        set(&mut root, "list.1.x", json!(4));
+        set(&mut root, "b.0", json!(5));
         assert_eq!(
             Json::Object(root),
-            json!({ "a": { "b": 2 }, "b": { "c": { "d": "x", "e": "y" } }, "dotted.key": 3 })
+            json!({ "a": { "b": 2 }, "b": { "c": { "d": "x", "e": "y" }, "0": 5 }, "dotted.key": 3, "list": [null, { "x": 4 }] })
         );
     }
 }

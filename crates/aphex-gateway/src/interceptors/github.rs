@@ -1,14 +1,23 @@
-//! The `github` interceptor: event types, the webhook secret, changed files of a push.
+//! The `github` interceptor: event types, the webhook secret, changed files, owners' approval.
 //!
 //! The signature was verified before the event was stored; here it counts whether this interceptor's own secret is among
-//! those that verified. What needs GitHub's API (files of a pull request, owners' approval) fails: nothing is called.
+//! those that verified. What GitHub's API is asked is in `files` and `owners`; tokens are Secrets of the trigger's
+//! namespace. The API is the one of this gateway's settings: a header of the request never chooses where a token goes.
+
+mod api;
+mod files;
+mod owners;
 
 use aphex_api::delivery::SecretKeyRef;
 use aphex_api::foreign::triggers::TriggerInterceptor;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Map;
 
 use super::{Context, Rejection, Reply, params};
+use crate::event::Event;
+
+/// GitHub Enterprise Server names itself in this header.
+const ENTERPRISE_HOST: &str = "X-Github-Enterprise-Host";
 
 /// The interceptor's parameters.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -16,36 +25,47 @@ use super::{Context, Rejection, Reply, params};
 pub(crate) struct Params {
     secret_ref: Option<SecretRef>,
     event_types: Option<Vec<String>>,
-    add_changed_files: Switch,
-    github_owners: Switch,
+    add_changed_files: ChangedFiles,
+    github_owners: owners::Params,
+}
+
+impl Params {
+    /// Whether a secret is named without its key.
+    pub(crate) fn has_empty_key(&self) -> bool {
+        self.secret_ref.as_ref().is_some_and(|reference| reference.secret_key.is_empty())
+    }
+}
+
+/// A key of a Secret in the trigger's namespace.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct SecretRef {
+    pub(super) secret_name: String,
+    pub(super) secret_key: String,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct SecretRef {
-    secret_name: String,
-    secret_key: String,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct Switch {
+struct ChangedFiles {
     enabled: bool,
+    personal_access_token: Option<SecretRef>,
 }
 
-/// The webhook secrets that a chain of interceptors asks for.
-pub fn secrets<'a>(
-    chain: &'a [TriggerInterceptor],
-    namespace: &'a str,
-) -> impl Iterator<Item = SecretKeyRef> + use<'a> {
-    let github = chain.iter().filter(|interceptor| interceptor.reference.name == "github");
-    github.filter_map(move |interceptor| {
-        let reference = params::<Params>(interceptor).ok()?.secret_ref?;
-        (!reference.secret_key.is_empty()).then(|| key(&reference, namespace))
-    })
+/// Why GitHub's API gave no answer, as a reply of the interceptor.
+type Asked<T> = Result<T, Reply>;
+
+/// The webhook secret that an interceptor asks for.
+pub(super) fn secret(interceptor: &TriggerInterceptor, namespace: &str) -> Option<SecretKeyRef> {
+    #[derive(Deserialize)]
+    struct Own {
+        #[serde(rename = "secretRef")]
+        reference: Option<SecretRef>,
+    }
+    let reference = params::<Own>(interceptor).ok()?.reference?;
+    (!reference.secret_key.is_empty()).then(|| key(&reference, namespace))
 }
 
-fn key(reference: &SecretRef, namespace: &str) -> SecretKeyRef {
+pub(super) fn key(reference: &SecretRef, namespace: &str) -> SecretKeyRef {
     SecretKeyRef {
         namespace: namespace.to_owned(),
         name: reference.secret_name.clone(),
@@ -54,10 +74,10 @@ fn key(reference: &SecretRef, namespace: &str) -> SecretKeyRef {
 }
 
 /// Decides on an event.
-pub(crate) fn ask(params: &Params, context: &Context<'_>) -> Reply {
-    let event = context.event;
-    if params.event_types.as_ref().is_some_and(|types| !types.contains(&event.kind)) {
-        return Reply::Stop(format!("event type {} is not allowed", event.kind), Rejection::EventType);
+pub(super) fn ask(params: &Params, context: &Context<'_>, event: &Event) -> Reply {
+    let kind = event.headers.get("X-Github-Event").map_or(event.kind.as_str(), String::as_str);
+    if params.event_types.as_ref().is_some_and(|types| !types.iter().any(|known| known == kind)) {
+        return Reply::Stop(format!("event type {kind} is not allowed"), Rejection::EventType);
     }
     if let Some(reference) = &params.secret_ref {
         if reference.secret_key.is_empty() {
@@ -67,39 +87,37 @@ pub(crate) fn ask(params: &Params, context: &Context<'_>) -> Reply {
             return Reply::Stop("payload signature check failed".to_owned(), Rejection::Other);
         }
     }
+    // As upstream, owners are not looked at where changed files are added.
     if params.add_changed_files.enabled {
-        return match event.kind.as_str() {
-            "push" => changed_files(&event.body).map_or_else(Reply::Fail, |files| {
-                Reply::Continue(Map::from_iter([("changed_files".to_owned(), files.into())]))
-            }),
-            "pull_request" => Reply::Fail(no_api("addChangedFiles")),
-            _ => Reply::Continue(Map::new()),
+        if !matches!(kind, "push" | "pull_request") {
+            return Reply::Continue(Map::new());
+        }
+        let files = token(params.add_changed_files.personal_access_token.as_ref(), "githubToken", context)
+            .and_then(|token| files::changed(kind, context, event, token));
+        return match files {
+            Ok(files) => Reply::Continue(Map::from_iter([("changed_files".to_owned(), files.into())])),
+            Err(reply) => reply,
         };
     }
-    if params.github_owners.enabled && matches!(event.kind.as_str(), "pull_request" | "issue_comment") {
-        return Reply::Fail(no_api("githubOwners"));
+    if params.github_owners.enabled && matches!(kind, "pull_request" | "issue_comment") {
+        return owners::ask(&params.github_owners, kind, context, event).unwrap_or_else(|reply| reply);
     }
     Reply::Continue(Map::new())
 }
 
-fn no_api(parameter: &str) -> String {
-    format!("{parameter} needs GitHub's API, which this gateway does not call")
-}
-
-/// The files that a push's commits touch, joined by commas (`parseBodyForChangedFiles`).
-fn changed_files(body: &Value) -> Result<String, String> {
-    if body.pointer("/repository/full_name").is_none_or(|name| !name.is_string()) {
-        return Err("error parsing body: payload body missing 'repository.full_name' field".to_owned());
+/// The Secret with a token, where there is to be one; a key that is not there is told now.
+fn token(reference: Option<&SecretRef>, field: &str, context: &Context<'_>) -> Asked<Option<SecretKeyRef>> {
+    let Some(reference) = reference else { return Ok(None) };
+    if reference.secret_key.is_empty() {
+        return Err(Reply::Fail(format!("github interceptor {field}.secretKey is empty")));
     }
-    let mut files = Vec::new();
-    for commit in body["commits"].as_array().into_iter().flatten() {
-        for field in ["added", "modified", "removed"] {
-            let names = commit[field].as_array();
-            let names = names.ok_or_else(|| {
-                format!("error parsing body: payload body missing 'commits.*.{field}' field")
-            })?;
-            files.extend(names.iter().filter_map(Value::as_str));
-        }
+    let token = key(reference, context.namespace);
+    if context.outside.secret(&token).is_none() {
+        let message = format!(
+            "error getting secret: Secret {}/{} has no key {}",
+            token.namespace, token.name, token.key
+        );
+        return Err(Reply::Fail(message));
     }
-    Ok(files.join(","))
+    Ok(Some(token))
 }

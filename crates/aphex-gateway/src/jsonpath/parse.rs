@@ -139,7 +139,8 @@ fn bracket(inside: &str, depth: usize) -> Result<Step, JsonPathError> {
         return Ok(Step::Union(branches.collect::<Result<_, _>>()?));
     }
     if let Some(name) = inside.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
-        return Ok(Step::Field(name.replace('\\', "")));
+        // As upstream: a dot within is the next field, unless a backslash is before it.
+        return Ok(Step::Union(vec![steps(&format!(".{name}"), depth + 1)?]));
     }
     if inside == "*" {
         return Ok(Step::Slice(Slice::Range { start: None, end: None, step: 1 }));

@@ -130,7 +130,7 @@ fn a_trigger_needs_the_secrets_of_its_group_and_its_own() {
         TriggerGroup { name: "g".into(), interceptors: vec![github("shared")], ..TriggerGroup::default() };
     let made = offer(&Arc::new(member), Some(&Arc::new(group)), &listener(EventListenerSpec::default()));
     let secrets: Vec<_> =
-        made.secrets("acme").into_iter().map(|s| format!("{}/{}", s.namespace, s.name)).collect();
+        made.secrets("acme").into_iter().map(|(_, s)| format!("{}/{}", s.namespace, s.name)).collect();
     assert_eq!(secrets, ["acme/shared", "web/own"]);
     assert!(
         offer(&Arc::new(trigger("web", "c", "acme")), None, &listener(EventListenerSpec::default()))

@@ -1,4 +1,6 @@
-//! GitHub's second content type: a form whose field `payload` holds the JSON.
+//! Forms: GitHub's second content type, with the JSON in the field `payload`, and those of others such as Slack.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -16,6 +18,26 @@ pub(super) fn is_form(content_type: Option<&HeaderValue>) -> Option<bool> {
 /// The decoded value of the form's field `payload`.
 pub(super) fn payload(body: &[u8]) -> Option<Bytes> {
     let field = body.split(|byte| *byte == b'&').find_map(|field| field.strip_prefix(b"payload="))?;
+    decode(field).map(Into::into)
+}
+
+/// The form as a JSON object, each field a list of its values, as Tekton's sink writes it for Slack's forms.
+///
+/// Tekton leaves a form with one field as it is, which then is no JSON; here it is an object as well.
+pub(super) fn fields(body: &[u8]) -> Option<Bytes> {
+    let mut fields: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for field in body.split(|byte| *byte == b'&').filter(|field| !field.is_empty()) {
+        let (name, value) = match field.iter().position(|byte| *byte == b'=') {
+            Some(at) => (&field[..at], &field[at + 1..]),
+            None => (field, &[][..]),
+        };
+        let text = |bytes| String::from_utf8(decode(bytes)?).ok();
+        fields.entry(text(name)?).or_default().push(text(value)?);
+    }
+    serde_json::to_vec(&fields).ok().filter(|_| !fields.is_empty()).map(Into::into)
+}
+
+fn decode(field: &[u8]) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(field.len());
     let mut bytes = field.iter().copied();
     while let Some(byte) = bytes.next() {
@@ -29,7 +51,7 @@ pub(super) fn payload(body: &[u8]) -> Option<Bytes> {
             byte => byte,
         });
     }
-    Some(decoded.into())
+    Some(decoded)
 }
 
 #[cfg(test)]
@@ -45,6 +67,17 @@ mod tests {
         assert_eq!(decoded("payload="), Some(String::new()));
         for wrong in ["", "x=1", "payload=%7", "payload=%zz", "xpayload=1"] {
             assert_eq!(decoded(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn another_form_is_an_object_of_lists() {
+        let read =
+            |body: &str| fields(body.as_bytes()).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
+        let expected = r#"{"command":["/deploy"],"text":["to+all","烈"],"x":[""]}"#;
+        assert_eq!(read("text=to%2Ball&command=%2Fdeploy&text=%E7%83%88&x").as_deref(), Some(expected));
+        for wrong in ["", "&", "a=%", "a=%ff"] {
+            assert_eq!(read(wrong), None, "{wrong}");
         }
     }
 

@@ -9,16 +9,23 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use aphex_api::delivery::SecretKeyRef;
+use aphex_gateway::calls::GITHUB_API;
 use aphex_gateway::evaluate::{Evaluation, evaluate};
 use aphex_gateway::event::{Event, settled};
-use aphex_gateway::interceptors::{Secrets, cel::Programs};
+use aphex_gateway::interceptors::cel::Programs;
+use aphex_gateway::interceptors::outside::{Outside, Question, Response};
 use aphex_gateway::snapshot::{Objects, Snapshot};
 use serde_json::{Value, json};
 
-pub(crate) struct NoSecrets;
+/// A world in which nothing can be asked.
+pub(crate) struct Nothing;
 
-impl Secrets for NoSecrets {
-    fn value(&self, _: &SecretKeyRef) -> Option<Vec<u8>> {
+impl Outside for Nothing {
+    fn secret(&self, _: &SecretKeyRef) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn answer(&self, _: &Question) -> Option<Result<Response, String>> {
         None
     }
 }
@@ -45,6 +52,7 @@ fn outcome(kind: &str, body: Value, objects: Objects) -> anyhow::Result<Value> {
         id: "72d3162e-cc78-11e3-81ab-4c9367dc0958".into(),
         kind: kind.into(),
         headers: [("X-Github-Event".to_owned(), kind.to_owned())].into(),
+        raw: body.to_string().into(),
         body,
         url: "/acme".into(),
         received: "2026-11-23T23:42:47Z".parse()?,
@@ -61,7 +69,8 @@ fn outcome(kind: &str, body: Value, objects: Objects) -> anyhow::Result<Value> {
             name: "webhook-hello".into(),
             key: "secret".into(),
         }],
-        secrets: Arc::new(NoSecrets),
+        outside: Arc::new(Nothing),
+        github_api: GITHUB_API,
         cel: &Programs::default(),
         seed: "org-acme/72d3162e-cc78-11e3-81ab-4c9367dc0958",
     });

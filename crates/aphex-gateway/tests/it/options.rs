@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use aphex_api::delivery::{SecretKeyRef, TriggerVerdict};
+use aphex_gateway::calls::GITHUB_API;
 use aphex_gateway::evaluate::{Evaluation, Planned, evaluate};
 use aphex_gateway::event::{Event, settled};
 use aphex_gateway::interceptors::cel::Programs;
 use aphex_gateway::snapshot::{Objects, Snapshot};
 use serde_json::{Value, json};
 
-use crate::golden::NoSecrets;
+use crate::golden::Nothing;
 
 /// Objects of an organization and of one of its bindings, as the controllers apply them.
 fn objects(binding: &str) -> anyhow::Result<Objects> {
@@ -46,6 +47,7 @@ fn planned(binding: &str, kind: &str, body: Value) -> anyhow::Result<Planned> {
         id: "72d3162e-cc78-11e3-81ab-4c9367dc0958".into(),
         kind: kind.into(),
         headers: [("X-Github-Event".to_owned(), kind.to_owned())].into(),
+        raw: body.to_string().into(),
         body,
         url: "/acme-corp".into(),
         received: "2026-11-23T23:42:47Z".parse()?,
@@ -60,7 +62,8 @@ fn planned(binding: &str, kind: &str, body: Value) -> anyhow::Result<Planned> {
             name: "webhook-hello-options".into(),
             key: "secret".into(),
         }],
-        secrets: Arc::new(NoSecrets),
+        outside: Arc::new(Nothing),
+        github_api: GITHUB_API,
         cel: &Programs::default(),
         seed: "org-acme-corp/72d3162e",
     });

@@ -76,6 +76,8 @@ async fn what_a_lost_replica_had_claimed_another_takes_up_when_the_claim_ends() 
 #[tokio::test]
 async fn the_roles_give_what_is_asked_for_and_nothing_else() -> anyhow::Result<()> {
     let world = World::start("roles").await?;
+    world.apply(world.malformed()).await?;
+    world.told("Trigger", "malformed-trigger").await?;
     let mut large = push()?;
     let noise: String = (0..1_500_000).map(|_| char::from(rand::random_range(b'a'..=b'z'))).collect();
     large["noise"] = noise.into();

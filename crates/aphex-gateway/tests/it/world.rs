@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use aphex_api::delivery::{Delivery, DeliverySpec, DeliveryVerdict, SecretKeyRef};
+use aphex_gateway::calls::Calls;
 use aphex_gateway::{Settings, sign};
 use aphex_runtime::Shutdown;
 use aphex_testkit::{Cluster, Requests, eventually, platform};
@@ -37,6 +38,8 @@ pub(crate) struct World {
     shutdown: Shutdown,
     _cluster: Cluster,
     account: Client,
+    /// Whom its gateways may call.
+    pub(crate) calls: Calls,
     /// What the gateway asked for.
     pub(crate) requests: Requests,
 }
@@ -59,6 +62,7 @@ impl World {
             name,
             _cluster: cluster,
             account,
+            calls: Calls::default(),
             requests,
         };
         for object in world.objects() {
@@ -83,6 +87,7 @@ impl World {
             listener,
             domain: "hooks.example.com".into(),
             identity: identity.to_owned(),
+            calls: self.calls.clone(),
             clock: aphex_runtime::Clock::system(),
             metrics: aphex_runtime::Metrics::default(),
             readiness: aphex_runtime::admin::Readiness::default(),
@@ -310,7 +315,7 @@ pub(crate) fn push() -> anyhow::Result<Value> {
     Ok(serde_json::from_str(include_str!("../golden/push/event.json"))?)
 }
 
-async fn install(client: &Client) -> anyhow::Result<()> {
+pub(crate) async fn install(client: &Client) -> anyhow::Result<()> {
     let mut definitions = vec![serde_json::to_value(Delivery::crd())?];
     for file in DEFINITIONS {
         for document in file.split("\n---\n") {
@@ -336,7 +341,7 @@ async fn install(client: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn apply(client: &Client, object: Value) -> anyhow::Result<()> {
+pub(crate) async fn apply(client: &Client, object: Value) -> anyhow::Result<()> {
     let object: DynamicObject = serde_json::from_value(object)?;
     let types = object.types.clone().context("an object has a kind")?;
     let (kind, capabilities) = eventually("the kind is discovered", || async {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::Upstream;
+use super::{Calls, Upstream};
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Up {
@@ -33,6 +33,8 @@ pub(crate) struct Up {
     /// Leave a part to somebody else, such as a kube-controller-manager
     #[arg(long, value_name = "PART", value_enum)]
     pub(crate) without: Vec<Part>,
+    #[command(flatten)]
+    pub(crate) calls: Calls,
 }
 
 /// A part of local mode that another program can do.

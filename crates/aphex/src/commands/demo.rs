@@ -37,6 +37,7 @@ pub(crate) async fn run(arguments: Demo) -> anyhow::Result<()> {
         kubeconfig: None,
         history: None,
         housekeeping: true,
+        calls: aphex_gateway::calls::Calls::default(),
     };
     let shutdown = Shutdown::on_signals()?;
     let steps = Steps::new();

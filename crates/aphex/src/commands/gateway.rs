@@ -36,6 +36,7 @@ pub(crate) async fn run(global: &Global, arguments: Gateway) -> anyhow::Result<(
         listener: hooks,
         domain: arguments.domain.unwrap_or_default(),
         identity: identity(),
+        calls: arguments.calls.into(),
         clock: Clock::system(),
         metrics,
         readiness,

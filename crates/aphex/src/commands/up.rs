@@ -23,6 +23,7 @@ pub(crate) async fn run(global: &Global, arguments: Up) -> anyhow::Result<()> {
         kubeconfig: global.kubeconfig.clone(),
         history: arguments.history.map(Duration::from_secs),
         housekeeping: !arguments.without.contains(&Part::Housekeeping),
+        calls: arguments.calls.into(),
     };
     let shutdown = Shutdown::on_signals()?;
     let platform = local::start(&settings, shutdown.clone()).await?;

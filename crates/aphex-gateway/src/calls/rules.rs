@@ -1,0 +1,150 @@
+//! Which addresses a service may have.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// A range of addresses, or a host's name, that may be called although it is near.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rule {
+    /// Addresses whose first bits are these.
+    Range(IpAddr, u8),
+    /// A name, whatever it resolves to.
+    Host(String),
+}
+
+/// A rule cannot be read.
+#[derive(Debug, Error)]
+#[error("{0:?} is neither an address, a range such as 127.0.0.0/8, nor a host's name")]
+pub struct RuleError(String);
+
+impl FromStr for Rule {
+    type Err = RuleError;
+
+    fn from_str(text: &str) -> Result<Self, RuleError> {
+        let wrong = || RuleError(text.to_owned());
+        let most = |address: IpAddr| if address.is_ipv4() { 32 } else { 128 };
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Ok(Self::Range(address, most(address)));
+        }
+        if let Some((address, length)) = text.split_once('/') {
+            let address: IpAddr = address.parse().map_err(|_| wrong())?;
+            let length: u8 = length.parse().map_err(|_| wrong())?;
+            return if length <= most(address) { Ok(Self::Range(address, length)) } else { Err(wrong()) };
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+        let named = !text.is_empty() && text.chars().all(plain) && text.chars().any(char::is_alphabetic);
+        if named { Ok(Self::Host(text.to_ascii_lowercase())) } else { Err(wrong()) }
+    }
+}
+
+impl Rule {
+    fn covers(&self, host: &str, address: IpAddr) -> bool {
+        match self {
+            Self::Host(name) => host.eq_ignore_ascii_case(name),
+            Self::Range(IpAddr::V4(network), length) => match address {
+                IpAddr::V4(address) => {
+                    let mask = u32::MAX.checked_shl(32 - u32::from(*length)).unwrap_or(0);
+                    (network.to_bits() ^ address.to_bits()) & mask == 0
+                }
+                IpAddr::V6(_) => false,
+            },
+            Self::Range(IpAddr::V6(network), length) => match address {
+                IpAddr::V6(address) => {
+                    let mask = u128::MAX.checked_shl(128 - u32::from(*length)).unwrap_or(0);
+                    (network.to_bits() ^ address.to_bits()) & mask == 0
+                }
+                IpAddr::V4(_) => false,
+            },
+        }
+    }
+}
+
+/// Whether a service may be called at an address that its host has.
+pub(super) fn may_call(allowed: &[Rule], host: &str, address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    !is_near(address) || allowed.iter().any(|rule| rule.covers(host, address))
+}
+
+/// Addresses that lead to this machine or its link: what is there trusts whoever can reach it.
+fn is_near(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            address.is_loopback()
+                || address.is_link_local()
+                || address.is_unspecified()
+                || address.is_broadcast()
+                || address.is_multicast()
+                || address.octets()[0] == 0
+        }
+        IpAddr::V6(address) => {
+            // Addresses of the cloud's own kind: Amazon's metadata service is fd00:ec2::254.
+            let metadata = address.segments()[..2] == [0xfd00, 0xec2];
+            // 6to4 and NAT64 carry an address of the old kind within.
+            let carried = match address.segments() {
+                [0x2002, high, low, ..] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+                    let bits = u32::from(high) << 16 | u32::from(low);
+                    is_near(IpAddr::V4(bits.into()))
+                }
+                _ => false,
+            };
+            address.is_loopback()
+                || address.is_unicast_link_local()
+                || address.is_unspecified()
+                || address.is_multicast()
+                || metadata
+                || carried
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_near_is_called_only_where_it_is_allowed() {
+        let may = |allowed: &[&str], host: &str, address: &str| {
+            let allowed: Vec<Rule> = allowed.iter().map(|rule| rule.parse().unwrap()).collect();
+            may_call(&allowed, host, address.parse().unwrap())
+        };
+        for near in [
+            "127.0.0.1",
+            "127.9.9.9",
+            "169.254.169.254",
+            "0.0.0.0",
+            "0.1.2.3",
+            "::1",
+            "::",
+            "fe80::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "fd00:ec2::254",
+            "2002:a9fe:a9fe::1",
+            "64:ff9b::7f00:1",
+            "224.0.0.1",
+            "ff02::1",
+            "255.255.255.255",
+        ] {
+            assert!(!may(&[], "x", near), "{near}");
+        }
+        for far in ["10.96.0.1", "192.168.1.1", "93.184.216.34", "2606:2800::1", "fd12::1"] {
+            assert!(may(&[], "x", far), "{far}");
+        }
+        assert!(may(&["127.0.0.0/8"], "x", "127.0.0.1"));
+        assert!(may(&["127.0.0.1"], "x", "::ffff:127.0.0.1"));
+        assert!(!may(&["127.0.0.1"], "x", "127.0.0.2"));
+        assert!(may(&["::1/128"], "x", "::1"));
+        assert!(may(&["0.0.0.0/0"], "x", "169.254.1.1"));
+        assert!(may(&["interceptor.local"], "Interceptor.local", "127.0.0.1"));
+        assert!(!may(&["interceptor.local"], "other.local", "127.0.0.1"));
+    }
+
+    #[test]
+    fn rules_are_addresses_ranges_and_names() {
+        for wrong in ["", "127.0.0.1/33", "::/129", "a b", "http://x", "1.2.3"] {
+            assert!(wrong.parse::<Rule>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Interceptors that are HTTP services, named by a ClusterInterceptor or Interceptor.
+//!
+//! The request and response are those of Tekton Triggers' documentation ("Interceptors", v0.34): the event in
+//! `body`, `header`, `extensions`, what the trigger says in `interceptor_params`; `continue`, `extensions` and `status`
+//! come back. `pkg/sink/sink.go` looks an Interceptor up in the listener's namespace, and so does this.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aphex_api::foreign::triggers::TriggerInterceptor;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::outside::{Endpoint, Question, Whom};
+use super::{Context, Rejection, Reply};
+use crate::event::Event;
+
+/// Longest part of a service's words that goes into a Delivery's status.
+const SAID_MAX: usize = 256;
+
+/// What a service answers.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Answer {
+    extensions: Option<Map<String, Value>>,
+    r#continue: bool,
+    status: Status,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    message: String,
+}
+
+/// Decides on an event.
+pub(super) fn ask(
+    interceptor: &TriggerInterceptor,
+    context: &Context<'_>,
+    event: &Event,
+    extensions: &Map<String, Value>,
+) -> Reply {
+    let name = interceptor.reference.name.as_str();
+    let endpoint = match endpoint(interceptor, context) {
+        Ok(endpoint) => endpoint,
+        Err(message) => return Reply::Fail(message),
+    };
+    let headers: BTreeMap<&str, [&str; 1]> =
+        event.headers.iter().map(|(name, value)| (name.as_str(), [value.as_str()])).collect();
+    let params: Map<String, Value> =
+        interceptor.params.iter().map(|param| (param.name.clone(), param.value.clone())).collect();
+    let mut request = json!({
+        "body": &*event.raw,
+        "header": headers,
+        "context": { "event_url": event.url, "event_id": event.id, "trigger_id": context.trigger_id },
+    });
+    for (key, value) in [("extensions", extensions), ("interceptor_params", &params)] {
+        if !value.is_empty() {
+            request[key] = Value::Object(value.clone());
+        }
+    }
+    let question = Question {
+        whom: Whom::Service,
+        url: endpoint.url,
+        ca_bundle: endpoint.ca_bundle,
+        headers: BTreeMap::from([("Content-Type".to_owned(), "application/json".to_owned())]),
+        body: Some(Arc::from(request.to_string())),
+        token: None,
+    };
+    match context.outside.answer(&question) {
+        None => Reply::Again(format!("interceptor {name} has not been asked")),
+        Some(Err(message)) => Reply::Again(format!("interceptor {name} does not answer: {message}")),
+        Some(Ok(response)) if response.status == 200 => read(name, &response.body),
+        Some(Ok(response)) => {
+            let said = cut(&response.body);
+            let message = format!("interceptor {name} answered {} instead of 200: {said}", response.status);
+            if response.may_pass() { Reply::Again(message) } else { Reply::Fail(message) }
+        }
+    }
+}
+
+fn read(name: &str, body: &str) -> Reply {
+    let answer: Answer = match serde_json::from_str(body) {
+        Ok(answer) => answer,
+        Err(error) => {
+            return Reply::Fail(format!(
+                "interceptor {name} did not answer with an InterceptorResponse: {error}"
+            ));
+        }
+    };
+    if answer.r#continue {
+        return Reply::Continue(answer.extensions.unwrap_or_default());
+    }
+    let said = cut(&answer.status.message);
+    let message = if said.is_empty() { format!("interceptor {name} gave no reason") } else { said };
+    Reply::Stop(message, Rejection::Other)
+}
+
+fn endpoint(interceptor: &TriggerInterceptor, context: &Context<'_>) -> Result<Endpoint, String> {
+    let name = interceptor.reference.name.as_str();
+    let (kind, found) = match interceptor.reference.kind.as_str() {
+        "" | "ClusterInterceptor" => ("ClusterInterceptor", context.known.cluster_interceptor(name)),
+        "NamespacedInterceptor" | "Interceptor" => {
+            ("Interceptor", context.known.interceptor(context.listener_namespace, name))
+        }
+        other => return Err(format!("interceptor {name} has the kind {other}, which is none")),
+    };
+    let found = found.ok_or_else(|| format!("{kind} {name} does not exist"))?;
+    found.map_err(|message| format!("{kind} {name} {message}"))
+}
+
+/// The beginning of a service's words, on one line.
+pub(super) fn cut(text: &str) -> String {
+    let line: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    match line.char_indices().nth(SAID_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}

@@ -1,0 +1,148 @@
+//! Tells on an object that something is wrong with it, as an Event beside it, as soon as it was written.
+//!
+//! An Event's name derives from the object and what is wrong, so however many replicas see it, there is one. Where the
+//! gateway has no right to write Events (outside of listeners' namespaces) its log has to do.
+
+use aphex_runtime::{Clock, Shutdown};
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::PostParams;
+use kube::{Api, Client};
+use tokio::sync::mpsc;
+
+use crate::templates::hex;
+
+/// Longest note that an Event may have (`events.k8s.io/v1`).
+const NOTE_MAX: usize = 1024;
+const REASON: &str = "Malformed";
+
+/// An object, and the work of finding out what is wrong with it.
+struct Written {
+    object: ObjectReference,
+    check: Check,
+}
+
+/// Compiling expressions is work for a thread that may be busy.
+type Check = Box<dyn FnOnce() -> Vec<String> + Send>;
+
+/// Takes what was written; cheap to clone.
+#[derive(Clone)]
+pub struct Reporter(mpsc::UnboundedSender<Written>);
+
+impl std::fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reporter")
+    }
+}
+
+impl Reporter {
+    /// Writes Events until shutdown.
+    pub fn start(client: Client, identity: String, clock: Clock, shutdown: &Shutdown) -> Self {
+        let (sender, mut receiver) = mpsc::unbounded_channel::<Written>();
+        let stop = shutdown.token();
+        shutdown.spawn(async move {
+            while let Some(Some(Written { object, check })) = stop.run_until_cancelled(receiver.recv()).await
+            {
+                let problems = tokio::task::spawn_blocking(check).await.unwrap_or_default();
+                if !problems.is_empty() {
+                    publish(&client, &identity, &clock, object, &problems).await;
+                }
+            }
+        });
+        Self(sender)
+    }
+
+    pub(crate) fn look(&self, object: ObjectReference, check: impl FnOnce() -> Vec<String> + Send + 'static) {
+        // A process that stops tells nothing more; the next one looks at everything again.
+        let _ = self.0.send(Written { object, check: Box::new(check) });
+    }
+}
+
+async fn publish(
+    client: &Client,
+    identity: &str,
+    clock: &Clock,
+    object: ObjectReference,
+    problems: &[String],
+) {
+    let (kind, name) = (object.kind.clone().unwrap_or_default(), object.name.clone().unwrap_or_default());
+    let namespace = object.namespace.clone().unwrap_or_default();
+    let note = note(problems);
+    tracing::warn!(
+        object.kind = %kind, object.name = %name, object.namespace = %namespace, problem = %note,
+        "Object of Triggers is malformed"
+    );
+    if namespace.is_empty() {
+        return;
+    }
+    let event = event(object, note, identity, clock);
+    let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
+    match api.create(&PostParams::default(), &event).await {
+        Ok(_) => {}
+        // Another replica, or this one before it was started again.
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+        Err(error) => {
+            tracing::warn!(
+                object.kind = %kind, object.name = %name, object.namespace = %namespace,
+                error = %aphex_runtime::errors::chain(&error), "Event cannot be written"
+            );
+        }
+    }
+}
+
+fn event(object: ObjectReference, note: String, identity: &str, clock: &Clock) -> Event {
+    let seed = format!("{}/{note}", object.uid.as_deref().unwrap_or_default());
+    let mut name = object.name.clone().unwrap_or_default();
+    name.truncate(200);
+    Event {
+        metadata: ObjectMeta {
+            name: Some(format!("{}.{}", name.trim_end_matches(['.', '-']), &hex(&seed)[..16])),
+            namespace: object.namespace.clone(),
+            ..ObjectMeta::default()
+        },
+        action: Some("Check".to_owned()),
+        event_time: Some(MicroTime(clock.now())),
+        note: Some(note),
+        reason: Some(REASON.to_owned()),
+        regarding: Some(object),
+        reporting_controller: Some("aphex.io/gateway".to_owned()),
+        reporting_instance: Some(identity.to_owned()),
+        type_: Some("Warning".to_owned()),
+        ..Event::default()
+    }
+}
+
+fn note(problems: &[String]) -> String {
+    let mut note = problems.join("; ");
+    if note.len() > NOTE_MAX {
+        let mut end = NOTE_MAX - '…'.len_utf8();
+        while !note.is_char_boundary(end) {
+            end -= 1;
+        }
+        note.truncate(end);
+        note.push('…');
+    }
+    note
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_problem_of_the_same_object_has_one_name() {
+        let named = |uid: &str, note: &str| {
+            let object = ObjectReference {
+                uid: Some(uid.into()),
+                name: Some("web".into()),
+                ..ObjectReference::default()
+            };
+            event(object, note.into(), "one", &Clock::system()).metadata.name.unwrap()
+        };
+        assert_eq!(named("a", "x"), named("a", "x"));
+        assert_ne!(named("a", "x"), named("b", "x"));
+        assert_ne!(named("a", "x"), named("a", "y"));
+        assert!(note(&["烈".repeat(1000)]).len() <= NOTE_MAX);
+    }
+}
