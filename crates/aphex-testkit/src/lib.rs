@@ -9,6 +9,7 @@ mod cluster;
 mod engines;
 pub mod faults;
 pub mod git;
+pub mod issuer;
 pub mod platform;
 pub mod real;
 mod requests;
