@@ -1,6 +1,7 @@
 //! The command line, as typed. What the words mean is said here; what they do is in `commands`.
 
 mod exposure;
+mod session;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use exposure::{Choice, Exposure};
+pub(crate) use session::{Login, Logout, Plugin, Token, Whoami};
 
 /// Onboards a GitHub repository with one Kubernetes resource; a push becomes a PipelineRun.
 #[derive(Debug, Parser)]
@@ -146,6 +148,22 @@ pub(crate) enum Command {
     /// Run the webhook gateway against a cluster
     #[command(after_help = "Example:\n  aphex gateway --kubeconfig ~/.kube/config --port 8080")]
     Gateway(Gateway),
+    /// Log in at the platform's issuer, and give kubectl a context that uses the login
+    #[command(
+        after_help = "Examples:\n  aphex login\n  aphex login --issuer https://dex.home.local --server https://cluster.home.local:6443 --use\n  aphex login --no-browser"
+    )]
+    Login(Login),
+    /// End logins at their issuers, and forget them here
+    #[command(after_help = "Example:\n  aphex logout\n  aphex logout --issuer https://dex.home.local")]
+    Logout(Logout),
+    /// Show who the cluster takes you for, and what you may do
+    #[command(after_help = "Example:\n  aphex whoami\n  aphex whoami -n team-payments -o json")]
+    Whoami(Whoami),
+    /// Print a token for kubectl, as its credential plugin; renews the login where it has to
+    #[command(
+        after_help = "Example:\n  aphex token --oidc-issuer-url=https://dex.home.local --oidc-client-id=aphex"
+    )]
+    Token(Token),
     /// Print what a shell needs to complete this command line
     #[command(
         after_help = "Examples:\n  source <(aphex completion bash)\n  aphex completion zsh > ~/.zfunc/_aphex\n  aphex completion fish > ~/.config/fish/completions/aphex.fish"
@@ -171,6 +189,10 @@ pub(crate) struct Up {
     /// longer while there is little of it]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) history: Option<u64>,
+    /// Which OpenID Connect issuers to trust: kube-apiserver's AuthenticationConfiguration, YAML or JSON [default: the
+    /// local issuer, for the audiences aphex and kubernetes]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) authentication_config: Option<PathBuf>,
     /// Leave a part to somebody else, such as a kube-controller-manager
     #[arg(long, value_name = "PART", value_enum)]
     pub(crate) without: Vec<Part>,

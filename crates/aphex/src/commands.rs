@@ -10,6 +10,8 @@ mod describe;
 mod doctor;
 mod gateway;
 mod kb;
+mod login;
+mod logout;
 mod look;
 mod org;
 mod pipeline;
@@ -19,7 +21,9 @@ mod repo;
 mod rotate;
 mod run;
 mod settings;
+mod token;
 mod up;
+mod whoami;
 
 use aphex_runtime::log;
 
@@ -46,6 +50,10 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Controller(arguments) => controller::run(&global, arguments).await,
         Command::Doctor(arguments) => doctor::run(&global, arguments).await,
         Command::Gateway(arguments) => gateway::run(&global, arguments).await,
+        Command::Login(arguments) => login::run(&global, arguments).await,
+        Command::Logout(arguments) => logout::run(arguments).await,
+        Command::Whoami(arguments) => whoami::run(&global, arguments).await,
+        Command::Token(arguments) => token::run(arguments).await,
         Command::Completion(arguments) => {
             completion::run(&arguments);
             Ok(())

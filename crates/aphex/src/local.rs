@@ -8,6 +8,7 @@
 //!              \-> HTTPS -> kubectl and everybody else
 //! ```
 
+pub(crate) mod authentication;
 pub(crate) mod install;
 pub(crate) mod listen;
 
@@ -28,10 +29,13 @@ use kube::Client;
 use tokio::net::TcpListener;
 
 use crate::kubeconfig;
+use authentication::Authentication;
 
-/// Name of the kubeconfig in the data folder, and of its cluster, user and context.
+/// Name of the kubeconfig in the data folder.
 pub(crate) const KUBECONFIG: &str = "kubeconfig";
-const CONTEXT: &str = "aphex";
+/// Its cluster; `aphex login` puts a user and a context of the same name beside the administrator's.
+const CLUSTER: &str = "aphex";
+const ADMINISTRATOR: &str = "aphex-admin";
 /// Issuer of service-account tokens, as kubeadm's clusters have it.
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 /// How long requests and watches may take to end on shutdown.
@@ -49,6 +53,8 @@ pub(crate) struct Settings {
     pub(crate) api_port: u16,
     pub(crate) gateway_port: u16,
     pub(crate) kubeconfig: Option<PathBuf>,
+    /// Whose tokens are accepted besides the engine's own.
+    pub(crate) authentication: Authentication,
     /// How long history is kept, when it is not the store's own choice.
     pub(crate) history: Option<Duration>,
     pub(crate) housekeeping: bool,
@@ -109,6 +115,7 @@ async fn serve(
     let metrics = Metrics::default();
     let server = ApiServer::start(aphex_apiserver::Config {
         signer: Some(Arc::new(signer)),
+        issuers: settings.authentication.issuers(&[ISSUER])?,
         client_ca: Some(authority.ca_pem().to_owned()),
         more_metrics: Some(roles_metrics(&metrics)),
         ..aphex_apiserver::Config::new(store.clone())
@@ -129,11 +136,12 @@ async fn serve(
     roles(&server, hooks, &gateway_url, &metrics, shutdown).await?;
 
     let kubeconfig = settings.kubeconfig.clone().unwrap_or_else(|| settings.data_dir.join(KUBECONFIG));
-    let admin = authority.client_certificate("aphex-admin", &["system:masters"], clock.now())?;
+    let admin = authority.client_certificate(ADMINISTRATOR, &["system:masters"], clock.now())?;
     kubeconfig::write(
         &kubeconfig,
         &kubeconfig::Entry {
-            name: CONTEXT,
+            cluster: CLUSTER,
+            user: ADMINISTRATOR,
             server: &api_url,
             ca_pem: authority.ca_pem(),
             certificate_pem: &admin.certificate,

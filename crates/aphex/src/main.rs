@@ -10,6 +10,7 @@ mod exposure;
 mod kubeconfig;
 mod local;
 mod output;
+mod session;
 
 use std::process::ExitCode;
 

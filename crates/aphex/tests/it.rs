@@ -8,6 +8,7 @@ mod it {
     pub(crate) mod failures;
     pub(crate) mod knowledge;
     pub(crate) mod leader;
+    pub(crate) mod login;
     pub(crate) mod manifests;
     pub(crate) mod monitoring;
     pub(crate) mod plan;

@@ -33,6 +33,7 @@ pub(crate) async fn run(arguments: Demo) -> anyhow::Result<()> {
         api_port: 0,
         gateway_port: 0,
         kubeconfig: None,
+        authentication: crate::local::authentication::Authentication::local(),
         history: None,
         housekeeping: true,
     };

@@ -5,6 +5,7 @@ use std::time::Duration;
 use aphex_runtime::Shutdown;
 
 use crate::cli::{Global, Part, Up};
+use crate::local::authentication::Authentication;
 use crate::local::{self, Platform, Settings};
 use crate::output::{paint, say};
 
@@ -19,6 +20,9 @@ pub(crate) async fn run(global: &Global, arguments: Up) -> anyhow::Result<()> {
         api_port: arguments.api_port,
         gateway_port: arguments.gateway_port,
         kubeconfig: global.kubeconfig.clone(),
+        authentication: arguments
+            .authentication_config
+            .map_or_else(Authentication::local, Authentication::File),
         history: arguments.history.map(Duration::from_secs),
         housekeeping: !arguments.without.contains(&Part::Housekeeping),
     };
