@@ -1,6 +1,7 @@
 //! The command line, as typed. What the words mean is said here; what they do is in `commands`.
 
 mod exposure;
+mod issuer;
 mod session;
 
 use std::net::{IpAddr, SocketAddr};
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use exposure::{Choice, Exposure};
+pub(crate) use issuer::{Issuer, Signing};
 pub(crate) use session::{Login, Logout, Plugin, Token, Whoami};
 
 /// Onboards a GitHub repository with one Kubernetes resource; a push becomes a PipelineRun.
@@ -65,7 +67,7 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// Run the whole platform on this machine: API server, controllers, gateway
     #[command(
-        after_help = "Example:\n  aphex up\n  aphex up --data-dir ./state --api-port 0 --gateway-port 0"
+        after_help = "Example:\n  aphex up\n  aphex up --data-dir ./state --api-port 0 --gateway-port 0 --issuer-port 0"
     )]
     Up(Up),
     /// Show the main job, start to end, in a temporary folder
@@ -148,6 +150,11 @@ pub(crate) enum Command {
     /// Run the webhook gateway against a cluster
     #[command(after_help = "Example:\n  aphex gateway --kubeconfig ~/.kube/config --port 8080")]
     Gateway(Gateway),
+    /// Run the OpenID provider alone: logins, tokens, users and groups
+    #[command(
+        after_help = "Examples:\n  aphex issuer --data-dir ./state\n  aphex issuer --listen 0.0.0.0:5556 --issuer-url https://dex.home.local:5556 --tls-cert tls.crt --tls-key tls.key"
+    )]
+    Issuer(Issuer),
     /// Log in at the platform's issuer, and give kubectl a context that uses the login
     #[command(
         after_help = "Examples:\n  aphex login\n  aphex login --issuer https://dex.home.local --server https://cluster.home.local:6443 --use\n  aphex login --no-browser"
@@ -182,6 +189,9 @@ pub(crate) struct Up {
     /// Port of the webhook gateway (HTTP); 0 takes any free one
     #[arg(long, value_name = "N", default_value_t = 8080)]
     pub(crate) gateway_port: u16,
+    /// Port of the OpenID issuer on 127.0.0.1 (HTTP); 0 takes any free one
+    #[arg(long, value_name = "N", default_value_t = 5556)]
+    pub(crate) issuer_port: u16,
     /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
     pub(crate) bind: IpAddr,
@@ -203,6 +213,8 @@ pub(crate) struct Up {
 pub(crate) enum Part {
     /// Ends of namespaces, garbage collection, service accounts
     Housekeeping,
+    /// Logins: the OpenID issuer
+    Issuer,
 }
 
 #[derive(Args, Clone, Debug)]

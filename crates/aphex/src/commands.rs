@@ -9,6 +9,7 @@ mod demo;
 mod describe;
 mod doctor;
 mod gateway;
+mod issuer;
 mod kb;
 mod login;
 mod logout;
@@ -50,6 +51,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Controller(arguments) => controller::run(&global, arguments).await,
         Command::Doctor(arguments) => doctor::run(&global, arguments).await,
         Command::Gateway(arguments) => gateway::run(&global, arguments).await,
+        Command::Issuer(arguments) => issuer::run(arguments).await,
         Command::Login(arguments) => login::run(&global, arguments).await,
         Command::Logout(arguments) => logout::run(arguments).await,
         Command::Whoami(arguments) => whoami::run(&global, arguments).await,
@@ -69,7 +71,7 @@ fn format(global: &Global) -> log::Format {
 /// Servers say what they do; commands keep quiet unless something is wrong.
 fn default_filter(command: &Command) -> &'static str {
     match command {
-        Command::Up(_) | Command::Controller(_) | Command::Gateway(_) => "info",
+        Command::Up(_) | Command::Controller(_) | Command::Gateway(_) | Command::Issuer(_) => "info",
         _ => "warn",
     }
 }

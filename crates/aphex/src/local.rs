@@ -10,6 +10,7 @@
 
 pub(crate) mod authentication;
 pub(crate) mod install;
+pub(crate) mod issuer;
 pub(crate) mod listen;
 
 use std::net::IpAddr;
@@ -29,7 +30,6 @@ use kube::Client;
 use tokio::net::TcpListener;
 
 use crate::kubeconfig;
-use authentication::Authentication;
 
 /// Name of the kubeconfig in the data folder.
 pub(crate) const KUBECONFIG: &str = "kubeconfig";
@@ -52,9 +52,11 @@ pub(crate) struct Settings {
     pub(crate) bind: IpAddr,
     pub(crate) api_port: u16,
     pub(crate) gateway_port: u16,
+    /// None leaves the issuer out.
+    pub(crate) issuer_port: Option<u16>,
     pub(crate) kubeconfig: Option<PathBuf>,
-    /// Whose tokens are accepted besides the engine's own.
-    pub(crate) authentication: Authentication,
+    /// Names the issuers whose tokens are accepted, in place of the local one.
+    pub(crate) authentication_config: Option<PathBuf>,
     /// How long history is kept, when it is not the store's own choice.
     pub(crate) history: Option<Duration>,
     pub(crate) housekeeping: bool,
@@ -67,6 +69,7 @@ pub(crate) struct Platform {
     pub(crate) kubeconfig: PathBuf,
     pub(crate) data_dir: PathBuf,
     pub(crate) client: Client,
+    pub(crate) issuer: Option<issuer::Running>,
     store: Store,
     shutdown: Shutdown,
 }
@@ -106,6 +109,12 @@ async fn serve(
     let api = listen::listen(settings.bind, settings.api_port, "the Kubernetes API", "--api-port").await?;
     let hooks =
         listen::listen(settings.bind, settings.gateway_port, "the webhook gateway", "--gateway-port").await?;
+    let issuer = match settings.issuer_port {
+        Some(port) => Some(issuer::start(&settings.data_dir, port, shutdown).await?),
+        None => None,
+    };
+    let local = issuer.as_ref().map(|issuer| issuer.url.as_str());
+    let issuers = authentication::issuers(settings.authentication_config.as_deref(), local, &[ISSUER])?;
     let api_url = format!("https://{}", listen::reachable(&api)?);
     let gateway_url = format!("http://{}", listen::reachable(&hooks)?);
 
@@ -115,7 +124,7 @@ async fn serve(
     let metrics = Metrics::default();
     let server = ApiServer::start(aphex_apiserver::Config {
         signer: Some(Arc::new(signer)),
-        issuers: settings.authentication.issuers(&[ISSUER])?,
+        issuers,
         client_ca: Some(authority.ca_pem().to_owned()),
         more_metrics: Some(roles_metrics(&metrics)),
         ..aphex_apiserver::Config::new(store.clone())
@@ -154,6 +163,7 @@ async fn serve(
         kubeconfig,
         data_dir: settings.data_dir.clone(),
         client,
+        issuer,
         store: store.clone(),
         shutdown: shutdown.clone(),
     })
@@ -232,5 +242,8 @@ impl Platform {
             tracing::warn!(seconds = DRAIN.as_secs(), "some work did not end in time and was cut off");
         }
         self.store.close().await;
+        if let Some(issuer) = self.issuer {
+            issuer.close().await;
+        }
     }
 }

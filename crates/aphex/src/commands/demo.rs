@@ -32,8 +32,9 @@ pub(crate) async fn run(arguments: Demo) -> anyhow::Result<()> {
         bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
         api_port: 0,
         gateway_port: 0,
+        issuer_port: None,
         kubeconfig: None,
-        authentication: crate::local::authentication::Authentication::local(),
+        authentication_config: None,
         history: None,
         housekeeping: true,
     };
