@@ -1,13 +1,15 @@
 //! Logging in: a browser (or none), the kubeconfig it leaves, real kubectl with it, and how a login goes on and ends.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use anyhow::{Context as _, ensure};
 use aphex_testkit::issuer::Issuer;
 use aphex_testkit::{engine, left_out};
+use regex::Regex;
 use serde_json::{Value, json};
 
 use super::program::{Up, aphex};
@@ -73,8 +75,8 @@ impl Home {
         Ok(command.args(arguments).output()?)
     }
 
-    /// Logs in with a browser that is an HTTP client; gives what was printed to both outputs.
-    async fn log_in(&self, arguments: &[&str]) -> anyhow::Result<(String, String)> {
+    /// Begins to log in, until an address for the browser is shown.
+    fn begin(&self, arguments: &[&str]) -> anyhow::Result<Begun> {
         let mut child = self.aphex(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let mut errors = BufReader::new(child.stderr.take().context("no standard error")?);
         let (mut said, mut address) = (String::new(), None);
@@ -84,15 +86,18 @@ impl Home {
             address = line.trim().starts_with("http").then(|| line.trim().to_owned());
             said.push_str(&line);
         }
-        let page = reqwest::get(address.unwrap_or_default()).await?;
+        Ok(Begun { child, errors, said, address: address.unwrap_or_default() })
+    }
+
+    /// Logs in with a browser that is an HTTP client; gives what was printed to both outputs.
+    async fn log_in(&self, arguments: &[&str]) -> anyhow::Result<(String, String)> {
+        let begun = self.begin(arguments)?;
+        let page = reqwest::get(&begun.address).await?;
         ensure!(
             page.status().is_success() && page.text().await?.contains("You are logged in"),
             "the browser sees"
         );
-        errors.read_to_string(&mut said)?;
-        let output = child.wait_with_output()?;
-        ensure!(output.status.success(), "{said}");
-        Ok((String::from_utf8(output.stdout)?, said))
+        begun.finish()
     }
 
     /// Changes what is kept of the only login.
@@ -112,6 +117,73 @@ impl Home {
             }
         }
         Ok(None)
+    }
+}
+
+/// A login that waits for the browser.
+struct Begun {
+    child: Child,
+    errors: BufReader<ChildStderr>,
+    said: String,
+    address: String,
+}
+
+impl Begun {
+    /// What was printed to both outputs.
+    fn finish(mut self) -> anyhow::Result<(String, String)> {
+        self.errors.read_to_string(&mut self.said)?;
+        let output = self.child.wait_with_output()?;
+        ensure!(output.status.success(), "{}", self.said);
+        Ok((String::from_utf8(output.stdout)?, self.said))
+    }
+}
+
+/// A browser at the real issuer: keeps cookies, sends forms with their hidden fields.
+#[derive(Default)]
+struct Browser {
+    cookies: BTreeMap<String, String>,
+}
+
+impl Browser {
+    async fn send(&mut self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
+        let cookies: Vec<String> =
+            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let response = request.header("cookie", cookies.join("; ")).send().await?;
+        for cookie in response.headers().get_all("set-cookie") {
+            let (name, rest) = cookie.to_str()?.split_once('=').context("a cookie has a value")?;
+            let value = rest.split(';').next().unwrap_or_default();
+            self.cookies.insert(name.to_owned(), value.to_owned());
+        }
+        Ok(response)
+    }
+
+    /// Opens a page with a form, and sends it.
+    async fn fill(&mut self, page: &str, action: &str, fields: &[(&str, &str)]) -> anyhow::Result<String> {
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+        let html = self.send(http.get(page)).await?.text().await?;
+        let hidden = Regex::new("type=\"hidden\" name=\"([^\"]+)\" value=\"([^\"]*)\"")?;
+        let mut form: Vec<(String, String)> =
+            hidden.captures_iter(&html).map(|found| (found[1].to_owned(), found[2].to_owned())).collect();
+        form.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let answer = self.send(http.post(action).form(&form)).await?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        ensure!(status.is_success(), "{status}: {text}");
+        Ok(text)
+    }
+
+    /// Follows an address over redirects to a page.
+    async fn visit(&mut self, address: &str) -> anyhow::Result<String> {
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+        let mut at = address.to_owned();
+        for _ in 0..5 {
+            let answer = self.send(http.get(&at)).await?;
+            match answer.headers().get("location") {
+                Some(to) => at = reqwest::Url::parse(&at)?.join(to.to_str()?)?.to_string(),
+                None => return Ok(answer.text().await?),
+            }
+        }
+        anyhow::bail!("{address} leads in a circle")
     }
 }
 
@@ -440,5 +512,50 @@ fn a_login_without_a_cluster_or_an_issuer_says_what_is_missing() -> anyhow::Resu
     ])?;
     ensure!(code == Some(2) && text.contains("https://"), "{text}");
     ensure!(!home.config().exists(), "nothing was written");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_platform_s_own_issuer_and_engine_belong_together() -> anyhow::Result<()> {
+    provide_tls();
+    let data = tempfile::tempdir()?;
+    let up = Up::start(data.path())?;
+    let (setup, issuer) = (up.told("First login").await?, up.told("Logins").await?);
+    let mut browser = Browser::default();
+    let administrator = [
+        ("username", "grace"),
+        ("name", "Grace Hopper"),
+        ("email", "grace@example.com"),
+        ("password", "nine green kettles sing"),
+        ("repeated", "nine green kettles sing"),
+    ];
+    browser.fill(&setup, &format!("{issuer}/setup"), &administrator).await?;
+
+    let home = Home::new(&[&up.kubeconfig])?;
+    let begun = home.begin(&["login", "--with", "aphex", "--issuer", &issuer])?;
+    let page = browser.visit(&begun.address).await?;
+    ensure!(page.contains("You are logged in"), "{page}");
+    let (answer, _) = begun.finish()?;
+    ensure!(answer.contains("as grace@example.com (groups: "), "{answer}");
+    // Everything from here on is asked with the token, at the engine of the same process.
+    let who: Value = serde_json::from_str(&home.ok(&["--context", "aphex", "whoami", "-o", "json"])?)?;
+    ensure!(who["username"] == "grace@example.com", "{who}");
+    ensure!(answer.contains(who["groups"][0].as_str().unwrap_or("no group")), "{answer} {who}");
+
+    let token = ["token", "--issuer", &issuer];
+    let first = home.ok(&token)?;
+    home.change_session(|session| session["expires"] = json!(now() - 5))?;
+    let second = home.ok(&token)?;
+    ensure!(first != second, "it is renewed");
+    home.ok(&["--context", "aphex", "whoami"])?;
+    // What was kept is of no use after logging out.
+    let path = home.session()?.context("nobody is logged in")?;
+    let kept = std::fs::read(&path)?;
+    ensure!(home.ok(&["logout"])?.contains("Logged out grace@example.com at"), "the issuer was told");
+    std::fs::write(&path, kept)?;
+    home.change_session(|session| session["expires"] = json!(now() - 5))?;
+    let output = home.aphex(&token).output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.code() == Some(5) && said.contains("run `aphex login`"), "{said}");
     Ok(())
 }
