@@ -12,7 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("aphex-api", &[]),
     ("aphex-store", &[]),
     ("aphex-cel", &[]),
-    ("aphex-auth", &[]),
+    ("aphex-auth", &["aphex-cel"]),
     ("aphex-runtime", &[]),
     ("aphex-lifecycle", &[]),
     ("aphex-schema", &["aphex-cel"]),

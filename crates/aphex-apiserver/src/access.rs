@@ -10,6 +10,7 @@
 mod aggregation;
 mod bootstrap;
 pub(crate) mod grants;
+mod oidc;
 pub(crate) mod rbac_objects;
 mod reviews;
 mod roles;
@@ -19,12 +20,14 @@ mod tokens;
 use std::sync::Arc;
 
 use aphex_auth::impersonation::Impersonation;
+use aphex_auth::oidc::Issuer;
 use aphex_auth::tokens::Signer;
 use aphex_auth::{Attributes, User};
 use aphex_store::Store;
 use http::header::{AUTHORIZATION, HOST};
 use http::request::Parts;
 use http::{HeaderMap, Method, Response};
+use jiff::Timestamp;
 
 pub use bootstrap::bootstrap;
 
@@ -39,6 +42,7 @@ use crate::selectors;
 use crate::server::ApiServer;
 use crate::status::Status;
 use crate::write;
+use tokens::Rejected;
 
 /// First segments of the paths that callers without credentials may ask for.
 const PUBLIC: &[&str] = &["healthz", "livez", "readyz", "version", "api", "apis"];
@@ -48,21 +52,60 @@ const PUBLIC: &[&str] = &["healthz", "livez", "readyz", "version", "api", "apis"
 pub struct Access {
     pub(crate) roles: roles::Roles,
     pub(crate) tokens: tokens::Tokens,
+    issuers: oidc::Issuers,
+}
+
+/// A bearer token accepted.
+pub(crate) struct Accepted {
+    /// Whose it is, with everybody's group.
+    pub(crate) user: User,
+    /// Of the audiences asked for, those it is for.
+    pub(crate) audiences: Vec<String>,
 }
 
 impl Access {
-    /// Access control over a store; without a signer there are no service-account tokens.
-    pub fn new(store: Store, signer: Option<Arc<Signer>>) -> Self {
-        Self { roles: roles::Roles::new(store.clone()), tokens: tokens::Tokens::new(store, signer) }
+    /// Access control over a store; without a signer there are no service-account tokens, without issuers no others.
+    pub fn new(store: Store, signer: Option<Arc<Signer>>, issuers: &[Arc<Issuer>]) -> Self {
+        Self {
+            roles: roles::Roles::new(store.clone()),
+            tokens: tokens::Tokens::new(store, signer),
+            issuers: oidc::Issuers::new(issuers),
+        }
+    }
+
+    /// Accepts a bearer token for one of the audiences (none: the server's own): a service account's, or an issuer's.
+    pub(crate) async fn accept(
+        &self,
+        token: &str,
+        audiences: &[String],
+        now: Timestamp,
+    ) -> Result<Accepted, Rejected> {
+        match self.tokens.accept(token, audiences, now) {
+            Err(Rejected::Unknown) => {}
+            other => {
+                let verified = other?;
+                return Ok(Accepted { user: verified.user.authenticated(), audiences: verified.audiences });
+            }
+        }
+        // A person's token is for the API server, whatever the audience in it is called
+        // (audience_agnostic.go of apiserver's authentication).
+        let own = self.tokens.signer().map(Signer::audiences).unwrap_or_default();
+        let meant: Vec<String> =
+            own.iter().filter(|own| audiences.is_empty() || audiences.contains(own)).cloned().collect();
+        if meant.is_empty() && !audiences.is_empty() {
+            return Err(Rejected::Unknown);
+        }
+        let user = self.issuers.accept(token, now).await?;
+        Ok(Accepted { user: user.authenticated(), audiences: meant })
     }
 }
 
 /// The caller: from the transport or a bearer token, then as whom they act, or anonymous.
-pub fn authenticate(server: &Arc<ApiServer>, parts: &Parts) -> Result<User, Status> {
+pub async fn authenticate(server: &Arc<ApiServer>, parts: &Parts) -> Result<User, Status> {
     let user = match parts.extensions.get::<User>() {
         Some(user) => user.clone().authenticated(),
         None => match bearer_token(&parts.headers) {
-            Some(token) => user_of_token(server, token)?,
+            Some(token) => user_of_token(server, token).await?,
             None if is_public(parts.uri.path()) => User::anonymous(),
             None => return Err(Status::unauthorized()),
         },
@@ -70,9 +113,9 @@ pub fn authenticate(server: &Arc<ApiServer>, parts: &Parts) -> Result<User, Stat
     impersonated(server, user, &parts.headers)
 }
 
-fn user_of_token(server: &Arc<ApiServer>, token: &str) -> Result<User, Status> {
-    let accepted = server.access.tokens.accept(token, &[], server.timestamp());
-    accepted.map(|verified| verified.user.authenticated()).map_err(|rejected| {
+async fn user_of_token(server: &Arc<ApiServer>, token: &str) -> Result<User, Status> {
+    let accepted = server.access.accept(token, &[], server.timestamp()).await;
+    accepted.map(|accepted| accepted.user).map_err(|rejected| {
         tracing::debug!(reason = %rejected, "a bearer token was refused");
         Status::unauthorized()
     })
@@ -162,7 +205,7 @@ fn decide(server: &Arc<ApiServer>, attributes: &Attributes<'_>) -> Result<(), St
 }
 
 /// Answers what is created but never stored: reviews and token requests.
-pub fn create(call: &Call) -> Result<Response<Body>, Status> {
+pub async fn create(call: &Call) -> Result<Response<Body>, Status> {
     let group = call.resource.group.as_str();
     let token =
         (group, call.resource.plural.as_str(), call.subresource()) == ("", "serviceaccounts", "token");
@@ -188,7 +231,7 @@ pub fn create(call: &Call) -> Result<Response<Body>, Status> {
     let answer = if token {
         token_request::create(&call.server, call.namespace(), call.name(), object)
     } else {
-        reviews::answer(&call.server, &call.user, call.namespace(), &call.resource.plural, object)
+        reviews::answer(&call.server, &call.user, call.namespace(), &call.resource.plural, object).await
     };
     let mut answer = answer?;
     object::set_meta(&mut answer, "managedFields", owned);

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aphex_auth::User;
+use aphex_auth::oidc::Issuer;
 use aphex_auth::tokens::Signer;
 use aphex_store::Store;
 use bytes::{Bytes, BytesMut};
@@ -46,6 +47,8 @@ pub struct Config {
     pub max_writes: usize,
     /// Signs and checks service-account tokens; without one there are none.
     pub signer: Option<Arc<Signer>>,
+    /// The OpenID Connect issuers whose tokens are accepted.
+    pub issuers: Vec<Arc<Issuer>>,
     /// The CA that client certificates are checked against, as PEM; other servers learn it from this one.
     pub client_ca: Option<String>,
     /// How often a watch that asks for bookmarks gets one.
@@ -63,6 +66,7 @@ impl Config {
             max_reads: 400,
             max_writes: 200,
             signer: None,
+            issuers: Vec::new(),
             client_ca: None,
             bookmark_every: Duration::from_mins(1),
             more_metrics: None,
@@ -118,7 +122,7 @@ impl ApiServer {
             store: config.store.clone(),
             registry: Registry::new(),
             stopping: CancellationToken::new(),
-            access: access::Access::new(config.store.clone(), config.signer.clone()),
+            access: access::Access::new(config.store.clone(), config.signer.clone(), &config.issuers),
             crds: crds::Definitions::default(),
             discovery: discovery::Cache::default(),
             openapi: openapi::Cache::default(),
@@ -198,7 +202,7 @@ impl ApiServer {
         query: Query,
         body: Bytes,
     ) -> Result<Response<Body>, Status> {
-        let user = access::authenticate(self, parts)?;
+        let user = access::authenticate(self, parts).await?;
         match target {
             Target::Resource(path) => self.resource(parts, user, *path, query, body).await,
             Target::Other(segments) => {

@@ -31,13 +31,13 @@ const SAME_OBJECT: &[&str] = &["status", "finalize", "approval", "ephemeralconta
 pub async fn dispatch(call: Call) -> Result<Response<Body>, Status> {
     match call.path.subresource.as_deref() {
         None if components::is(&call.resource) => components::answer(&call),
-        None if !call.resource.is_stored() => access::create(&call),
+        None if !call.resource.is_stored() => access::create(&call).await,
         None => verb(call).await,
         Some(name) if SAME_OBJECT.contains(&name) => verb(call).await,
         Some("scale") => scale::dispatch(&call).await,
         Some("binding") if call.verb == Verb::Create => pods::bind(&call).await,
         Some("eviction") if call.verb == Verb::Create => pods::evict(&call).await,
-        Some(_) => access::create(&call),
+        Some(_) => access::create(&call).await,
     }
 }
 

@@ -17,6 +17,8 @@ mod admission_facts;
 mod custom;
 #[path = "it/deletion.rs"]
 mod deletion;
+#[path = "it/issuers.rs"]
+mod issuers;
 #[path = "it/listing.rs"]
 mod listing;
 #[path = "it/protobuf.rs"]

@@ -9,6 +9,8 @@ pub mod attributes;
 pub mod bootstrap;
 pub mod impersonation;
 mod keystore;
+pub mod oidc;
+pub mod pkce;
 pub mod pki;
 mod quote;
 pub mod rbac;

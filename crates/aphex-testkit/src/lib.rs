@@ -10,6 +10,7 @@ mod engines;
 pub mod faults;
 pub mod git;
 pub mod packages;
+pub mod issuer;
 pub mod platform;
 pub mod real;
 mod requests;

@@ -66,6 +66,23 @@ pub struct Real {
 impl Real {
     /// Starts it and waits until it is ready.
     pub async fn start(programs: &Programs, disk: Disk) -> anyhow::Result<Self> {
+        Self::start_with(programs, disk, None).await
+    }
+
+    /// The same, with an `AuthenticationConfiguration` as JSON.
+    pub async fn trusting(
+        programs: &Programs,
+        disk: Disk,
+        configuration: &serde_json::Value,
+    ) -> anyhow::Result<Self> {
+        Self::start_with(programs, disk, Some(configuration)).await
+    }
+
+    async fn start_with(
+        programs: &Programs,
+        disk: Disk,
+        authentication: Option<&serde_json::Value>,
+    ) -> anyhow::Result<Self> {
         // The second one in the process finds it installed already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = tempfile::tempdir()?;
@@ -86,7 +103,12 @@ impl Real {
         std::fs::write(folder.path().join("kubeconfig"), access.kubeconfig("default"))?;
         let mut real = Self { access, children: Vec::new(), folder };
         real.spawn(&programs.etcd, &etcd(disk, ports[0], ports[1]))?;
-        real.spawn(&programs.apiserver, &apiserver(ports[0], ports[2]))?;
+        let mut flags = apiserver(ports[0], ports[2]);
+        if let Some(configuration) = authentication {
+            std::fs::write(real.folder.path().join("authentication.json"), configuration.to_string())?;
+            flags.push("--authentication-config=authentication.json".to_owned());
+        }
+        real.spawn(&programs.apiserver, &flags)?;
         real.until_ready().await?;
         let manager = [
             "--kubeconfig=kubeconfig",
@@ -120,6 +142,13 @@ impl Real {
         self.folder.path().join("kubeconfig")
     }
 
+    /// The last lines of kube-apiserver's log.
+    pub fn said(&self) -> String {
+        let log = std::fs::read_to_string(self.folder.path().join("kube-apiserver.log")).unwrap_or_default();
+        let tail: Vec<&str> = log.lines().rev().take(10).collect();
+        tail.join("\n")
+    }
+
     /// The process ids of etcd, kube-apiserver and kube-controller-manager.
     pub fn ids(&self) -> Vec<u32> {
         self.children.iter().map(Child::id).collect()
@@ -134,12 +163,9 @@ impl Real {
             let answer = client.send(request).await?;
             Ok((answer.status() == StatusCode::OK).then_some(()))
         };
-        eventually_for(PATIENCE, "kube-apiserver is ready", ask).await.with_context(|| {
-            let log = std::fs::read_to_string(self.folder.path().join("kube-apiserver.log"));
-            let log = log.unwrap_or_default();
-            let tail: Vec<&str> = log.lines().rev().take(10).collect();
-            format!("kube-apiserver said last:\n{}", tail.join("\n"))
-        })
+        eventually_for(PATIENCE, "kube-apiserver is ready", ask)
+            .await
+            .with_context(|| format!("kube-apiserver said last:\n{}", self.said()))
     }
 }
 

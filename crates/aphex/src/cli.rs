@@ -17,6 +17,7 @@ mod runs;
 mod secret;
 mod shell;
 mod upstream;
+mod session;
 
 use std::path::PathBuf;
 
@@ -42,6 +43,7 @@ pub(crate) use runs::{Cancel, Grace, Logs, Open, Opened, Rerun, RunVerb};
 pub(crate) use secret::{ListSecrets, RemoveSecrets, SecretVerb, SetSecret};
 pub(crate) use shell::{Completion, Man, Pages, Shell, Version};
 pub(crate) use upstream::Upstream;
+pub(crate) use session::{Login, Logout, Plugin, Token, Whoami};
 
 /// Onboards a GitHub repository with one Kubernetes resource; a push becomes a PipelineRun.
 #[derive(Debug, Parser)]
@@ -184,6 +186,22 @@ pub(crate) enum Command {
         after_help = "Examples:\n  aphex issuer --data-dir ./state\n  aphex issuer --listen 0.0.0.0:5556 --issuer-url https://dex.home.local:5556 --tls-cert tls.crt --tls-key tls.key"
     )]
     Issuer(Issuer),
+    /// Log in at the platform's issuer, and give kubectl a context that uses the login
+    #[command(
+        after_help = "Examples:\n  aphex login\n  aphex login --issuer https://dex.home.local --server https://cluster.home.local:6443 --use\n  aphex login --no-browser"
+    )]
+    Login(Login),
+    /// End logins at their issuers, and forget them here
+    #[command(after_help = "Example:\n  aphex logout\n  aphex logout --issuer https://dex.home.local")]
+    Logout(Logout),
+    /// Show who the cluster takes you for, and what you may do
+    #[command(after_help = "Example:\n  aphex whoami\n  aphex whoami -n team-payments -o json")]
+    Whoami(Whoami),
+    /// Print a token for kubectl, as its credential plugin; renews the login where it has to
+    #[command(
+        after_help = "Example:\n  aphex token --oidc-issuer-url=https://dex.home.local --oidc-client-id=aphex"
+    )]
+    Token(Token),
     /// Print what a shell needs to complete this command line, names of objects included
     #[command(
         after_help = "Examples:\n  source <(aphex completion bash)\n  aphex completion zsh > ~/.zfunc/_aphex\n  aphex completion fish > ~/.config/fish/completions/aphex.fish"

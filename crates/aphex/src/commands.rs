@@ -12,6 +12,8 @@ mod gateway;
 mod issuer;
 mod kb;
 mod logs;
+mod login;
+mod logout;
 mod look;
 mod man;
 mod open;
@@ -26,8 +28,10 @@ mod run;
 mod secret;
 mod settings;
 mod tend;
+mod token;
 mod up;
 mod version;
+mod whoami;
 
 use aphex_runtime::log;
 
@@ -63,6 +67,10 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Version(arguments) => version::run(&global, arguments).await,
         Command::Completion(arguments) => completion::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
+        Command::Login(arguments) => login::run(&global, arguments).await,
+        Command::Logout(arguments) => logout::run(arguments).await,
+        Command::Whoami(arguments) => whoami::run(&global, arguments).await,
+        Command::Token(arguments) => token::run(arguments).await,
     }
     .map(|()| exit::DONE)
 }

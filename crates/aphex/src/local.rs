@@ -8,6 +8,7 @@
 //!              \-> HTTPS -> kubectl and everybody else
 //! ```
 
+pub(crate) mod authentication;
 pub(crate) mod install;
 pub(crate) mod issuer;
 pub(crate) mod listen;
@@ -30,9 +31,11 @@ use tokio::net::TcpListener;
 
 use crate::kubeconfig;
 
-/// Name of the kubeconfig in the data folder, and of its cluster, user and context.
+/// Name of the kubeconfig in the data folder.
 pub(crate) const KUBECONFIG: &str = "kubeconfig";
-const CONTEXT: &str = "aphex";
+/// Its cluster; `aphex login` puts a user and a context of the same name beside the administrator's.
+const CLUSTER: &str = "aphex";
+const ADMINISTRATOR: &str = "aphex-admin";
 /// Issuer of service-account tokens, as kubeadm's clusters have it.
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 /// How long requests and watches may take to end on shutdown.
@@ -54,6 +57,8 @@ pub(crate) struct Settings {
     /// Where people log in, when it is not at the issuer itself.
     pub(crate) upstream: Option<aphex_issuer::Upstream>,
     pub(crate) kubeconfig: Option<PathBuf>,
+    /// Names the issuers whose tokens are accepted, in place of the local one.
+    pub(crate) authentication_config: Option<PathBuf>,
     /// How long history is kept, when it is not the store's own choice.
     pub(crate) history: Option<Duration>,
     pub(crate) housekeeping: bool,
@@ -111,6 +116,8 @@ async fn serve(
         Some(port) => Some(issuer::Place::take(port, settings.upstream.clone()).await?),
         None => None,
     };
+    let local = logins.as_ref().map(|place| place.url.as_str());
+    let issuers = authentication::issuers(settings.authentication_config.as_deref(), local, &[ISSUER])?;
     // Its first start looks for primes: meanwhile the others start.
     let issuer =
         logins.map(|place| shutdown.spawn(issuer::start(settings.data_dir.clone(), place, shutdown.clone())));
@@ -123,6 +130,7 @@ async fn serve(
     let metrics = Metrics::default();
     let server = ApiServer::start(aphex_apiserver::Config {
         signer: Some(Arc::new(signer)),
+        issuers,
         client_ca: Some(authority.ca_pem().to_owned()),
         more_metrics: Some(roles_metrics(&metrics)),
         ..aphex_apiserver::Config::new(store.clone())
@@ -143,11 +151,12 @@ async fn serve(
     roles(&server, hooks, &gateway_url, settings.calls.clone(), &metrics, shutdown).await?;
 
     let kubeconfig = settings.kubeconfig.clone().unwrap_or_else(|| settings.data_dir.join(KUBECONFIG));
-    let admin = authority.client_certificate("aphex-admin", &["system:masters"], clock.now())?;
+    let admin = authority.client_certificate(ADMINISTRATOR, &["system:masters"], clock.now())?;
     kubeconfig::write(
         &kubeconfig,
         &kubeconfig::Entry {
-            name: CONTEXT,
+            cluster: CLUSTER,
+            user: ADMINISTRATOR,
             server: &api_url,
             ca_pem: authority.ca_pem(),
             certificate_pem: &admin.certificate,

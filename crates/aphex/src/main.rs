@@ -15,6 +15,7 @@ mod local;
 mod nearest;
 mod output;
 mod rights;
+mod session;
 
 use std::process::ExitCode;
 

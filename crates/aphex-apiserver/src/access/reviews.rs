@@ -57,7 +57,7 @@ struct PathAttributes {
 }
 
 /// Answers a review of that plural name.
-pub(crate) fn answer(
+pub(crate) async fn answer(
     server: &Arc<ApiServer>,
     user: &User,
     namespace: &str,
@@ -73,7 +73,7 @@ pub(crate) fn answer(
             object::set_meta(&mut review, "creationTimestamp", Some(Value::from(server.now())));
             Ok(answered(&review, json!({"userInfo": user})))
         }
-        "tokenreviews" => token(server, &review),
+        "tokenreviews" => token(server, &review).await,
         _ => Err(Status::no_resource()),
     }
 }
@@ -262,17 +262,17 @@ fn own_rules(server: &Arc<ApiServer>, user: &User, review: &Value) -> Result<Val
     Ok(answered(&out, status))
 }
 
-fn token(server: &Arc<ApiServer>, review: &Value) -> Result<Value, Status> {
+async fn token(server: &Arc<ApiServer>, review: &Value) -> Result<Value, Status> {
     let token = object::at(review, "spec.token").and_then(Value::as_str).unwrap_or_default();
     if token.is_empty() {
         return Err(Status::bad_request("token is required for TokenReview in authentication"));
     }
     let audiences = object::strings(object::at(review, "spec.audiences"));
-    let status = match server.access.tokens.accept(token, &audiences, server.timestamp()) {
-        Ok(verified) => json!({
+    let status = match server.access.accept(token, &audiences, server.timestamp()).await {
+        Ok(accepted) => json!({
             "authenticated": true,
-            "user": verified.user.authenticated(),
-            "audiences": verified.audiences,
+            "user": accepted.user,
+            "audiences": accepted.audiences,
         }),
         Err(rejected) => json!({"user": {}, "error": rejected.to_string()}),
     };

@@ -30,6 +30,10 @@ pub(crate) struct Up {
     /// longer while there is little of it]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) history: Option<u64>,
+    /// Which OpenID Connect issuers to trust: kube-apiserver's AuthenticationConfiguration, YAML or JSON [default: the
+    /// local issuer, for the audiences aphex and kubernetes]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) authentication_config: Option<PathBuf>,
     /// Leave a part to somebody else, such as a kube-controller-manager
     #[arg(long, value_name = "PART", value_enum)]
     pub(crate) without: Vec<Part>,

@@ -35,6 +35,7 @@ pub(crate) async fn run(arguments: Demo) -> anyhow::Result<()> {
         issuer_port: None,
         upstream: None,
         kubeconfig: None,
+        authentication_config: None,
         history: None,
         housekeeping: true,
         calls: aphex_gateway::calls::Calls::default(),

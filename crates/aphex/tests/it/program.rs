@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -32,6 +32,7 @@ pub(crate) fn example(name: &str) -> PathBuf {
 pub(crate) struct Up {
     child: Child,
     pub(crate) kubeconfig: PathBuf,
+    said: Arc<Mutex<Vec<String>>>,
 }
 
 impl Up {
@@ -52,24 +53,36 @@ impl Up {
         let output = child.stdout.take().context("no standard output")?;
         let mut errors = child.stderr.take().context("no standard error")?;
         let (sender, ready) = mpsc::channel();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&said);
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 if line == READY {
                     let _ = sender.send(());
                 }
+                heard.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         });
-        let said = std::thread::spawn(move || {
+        let errors = std::thread::spawn(move || {
             let mut text = String::new();
             let _ = errors.read_to_string(&mut text);
             text
         });
-        let mut up = Self { child, kubeconfig: data.join("kubeconfig") };
+        let mut up = Self { child, kubeconfig: data.join("kubeconfig"), said };
         if ready.recv_timeout(PATIENCE).is_err() {
             up.kill();
-            anyhow::bail!("`aphex up` did not become ready; it said:\n{}", said.join().unwrap_or_default());
+            anyhow::bail!("`aphex up` did not become ready; it said:\n{}", errors.join().unwrap_or_default());
         }
         Ok(up)
+    }
+
+    /// What the first screen says behind a word.
+    pub(crate) async fn told(&self, word: &str) -> anyhow::Result<String> {
+        let look = || async {
+            let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(said.iter().find_map(|line| Some(line.trim().strip_prefix(word)?.trim().to_owned())))
+        };
+        aphex_testkit::eventually(&format!("`aphex up` says {word:?}"), look).await
     }
 
     /// Runs a command of the program against it.
