@@ -20,6 +20,8 @@ mod faults;
 mod foreign;
 #[path = "it/golden.rs"]
 mod golden;
+#[path = "it/groups.rs"]
+mod groups;
 #[path = "it/isolation.rs"]
 mod isolation;
 #[path = "it/knowledge_base.rs"]
