@@ -26,6 +26,8 @@ mod groups;
 mod isolation;
 #[path = "it/knowledge_base.rs"]
 mod knowledge_base;
+#[path = "it/logins.rs"]
+mod logins;
 #[path = "it/pipeline.rs"]
 mod pipeline;
 #[path = "it/plan.rs"]

@@ -1,6 +1,7 @@
 //! The command line, as typed. What the words mean is said here; what they do is in `commands`.
 
 mod exposure;
+mod install;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use exposure::{Choice, Exposure};
+pub(crate) use install::{Auth, Install};
 
 /// Onboards a GitHub repository with one Kubernetes resource; a push becomes a PipelineRun.
 #[derive(Debug, Parser)]
@@ -143,6 +145,11 @@ pub(crate) enum Command {
         after_help = "Example:\n  aphex doctor\n  CLOUDFLARE_API_TOKEN=$(cat token) aphex doctor --domain hooks.example.com -o json\n\nExit code: 0 when nothing failed (warnings aside), 1 when something did."
     )]
     Doctor(Doctor),
+    /// Install what a cluster needs beside the platform itself
+    Install {
+        #[command(subcommand)]
+        what: Install,
+    },
     /// Run the webhook gateway against a cluster
     #[command(after_help = "Example:\n  aphex gateway --kubeconfig ~/.kube/config --port 8080")]
     Gateway(Gateway),

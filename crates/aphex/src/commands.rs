@@ -9,6 +9,7 @@ mod demo;
 mod describe;
 mod doctor;
 mod gateway;
+mod install;
 mod kb;
 mod look;
 mod org;
@@ -45,6 +46,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Push(arguments) => push::run(&global, arguments).await,
         Command::Controller(arguments) => controller::run(&global, arguments).await,
         Command::Doctor(arguments) => doctor::run(&global, arguments).await,
+        Command::Install { what } => install::run(&global, what).await,
         Command::Gateway(arguments) => gateway::run(&global, arguments).await,
         Command::Completion(arguments) => {
             completion::run(&arguments);

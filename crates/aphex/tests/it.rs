@@ -6,6 +6,7 @@ mod it {
     pub(crate) mod crash;
     pub(crate) mod doctor;
     pub(crate) mod failures;
+    pub(crate) mod install;
     pub(crate) mod knowledge;
     pub(crate) mod leader;
     pub(crate) mod manifests;
