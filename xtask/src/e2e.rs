@@ -77,7 +77,7 @@ fn build_image(build: Build) -> anyhow::Result<PathBuf> {
 }
 
 fn on_cluster(archive: &Path) -> anyhow::Result<()> {
-    let cluster = Cluster::up(&Options { name: NAME.to_owned(), kind: Kind::Node, port: None })?;
+    let cluster = Cluster::up(&Options { name: NAME.to_owned(), kind: Kind::Node, port: None, oidc: None })?;
     cluster.tekton()?;
     let step = Step::start("install the platform");
     cluster.load(archive)?;
