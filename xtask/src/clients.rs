@@ -119,7 +119,7 @@ impl Platform {
             fs::remove_dir_all(data)?;
         }
         let mut up = Command::new(built("aphex"));
-        up.args(["up", "--api-port", "0", "--gateway-port", "0", "--data-dir"])
+        up.args(["up", "--api-port", "0", "--gateway-port", "0", "--issuer-port", "0", "--data-dir"])
             .arg(data)
             .stdout(Stdio::piped());
         let mut child = up.spawn().context("cannot run aphex")?;

@@ -25,6 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("aphex-git", &[]),
     ("aphex-controllers", &["aphex-api", "aphex-git", "aphex-runtime"]),
     ("aphex-gateway", &["aphex-api", "aphex-cel", "aphex-runtime"]),
+    ("aphex-issuer", &["aphex-runtime", "aphex-store"]),
     ("aphex-testkit", &["aphex-api", "aphex-apiserver", "aphex-auth", "aphex-lifecycle", "aphex-store"]),
     (
         "aphex",
@@ -34,6 +35,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "aphex-auth",
             "aphex-controllers",
             "aphex-gateway",
+            "aphex-issuer",
             "aphex-lifecycle",
             "aphex-runtime",
             "aphex-store",

@@ -2,6 +2,9 @@
 
 mod exposure;
 mod install;
+mod issuer;
+mod people;
+mod upstream;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -10,6 +13,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use exposure::{Choice, Exposure};
 pub(crate) use install::{Auth, Install};
+pub(crate) use issuer::{Issuer, Signing};
+pub(crate) use people::{AddUser, GroupVerb, Groups, Place, UserVerb, Users};
+pub(crate) use upstream::Upstream;
 
 /// Onboards a GitHub repository with one Kubernetes resource; a push becomes a PipelineRun.
 #[derive(Debug, Parser)]
@@ -65,7 +71,7 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// Run the whole platform on this machine: API server, controllers, gateway
     #[command(
-        after_help = "Example:\n  aphex up\n  aphex up --data-dir ./state --api-port 0 --gateway-port 0"
+        after_help = "Example:\n  aphex up\n  aphex up --data-dir ./state --api-port 0 --gateway-port 0 --issuer-port 0"
     )]
     Up(Up),
     /// Show the main job, start to end, in a temporary folder
@@ -130,6 +136,14 @@ pub(crate) enum Command {
         #[command(subcommand)]
         verb: Look,
     },
+    /// Users of the issuer: who may log in
+    #[command(
+        after_help = "Examples:\n  aphex user add ada --email ada@example.com --group platform-engineering\n  aphex user list"
+    )]
+    User(Users),
+    /// Groups of the issuer: what its users may do
+    #[command(after_help = "Examples:\n  aphex group list\n  aphex group add-member admins ada")]
+    Group(Groups),
     /// Send a signed event for a binding, as GitHub would
     #[command(
         after_help = "Example:\n  aphex push hello-world --git .\n  aphex push hello-world --payload examples/github-push.json"
@@ -153,6 +167,11 @@ pub(crate) enum Command {
     /// Run the webhook gateway against a cluster
     #[command(after_help = "Example:\n  aphex gateway --kubeconfig ~/.kube/config --port 8080")]
     Gateway(Gateway),
+    /// Run the OpenID provider alone: logins, tokens, users and groups
+    #[command(
+        after_help = "Examples:\n  aphex issuer --data-dir ./state\n  aphex issuer --listen 0.0.0.0:5556 --issuer-url https://dex.home.local:5556 --tls-cert tls.crt --tls-key tls.key"
+    )]
+    Issuer(Issuer),
     /// Print what a shell needs to complete this command line
     #[command(
         after_help = "Examples:\n  source <(aphex completion bash)\n  aphex completion zsh > ~/.zfunc/_aphex\n  aphex completion fish > ~/.config/fish/completions/aphex.fish"
@@ -171,6 +190,11 @@ pub(crate) struct Up {
     /// Port of the webhook gateway (HTTP); 0 takes any free one
     #[arg(long, value_name = "N", default_value_t = 8080)]
     pub(crate) gateway_port: u16,
+    /// Port of the OpenID issuer on 127.0.0.1 (HTTP); 0 takes any free one
+    #[arg(long, value_name = "N", default_value_t = 5556)]
+    pub(crate) issuer_port: u16,
+    #[command(flatten)]
+    pub(crate) upstream: Upstream,
     /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
     pub(crate) bind: IpAddr,
@@ -188,6 +212,8 @@ pub(crate) struct Up {
 pub(crate) enum Part {
     /// Ends of namespaces, garbage collection, service accounts
     Housekeeping,
+    /// Logins: the OpenID issuer
+    Issuer,
 }
 
 #[derive(Args, Clone, Debug)]

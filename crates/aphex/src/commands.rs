@@ -10,9 +10,11 @@ mod describe;
 mod doctor;
 mod gateway;
 mod install;
+mod issuer;
 mod kb;
 mod look;
 mod org;
+mod people;
 mod pipeline;
 mod plan;
 mod push;
@@ -43,11 +45,14 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Kb { verb } => kb::run(&global, verb).await,
         Command::Delivery { verb } => delivery::run(&global, verb).await,
         Command::Run { verb } => run::run(&global, verb).await,
+        Command::User(arguments) => people::user::run(&global, arguments).await,
+        Command::Group(arguments) => people::group::run(&global, arguments).await,
         Command::Push(arguments) => push::run(&global, arguments).await,
         Command::Controller(arguments) => controller::run(&global, arguments).await,
         Command::Doctor(arguments) => doctor::run(&global, arguments).await,
         Command::Install { what } => install::run(&global, what).await,
         Command::Gateway(arguments) => gateway::run(&global, arguments).await,
+        Command::Issuer(arguments) => issuer::run(arguments).await,
         Command::Completion(arguments) => {
             completion::run(&arguments);
             Ok(())
@@ -63,7 +68,7 @@ fn format(global: &Global) -> log::Format {
 /// Servers say what they do; commands keep quiet unless something is wrong.
 fn default_filter(command: &Command) -> &'static str {
     match command {
-        Command::Up(_) | Command::Controller(_) | Command::Gateway(_) => "info",
+        Command::Up(_) | Command::Controller(_) | Command::Gateway(_) | Command::Issuer(_) => "info",
         _ => "warn",
     }
 }

@@ -9,6 +9,7 @@
 //! ```
 
 pub(crate) mod install;
+pub(crate) mod issuer;
 pub(crate) mod listen;
 
 use std::net::IpAddr;
@@ -48,6 +49,10 @@ pub(crate) struct Settings {
     pub(crate) bind: IpAddr,
     pub(crate) api_port: u16,
     pub(crate) gateway_port: u16,
+    /// None leaves the issuer out.
+    pub(crate) issuer_port: Option<u16>,
+    /// Where people log in, when it is not at the issuer itself.
+    pub(crate) upstream: Option<aphex_issuer::Upstream>,
     pub(crate) kubeconfig: Option<PathBuf>,
     /// How long history is kept, when it is not the store's own choice.
     pub(crate) history: Option<Duration>,
@@ -61,6 +66,7 @@ pub(crate) struct Platform {
     pub(crate) kubeconfig: PathBuf,
     pub(crate) data_dir: PathBuf,
     pub(crate) client: Client,
+    pub(crate) issuer: Option<issuer::Running>,
     store: Store,
     shutdown: Shutdown,
 }
@@ -100,6 +106,13 @@ async fn serve(
     let api = listen::listen(settings.bind, settings.api_port, "the Kubernetes API", "--api-port").await?;
     let hooks =
         listen::listen(settings.bind, settings.gateway_port, "the webhook gateway", "--gateway-port").await?;
+    let logins = match settings.issuer_port {
+        Some(port) => Some(issuer::Place::take(port, settings.upstream.clone()).await?),
+        None => None,
+    };
+    // Its first start looks for primes: meanwhile the others start.
+    let issuer =
+        logins.map(|place| shutdown.spawn(issuer::start(settings.data_dir.clone(), place, shutdown.clone())));
     let api_url = format!("https://{}", listen::reachable(&api)?);
     let gateway_url = format!("http://{}", listen::reachable(&hooks)?);
 
@@ -140,12 +153,17 @@ async fn serve(
             key_pem: &admin.key,
         },
     )?;
+    let issuer = match issuer {
+        Some(starting) => Some(starting.await.context("the issuer ended before it could answer")??),
+        None => None,
+    };
     Ok(Platform {
         api_url,
         gateway_url,
         kubeconfig,
         data_dir: settings.data_dir.clone(),
         client,
+        issuer,
         store: store.clone(),
         shutdown: shutdown.clone(),
     })
@@ -224,5 +242,8 @@ impl Platform {
             tracing::warn!(seconds = DRAIN.as_secs(), "some work did not end in time and was cut off");
         }
         self.store.close().await;
+        if let Some(issuer) = self.issuer {
+            issuer.close().await;
+        }
     }
 }

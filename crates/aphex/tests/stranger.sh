@@ -10,7 +10,7 @@ fail() { echo "FAILED: $*" >&2; tail -20 up.log >&2 || true; exit 1; }
 equal() { [[ $1 == "$2" ]] || fail "$3: wanted '$2', got '$1'"; }
 start() {
   : >ready
-  "$aphex" up --data-dir data --api-port 0 --gateway-port 0 >ready 2>>up.log &
+  "$aphex" up --data-dir data --api-port 0 --gateway-port 0 --issuer-port 0 >ready 2>>up.log &
   up=$!
   for _ in $(seq 300); do grep -q 'Aphex is ready' ready && return; kill -0 $up 2>/dev/null || break; sleep 0.1; done
   fail "aphex up did not become ready"

@@ -65,7 +65,18 @@ impl Bench {
 
     fn up(&mut self) -> anyhow::Result<()> {
         let mut child = Command::new(built("aphex"))
-            .args(["up", "--api-port", "0", "--gateway-port", "0", "--history", HISTORY, "--data-dir"])
+            .args([
+                "up",
+                "--api-port",
+                "0",
+                "--gateway-port",
+                "0",
+                "--issuer-port",
+                "0",
+                "--history",
+                HISTORY,
+                "--data-dir",
+            ])
             .arg(self.folder().join("data"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -18,7 +18,7 @@ impl Up {
     pub fn start(data: &Path) -> anyhow::Result<(Self, Duration)> {
         let since = Instant::now();
         let mut child = Command::new(env!("CARGO_BIN_EXE_aphex"))
-            .args(["up", "--api-port", "0", "--gateway-port", "0", "--data-dir"])
+            .args(["up", "--api-port", "0", "--gateway-port", "0", "--issuer-port", "0", "--data-dir"])
             .arg(data)
             .env("NO_COLOR", "1")
             .stdout(Stdio::piped())

@@ -32,6 +32,8 @@ pub(crate) async fn run(arguments: Demo) -> anyhow::Result<()> {
         bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
         api_port: 0,
         gateway_port: 0,
+        issuer_port: None,
+        upstream: None,
         kubeconfig: None,
         history: None,
         housekeeping: true,

@@ -7,7 +7,7 @@ use super::program::{Up, aphex};
 
 fn refusal(data: &Path, more: &[&str]) -> anyhow::Result<String> {
     let output = aphex()
-        .args(["up", "--api-port", "0", "--gateway-port", "0", "--data-dir"])
+        .args(["up", "--api-port", "0", "--gateway-port", "0", "--issuer-port", "0", "--data-dir"])
         .arg(data)
         .args(more)
         .output()?;
@@ -22,7 +22,7 @@ fn a_busy_port_is_named_with_the_flag_that_helps() -> anyhow::Result<()> {
     let busy = TcpListener::bind("127.0.0.1:0")?;
     let port = busy.local_addr()?.port().to_string();
     let output = aphex()
-        .args(["up", "--gateway-port", "0", "--api-port", &port, "--data-dir"])
+        .args(["up", "--gateway-port", "0", "--issuer-port", "0", "--api-port", &port, "--data-dir"])
         .arg(folder.path())
         .output()?;
     let said = String::from_utf8(output.stderr)?;

@@ -43,7 +43,7 @@ impl Up {
     /// The same with more arguments.
     pub(crate) fn start_with(data: &Path, more: &[&str]) -> anyhow::Result<Self> {
         let mut child = aphex()
-            .args(["up", "--api-port", "0", "--gateway-port", "0", "--data-dir"])
+            .args(["up", "--api-port", "0", "--gateway-port", "0", "--issuer-port", "0", "--data-dir"])
             .arg(data)
             .args(more)
             .stdout(Stdio::piped())
