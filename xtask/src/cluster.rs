@@ -24,6 +24,7 @@ mod kubeconfig;
 mod launch;
 mod network;
 mod node_files;
+mod oidc;
 mod pki;
 mod process;
 mod requirements;
@@ -44,6 +45,7 @@ use clap::{Args, Subcommand};
 
 use crate::engines;
 use crate::run::{note, say};
+use oidc::Oidc;
 use state::{Record, State};
 
 /// What runs in a cluster.
@@ -67,6 +69,8 @@ pub(crate) struct Options {
     pub(crate) kind: Kind,
     /// The API's port, for [`Kind::Api`]; a free one when not given.
     pub(crate) port: Option<u16>,
+    /// Whose ID tokens the API server takes.
+    pub(crate) oidc: Option<Oidc>,
 }
 
 /// A cluster that is up.
@@ -161,6 +165,8 @@ enum Chore {
         /// With --api-only: the API's port instead of a free one
         #[arg(long, requires = "api_only")]
         port: Option<u16>,
+        #[command(flatten)]
+        login: oidc::Arguments,
     },
     /// Install Tekton Pipelines and Triggers into a node
     Tekton {
@@ -197,9 +203,10 @@ enum Chore {
 /// Runs one chore.
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.chore {
-        Chore::Up { name, api_only, controllers, port } => {
+        Chore::Up { name, api_only, controllers, port, login } => {
             let kind = if api_only { Kind::Api { controllers } } else { Kind::Node };
-            let cluster = Cluster::up(&Options { name: name.name, kind, port })?;
+            let oidc = login.oidc()?;
+            let cluster = Cluster::up(&Options { name: name.name, kind, port, oidc })?;
             note(&format!("export KUBECONFIG={}", cluster.kubeconfig().display()));
         }
         Chore::Tekton { name } => Cluster::open(&name.name)?.tekton()?,

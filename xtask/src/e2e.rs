@@ -79,7 +79,7 @@ fn build_image(build: Build) -> anyhow::Result<PathBuf> {
 fn on_cluster(archive: &Path) -> anyhow::Result<()> {
     // What people have on their own machines, beside what runs in pods.
     succeed(cargo().args(["build", "--package", "aphex"]))?;
-    let cluster = Cluster::up(&Options { name: NAME.to_owned(), kind: Kind::Node, port: None })?;
+    let cluster = Cluster::up(&Options { name: NAME.to_owned(), kind: Kind::Node, port: None, oidc: None })?;
     cluster.tekton()?;
     let step = Step::start("install the platform");
     cluster.load(archive)?;

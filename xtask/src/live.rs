@@ -47,7 +47,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 
 fn play(round: &Round) -> anyhow::Result<()> {
     let kind = Kind::Api { controllers: round.controllers };
-    let cluster = Cluster::up(&Options { name: round.name.to_owned(), kind, port: None })?;
+    let cluster = Cluster::up(&Options { name: round.name.to_owned(), kind, port: None, oidc: None })?;
     let what = round.crates.join(", ");
     let step = Step::start(format!("{what} on kube-apiserver"));
     // Comparisons send what kubectl sends.

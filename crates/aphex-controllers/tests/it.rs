@@ -20,10 +20,14 @@ mod faults;
 mod foreign;
 #[path = "it/golden.rs"]
 mod golden;
+#[path = "it/groups.rs"]
+mod groups;
 #[path = "it/isolation.rs"]
 mod isolation;
 #[path = "it/knowledge_base.rs"]
 mod knowledge_base;
+#[path = "it/logins.rs"]
+mod logins;
 #[path = "it/pipeline.rs"]
 mod pipeline;
 #[path = "it/plan.rs"]

@@ -5,6 +5,7 @@ mod examples;
 mod exposure;
 mod files;
 mod format;
+mod install;
 mod issuer;
 mod local;
 mod looking;
@@ -30,6 +31,7 @@ pub(crate) use calls::Calls;
 pub(crate) use exposure::{Choice, Exposure};
 pub(crate) use files::{Apply, Plan};
 pub(crate) use format::Format;
+pub(crate) use install::{Auth, Install};
 pub(crate) use issuer::{Issuer, Signing};
 pub(crate) use local::{Demo, Part, Up};
 pub(crate) use looking::{
@@ -178,6 +180,11 @@ pub(crate) enum Command {
         after_help = "Example:\n  aphex doctor\n  CLOUDFLARE_API_TOKEN=$(cat token) aphex doctor --domain hooks.example.com -o json\n\nExit code: 0 when nothing failed (warnings aside), 1 when something did."
     )]
     Doctor(Doctor),
+    /// Install what a cluster needs beside the platform itself
+    Install {
+        #[command(subcommand)]
+        what: Install,
+    },
     /// Run the webhook gateway against a cluster
     #[command(after_help = "Example:\n  aphex gateway --kubeconfig ~/.kube/config --port 8080")]
     Gateway(Gateway),

@@ -9,6 +9,7 @@ mod demo;
 mod describe;
 mod doctor;
 mod gateway;
+mod install;
 mod issuer;
 mod kb;
 mod logs;
@@ -59,6 +60,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Push(arguments) => push::run(&global, arguments).await,
         Command::Controller(arguments) => controller::run(&global, arguments).await,
         Command::Doctor(arguments) => doctor::run(&global, arguments).await,
+        Command::Install { what } => install::run(&global, what).await,
         Command::Gateway(arguments) => gateway::run(&global, arguments).await,
         Command::Issuer(arguments) => issuer::run(arguments).await,
         Command::Secret { verb } => secret::run(&global, verb).await,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::node_files::{BRIDGE, CLUSTER_DNS, INSIDE, NODE, PODS};
+use super::oidc::Oidc;
 use super::pki::ISSUER;
 use super::requirements::which;
 use crate::engines;
@@ -67,33 +68,37 @@ pub(super) fn etcd(ports: Ports) -> anyhow::Result<Service> {
     )
 }
 
-/// kube-apiserver, bound to an address and telling pods another.
-pub(super) fn api_server(ports: Ports, bind: &str, advertise: &str) -> anyhow::Result<Service> {
-    Service::engine(
-        "kube-apiserver",
-        vec![
-            format!("--etcd-servers=http://127.0.0.1:{}", ports.etcd),
-            // Short, so that suites which wait for a compaction (expired list tokens) need not wait five minutes.
-            "--etcd-compaction-interval=30s".into(),
-            format!("--secure-port={}", ports.api),
-            format!("--bind-address={bind}"),
-            format!("--advertise-address={advertise}"),
-            "--tls-cert-file=pki/server.crt".into(),
-            "--tls-private-key-file=pki/server.key".into(),
-            "--client-ca-file=pki/ca.crt".into(),
-            "--cert-dir=pki".into(),
-            "--kubelet-client-certificate=pki/admin.crt".into(),
-            "--kubelet-client-key=pki/admin.key".into(),
-            "--kubelet-preferred-address-types=InternalIP".into(),
-            // Both read the public half out of a private key.
-            "--service-account-key-file=pki/service-account.key".into(),
-            "--service-account-signing-key-file=pki/service-account.key".into(),
-            format!("--service-account-issuer={ISSUER}"),
-            "--authorization-mode=Node,RBAC".into(),
-            format!("--service-cluster-ip-range={SERVICES}"),
-            "--allow-privileged".into(),
-        ],
-    )
+/// kube-apiserver, bound to an address and telling pods another; it may take an OpenID provider's tokens.
+pub(super) fn api_server(
+    ports: Ports,
+    bind: &str,
+    advertise: &str,
+    oidc: Option<&Oidc>,
+) -> anyhow::Result<Service> {
+    let mut arguments = vec![
+        format!("--etcd-servers=http://127.0.0.1:{}", ports.etcd),
+        // Short, so that suites which wait for a compaction (expired list tokens) need not wait five minutes.
+        "--etcd-compaction-interval=30s".into(),
+        format!("--secure-port={}", ports.api),
+        format!("--bind-address={bind}"),
+        format!("--advertise-address={advertise}"),
+        "--tls-cert-file=pki/server.crt".into(),
+        "--tls-private-key-file=pki/server.key".into(),
+        "--client-ca-file=pki/ca.crt".into(),
+        "--cert-dir=pki".into(),
+        "--kubelet-client-certificate=pki/admin.crt".into(),
+        "--kubelet-client-key=pki/admin.key".into(),
+        "--kubelet-preferred-address-types=InternalIP".into(),
+        // Both read the public half out of a private key.
+        "--service-account-key-file=pki/service-account.key".into(),
+        "--service-account-signing-key-file=pki/service-account.key".into(),
+        format!("--service-account-issuer={ISSUER}"),
+        "--authorization-mode=Node,RBAC".into(),
+        format!("--service-cluster-ip-range={SERVICES}"),
+        "--allow-privileged".into(),
+    ];
+    arguments.extend(oidc.into_iter().flat_map(Oidc::flags));
+    Service::engine("kube-apiserver", arguments)
 }
 
 /// kube-controller-manager; without a node there are no heartbeats, so what looks for them stays off.

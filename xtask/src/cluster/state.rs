@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Kind;
 use super::network::Network;
+use super::oidc::Oidc;
 use crate::folders;
 use crate::run::note;
 
@@ -43,6 +44,9 @@ pub(super) struct Record {
     pub(super) network: Option<Network>,
     /// How a node's containerd keeps the file systems of containers.
     pub(super) snapshotter: Option<String>,
+    /// Whose ID tokens the API server takes; clusters of earlier versions take nobody's.
+    #[serde(default)]
+    pub(super) oidc: Option<Oidc>,
     /// It came up; otherwise it was left half-way.
     pub(super) complete: bool,
 }

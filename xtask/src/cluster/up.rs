@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use super::launch::{self, Place};
+use super::oidc::Oidc;
 use super::services::{self, Ports, Service};
 use super::state::{Record, State};
 use super::{
@@ -27,9 +28,9 @@ pub(super) fn up(options: &Options) -> anyhow::Result<Cluster> {
     let _lock = state.lock()?;
     if let Some(record) = state.record()? {
         if record.complete && status::alive(&state, &record) {
-            if record.kind != options.kind {
+            if record.kind != options.kind || record.oidc != options.oidc {
                 bail!(
-                    "the cluster {:?} is up and is another kind: `cargo xtask cluster down --name {}` ends it",
+                    "the cluster {:?} is up and is another kind, or takes other logins: `cargo xtask cluster down --name {}` ends it",
                     options.name,
                     options.name
                 );
@@ -46,8 +47,8 @@ pub(super) fn up(options: &Options) -> anyhow::Result<Cluster> {
     state.create()?;
     let since = Instant::now();
     let raised = match options.kind {
-        Kind::Api { controllers } => api(&state, controllers, options.port),
-        Kind::Node => node(&state),
+        Kind::Api { controllers } => api(&state, controllers, options),
+        Kind::Node => node(&state, options.oidc.as_ref()),
     };
     match raised {
         Ok(cluster) => {
@@ -63,23 +64,26 @@ pub(super) fn up(options: &Options) -> anyhow::Result<Cluster> {
     }
 }
 
-fn api(state: &State, controllers: bool, port: Option<u16>) -> anyhow::Result<Cluster> {
-    let (ports, held) = free_ports(port)?;
+fn api(state: &State, controllers: bool, options: &Options) -> anyhow::Result<Cluster> {
+    let oidc = options.oidc.as_ref();
+    let (ports, held) = free_ports(options.port)?;
     let server = format!("https://127.0.0.1:{}", ports.api);
     let mut record = Record {
         kind: Kind::Api { controllers },
         server: server.clone(),
         network: None,
         snapshotter: None,
+        oidc: oidc.cloned(),
         complete: false,
     };
     state.keep(&record)?;
     let pki = pki::create(state, &names(&["127.0.0.1"]))?;
+    oidc.map_or(Ok(()), |oidc| oidc.write(state))?;
     let config = kubeconfig::kubeconfig(state.name(), &server, &pki);
     state.write("kubeconfig", &config)?;
     state.write(services::OWN_KUBECONFIG, &config)?;
     let step = Step::start("start etcd and kube-apiserver");
-    let (etcd, api) = (services::etcd(ports)?, services::api_server(ports, "127.0.0.1", "127.0.0.1")?);
+    let (etcd, api) = (services::etcd(ports)?, services::api_server(ports, "127.0.0.1", "127.0.0.1", oidc)?);
     drop(held);
     let mut cluster = Cluster { state: state.clone(), record: record.clone() };
     launch::start(state, Place::Here, &etcd)?;
@@ -98,7 +102,7 @@ fn api(state: &State, controllers: bool, port: Option<u16>) -> anyhow::Result<Cl
     Ok(cluster)
 }
 
-fn node(state: &State) -> anyhow::Result<Cluster> {
+fn node(state: &State, oidc: Option<&Oidc>) -> anyhow::Result<Cluster> {
     let network = network::choose()?;
     let server = format!("https://{}:{}", network.node, NODE_PORTS.api);
     let snapshotter = sandbox::snapshotter(&state.path("tmp/overlay"));
@@ -107,17 +111,19 @@ fn node(state: &State) -> anyhow::Result<Cluster> {
         server: server.clone(),
         network: Some(network.clone()),
         snapshotter: Some(snapshotter.to_owned()),
+        oidc: oidc.cloned(),
         complete: false,
     };
     state.keep(&record)?;
     let own_names = ["127.0.0.1", node_files::BRIDGE, services::API_SERVICE, &network.node.to_string()];
     let pki = pki::create(state, &names(&own_names))?;
+    oidc.map_or(Ok(()), |oidc| oidc.write(state))?;
     state.write("kubeconfig", &kubeconfig::kubeconfig(state.name(), &server, &pki))?;
     node_files::write(state, &pki, NODE_PORTS.api, snapshotter)?;
     let mut cluster = Cluster { state: state.clone(), record: record.clone() };
     // Built before anything runs, so that nothing waits for a compiler.
     let etcd = services::etcd(NODE_PORTS)?;
-    let api = services::api_server(NODE_PORTS, "0.0.0.0", node_files::BRIDGE)?;
+    let api = services::api_server(NODE_PORTS, "0.0.0.0", node_files::BRIDGE, oidc)?;
     let late = [
         services::controller_manager(true)?,
         services::scheduler()?,

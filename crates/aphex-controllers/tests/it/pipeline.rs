@@ -188,7 +188,14 @@ async fn a_namespace_binds_only_for_the_organization_it_was_given_to() -> anyhow
     engine.team("team-new", Some("other")).await?;
     let other = status.message.replace("does not have it", "has aphex.dev/org=other");
     engine.says("team-new", "new-app", &other).await?;
-    engine.pipeline("default", "new-app", "mine").await?;
+    // No policy keeps it out any more, so the controller has to.
+    let bindings =
+        engine.dynamic("admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicyBinding", None);
+    bindings.delete("aphex-pipeline-namespaces", &DeleteParams::default()).await?;
+    eventually("the policy is not enforced any more", || async {
+        Ok(engine.pipeline("default", "new-app", "mine").await.ok())
+    })
+    .await?;
     let status = engine.pipeline_phase("default", "new-app", "Failed").await?;
     assert_eq!(status.message, "A Pipeline must be created in a namespace team-* or user-*, not in default");
     let bindings = engine.api::<RepoBinding>(PLATFORM);

@@ -366,6 +366,14 @@ async fn no_privileged_name_becomes_a_tenant_and_no_namespace_makes_tenants_but_
     organization["spec"] = json!({ "displayName": "made up", "adminUsers": ["dev@acme.com"] });
     let mut binding = object("aphex.io/v1alpha1", "RepoBinding", "made-up", &json!({}));
     binding["spec"] = binding_spec("made-up", "shield");
+    let outside = Some(("aphex-pipeline-namespaces", "alone, not in shield-team: set metadata.namespace"));
+    let pipelines = |namespace: &str| group("platform.dev/v1alpha1", namespace, "pipelines");
+    let mut pipeline = object("platform.dev/v1alpha1", "Pipeline", "made-up", &json!({}));
+    pipeline["spec"] = json!({
+        "organization": "shield",
+        "repository": { "org": "acme", "name": "shop" },
+        "pipeline": { "spec": { "tasks": [{ "name": "build", "taskRef": { "name": "build" } }] } },
+    });
     let tenant = |name: &str| object("v1", "Namespace", name, &json!({ "platform.aphex/tenant": name }));
     let namespaces = || "/api/v1/namespaces".to_owned();
     World::start()
@@ -376,6 +384,8 @@ async fn no_privileged_name_becomes_a_tenant_and_no_namespace_makes_tenants_but_
             (Who::Operator, Method::POST, ours(TEAM, "organizations"), organization.clone(), elsewhere),
             (Who::Operator, Method::POST, ours(PLATFORM, "organizations"), organization, None),
             (Who::Operator, Method::POST, ours(PLATFORM, "repobindings"), binding, None),
+            (Who::Developer, Method::POST, pipelines(TEAM), pipeline.clone(), outside),
+            (Who::Operator, Method::POST, pipelines(TEAM), pipeline, outside),
             (Who::Controllers, Method::POST, namespaces(), tenant("kube-evil"), privileged),
             (Who::Controllers, Method::POST, namespaces(), tenant("cert"), privileged),
             (Who::Controllers, Method::POST, namespaces(), tenant("certified"), None),

@@ -2,11 +2,11 @@
 
 use aphex_schema::FieldErrorKind::{Invalid, NotSupported};
 use aphex_schema::{FieldError, Path, golang};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::rules::is_empty;
 use super::{amount, internal, pod, selector, selects};
-use crate::fields::{at, has, int, text};
+use crate::fields::{at, has, int, items, text};
 
 pub(super) fn check(kind: &str, spec: &Value, errors: &mut Vec<FieldError>) {
     if !matches!(kind, "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet") {
@@ -56,7 +56,10 @@ fn template(kind: &str, spec: &Value, path: &Path, errors: &mut Vec<FieldError>)
     }
     pod::labels(labels, &template.child("labels"), errors);
     let template = template.child("spec");
-    pod::spec(at(spec, "template.spec"), &template, errors);
+    match kind {
+        "StatefulSet" => pod::spec(&with_claims(spec), &template, errors),
+        _ => pod::spec(at(spec, "template.spec"), &template, errors),
+    }
     let restart = text(spec, "template.spec.restartPolicy");
     if matches!(restart, "OnFailure" | "Never") {
         errors.push(FieldError::not_supported(&template.child("restartPolicy"), restart, &["Always"]));
@@ -65,6 +68,26 @@ fn template(kind: &str, spec: &Value, path: &Path, errors: &mut Vec<FieldError>)
         let why = format!("activeDeadlineSeconds in {kind} is not Supported");
         errors.push(FieldError::forbidden(&template.child("activeDeadlineSeconds"), why));
     }
+}
+
+/// The pods of a stateful set as its controller makes them (`ValidateStatefulSetSpec`): each claim is a volume, in the place of one of
+/// that name, and their host names are the controller's.
+fn with_claims(spec: &Value) -> Value {
+    let mut pods = at(spec, "template.spec").clone();
+    let Some(fields) = pods.as_object_mut() else { return pods };
+    fields.remove("subdomain");
+    fields.remove("hostname");
+    let names: Vec<&str> =
+        items(spec, "volumeClaimTemplates").iter().map(|claim| text(claim, "metadata.name")).collect();
+    if names.is_empty() {
+        return pods;
+    }
+    let claim = |name: &&str| json!({ "name": name, "persistentVolumeClaim": { "claimName": name } });
+    let own = items(at(spec, "template.spec"), "volumes").iter();
+    let others = own.filter(|volume| !names.contains(&text(volume, "name"))).cloned();
+    let volumes: Vec<Value> = names.iter().map(claim).chain(others).collect();
+    fields.insert("volumes".to_owned(), Value::Array(volumes));
+    pods
 }
 
 /// A strategy as it is shown in messages.

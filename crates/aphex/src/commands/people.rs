@@ -227,7 +227,7 @@ fn problems(answer: &Value) -> String {
 
 /// Prints objects of the interface.
 fn show(
-    format: Format,
+    format: &Format,
     kind: &str,
     objects: &[Value],
     single: bool,
@@ -237,16 +237,18 @@ fn show(
         [one] if single => one.clone(),
         many => Value::Array(many.to_vec()),
     };
+    if let Some(text) = output::rendered(format, &document())? {
+        output::say(&text);
+        return Ok(());
+    }
     match format {
-        Format::Json => output::say(&serde_json::to_string_pretty(&document())?),
-        Format::Yaml => output::say(serde_saphyr::to_string(&document())?.trim_end()),
         Format::Name => {
             for object in objects {
                 let name = object["username"].as_str().or(object["name"].as_str()).unwrap_or_default();
                 output::say(&format!("{kind}/{name}"));
             }
         }
-        other => output::say(table(other == Format::Wide).render().trim_end()),
+        other => output::say(table(*other == Format::Wide).render().trim_end()),
     }
     Ok(())
 }

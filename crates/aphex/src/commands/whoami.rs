@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::cli::{Format, Global, Whoami};
 use crate::connect;
-use crate::output::{Table, say};
+use crate::output::{Table, rendered, say};
 
 /// What everybody may ask, which tells nothing.
 const SELF: &[&str] = &["authorization.k8s.io", "authentication.k8s.io"];
@@ -25,25 +25,20 @@ pub(crate) async fn run(global: &Global, arguments: Whoami) -> anyhow::Result<()
     let groups = user.groups.unwrap_or_default();
     let name = user.username.unwrap_or_default();
     let rows = rows(&rules.resource_rules);
+    let document = || {
+        let rights = rows.iter().map(|(resource, verbs)| json!({ "resource": resource, "verbs": verbs }));
+        json!({
+            "username": name, "groups": groups, "namespace": namespace, "rights": rights.collect::<Vec<_>>(),
+            "incomplete": rules.incomplete,
+        })
+    };
+    if let Some(text) = rendered(&global.output, &document())? {
+        say(&text);
+        return Ok(());
+    }
     match global.output {
-        Format::Json | Format::Yaml => {
-            let rights: Vec<_> = rows
-                .iter()
-                .map(|(resource, verbs)| json!({ "resource": resource, "verbs": verbs }))
-                .collect();
-            let answer = json!({
-                "username": name, "groups": groups, "namespace": namespace, "rights": rights,
-                "incomplete": rules.incomplete,
-            });
-            let text = if global.output == Format::Json {
-                serde_json::to_string_pretty(&answer)?
-            } else {
-                serde_saphyr::to_string(&answer)?
-            };
-            say(text.trim_end());
-        }
         Format::Name => say(&name),
-        Format::Table | Format::Wide => {
+        _ => {
             say(&format!("User      {name}\nGroups    {}\n", groups.join(", ")));
             if rows.is_empty() {
                 say(&format!(

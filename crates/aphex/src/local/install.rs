@@ -1,4 +1,4 @@
-//! What a fresh engine needs before the roles start: kinds, admission policies, namespaces, interceptors.
+//! What a fresh engine needs before the roles start: kinds, admission policies, rights of groups, namespaces, interceptors.
 //!
 //! Kinds of Tekton, Argo CD and External Secrets are installed only where they are missing, so that nothing
 //! here ever replaces a real engine's own definitions.
@@ -31,8 +31,11 @@ const POLICIES: &[&str] = &[
     include_str!("../../../../platform/policies/managed-objects.yaml"),
     include_str!("../../../../platform/policies/account-tokens.yaml"),
     include_str!("../../../../platform/policies/tenant-names.yaml"),
+    include_str!("../../../../platform/policies/pipeline-namespaces.yaml"),
     include_str!("../../../../platform/policies/platform-kinds.yaml"),
 ];
+/// What the groups of people may do, as on a cluster: the same file.
+const RIGHTS: &str = include_str!("../../../../platform/rbac/platform-rbac.yaml");
 /// Namespaces that the platform works in.
 const NAMESPACES: &[&str] = &["platform-system", "argocd"];
 /// Interceptors that the gateway has built in, as Tekton's own installation names them.
@@ -56,7 +59,7 @@ pub(crate) async fn install(client: &Client) -> anyhow::Result<()> {
     // All at once: the engine serves those that arrive together in one step.
     let own = try_join_all(own.iter().map(|crd| define(&definitions, crd)));
     let foreign = try_join_all(foreign.iter().map(|crd| define_missing(&definitions, crd)));
-    try_join3(own, foreign, policies(client)).await?;
+    try_join3(own, foreign, rules(client)).await?;
     let namespaces: Api<Namespace> = Api::all(client.clone());
     for name in NAMESPACES {
         let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": name } }))?;
@@ -122,18 +125,18 @@ pub(crate) async fn configuration(client: &Client, gateway_url: &str) -> anyhow:
     applied.map(drop).with_context(|| format!("cannot write the ConfigMap {CONFIGURATION}"))
 }
 
-/// Brings the admission policies to what this program knows; they hold when this returns.
-async fn policies(client: &Client) -> anyhow::Result<()> {
+/// Brings admission policies and the rights of groups to what this program knows; they hold when this returns.
+async fn rules(client: &Client) -> anyhow::Result<()> {
     let mut objects: Vec<DynamicObject> = Vec::new();
-    for text in POLICIES {
+    for text in POLICIES.iter().chain([&RIGHTS]) {
         let documents = serde_saphyr::from_multiple::<DynamicObject>(text);
-        objects.extend(documents.context("a built-in policy is not readable")?);
+        objects.extend(documents.context("a built-in manifest is not readable")?);
     }
-    try_join_all(objects.iter().map(|object| apply_policy(client, object))).await.map(drop)
+    try_join_all(objects.iter().map(|object| apply_at_cluster_scope(client, object))).await.map(drop)
 }
 
-async fn apply_policy(client: &Client, object: &DynamicObject) -> anyhow::Result<()> {
-    let types = object.types.as_ref().context("a built-in policy has no kind")?;
+async fn apply_at_cluster_scope(client: &Client, object: &DynamicObject) -> anyhow::Result<()> {
+    let types = object.types.as_ref().context("a built-in manifest has no kind")?;
     let resource = ApiResource::from_gvk(&GroupVersionKind::try_from(types)?);
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
     let (name, parameters) = (object.name_any(), PatchParams::apply(MANAGER).force());
@@ -184,6 +187,17 @@ mod tests {
         let files =
             listed.iter().filter_map(|name| Some(std::fs::read_to_string(folder.join(name.as_str()?))));
         assert_eq!(files.collect::<Result<Vec<_>, _>>()?, POLICIES);
+        Ok(())
+    }
+
+    #[test]
+    fn local_mode_has_the_rights_that_groups_have_on_a_cluster() -> anyhow::Result<()> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../platform/rbac");
+        let text = std::fs::read_to_string(folder.join("kustomization.yaml"))?;
+        let kustomization: serde_json::Value = serde_saphyr::from_str(&text)?;
+        assert_eq!(kustomization["resources"], serde_json::json!(["platform-rbac.yaml"]));
+        let objects = serde_saphyr::from_multiple::<DynamicObject>(RIGHTS)?;
+        assert!(objects.iter().all(|object| object.metadata.namespace.is_none()), "all are at cluster scope");
         Ok(())
     }
 }

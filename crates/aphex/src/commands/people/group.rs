@@ -60,7 +60,7 @@ async fn list(global: &Global, interface: &Interface) -> anyhow::Result<()> {
         let named = users.iter().filter(|user| pks.contains(&user["pk"]));
         named.map(|user| cell(&user["username"])).collect::<Vec<_>>().join(",")
     };
-    show(global.output, "group", &groups, false, |wide| {
+    show(&global.output, "group", &groups, false, |wide| {
         let mut table = Table::new(if wide { &["NAME", "MEMBERS", "PK"] } else { &["NAME", "MEMBERS"] });
         for group in &groups {
             let mut row = vec![cell(&group["name"]), members(group)];

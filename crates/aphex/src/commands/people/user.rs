@@ -18,7 +18,7 @@ pub(crate) async fn run(global: &Global, arguments: Users) -> anyhow::Result<()>
         }
         UserVerb::Get { user } => {
             let user = interface.user(&user).await?;
-            show(global.output, "user", std::slice::from_ref(&user), true, |wide| {
+            show(&global.output, "user", std::slice::from_ref(&user), true, |wide| {
                 table(std::slice::from_ref(&user), wide)
             })
         }
@@ -60,7 +60,7 @@ async fn list(
     if users.is_empty() {
         note("No users found.");
     }
-    show(global.output, "user", &users, false, |wide| table(&users, wide))
+    show(&global.output, "user", &users, false, |wide| table(&users, wide))
 }
 
 async fn add(interface: &Interface, arguments: &AddUser) -> anyhow::Result<()> {
