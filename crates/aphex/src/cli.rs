@@ -16,9 +16,9 @@ mod reference;
 mod roles;
 mod runs;
 mod secret;
+mod session;
 mod shell;
 mod upstream;
-mod session;
 
 use std::path::PathBuf;
 
@@ -43,9 +43,9 @@ pub(crate) use push::Push;
 pub(crate) use roles::{Controller, Doctor, Gateway};
 pub(crate) use runs::{Cancel, Grace, Logs, Open, Opened, Rerun, RunVerb};
 pub(crate) use secret::{ListSecrets, RemoveSecrets, SecretVerb, SetSecret};
+pub(crate) use session::{Login, Logout, Plugin, Token, Whoami};
 pub(crate) use shell::{Completion, Man, Pages, Shell, Version};
 pub(crate) use upstream::Upstream;
-pub(crate) use session::{Login, Logout, Plugin, Token, Whoami};
 
 /// Onboards a GitHub repository with one Kubernetes resource; a push becomes a PipelineRun.
 #[derive(Debug, Parser)]
