@@ -283,13 +283,21 @@ impl Providers {
             );
         }
         let visible = |text: &str| {
-            !text.is_empty() && text.len() <= MOST_TEXT && text.chars().all(|c| c.is_ascii_graphic())
+            !text.is_empty()
+                && text.len() <= MOST_TEXT
+                && text.chars().all(|c| c == ' ' || c.is_ascii_graphic())
         };
         if !visible(&record.client_id) {
-            return invalid("client_id", format!("Must be 1 to {MOST_TEXT} visible ASCII characters."));
+            return invalid(
+                "client_id",
+                format!("Must be 1 to {MOST_TEXT} printable ASCII characters (RFC 6749, appendix A)."),
+            );
         }
         if !visible(&record.client_secret) {
-            return invalid("client_secret", format!("Must be 1 to {MOST_TEXT} visible ASCII characters."));
+            return invalid(
+                "client_secret",
+                format!("Must be 1 to {MOST_TEXT} printable ASCII characters (RFC 6749, appendix A)."),
+            );
         }
         if record.redirect_uris.len() > MOST_URIS || !record.redirect_uris.iter().all(|uri| is_redirect(uri))
         {

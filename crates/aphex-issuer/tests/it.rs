@@ -16,6 +16,8 @@ mod browser;
 mod code;
 #[path = "it/devices.rs"]
 mod devices;
+#[path = "it/faces.rs"]
+mod faces;
 #[path = "it/pages.rs"]
 mod pages;
 #[path = "it/refresh.rs"]
