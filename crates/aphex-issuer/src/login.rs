@@ -81,7 +81,7 @@ async fn verify(issuer: &Issuer, request: &Request, form: &Parameters) -> Result
     let verified = match issuer.directory.verify_password(name, &SecretString::from(password)).await {
         Ok(user) => user,
         Err(directory::Error::Busy) => {
-            issuer.throttle.succeeded(&subjects);
+            issuer.throttle.not_tried(&subjects);
             return Ok(Verdict::Wait(1));
         }
         Err(error) => return Err(Error::failed("verify a password")(error)),

@@ -99,20 +99,38 @@ impl Throttle {
         Ok(())
     }
 
-    /// Takes an attempt back that was none. An account starts anew; a source keeps its other failures, or one good
-    /// account would free all guesses.
+    /// An attempt was right. An account starts anew; a source keeps its other failures, or one good account would free
+    /// all guesses.
     pub(crate) fn succeeded(&self, subjects: &[Subject]) {
         let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for subject in subjects {
-            match (subject, records.get_mut(subject)) {
-                (Subject::Source(_), Some(record)) if record.failures > 1 => {
-                    record.failures -= 1;
-                    record.until = record.last;
-                }
-                _ => {
+            match subject {
+                Subject::Account(_) => {
                     records.remove(subject);
                 }
+                Subject::Source(_) => take_back(&mut records, subject),
             }
+        }
+    }
+
+    /// An attempt was not looked at. Failures before it stay, or whoever keeps us busy could guess for ever.
+    pub(crate) fn not_tried(&self, subjects: &[Subject]) {
+        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for subject in subjects {
+            take_back(&mut records, subject);
+        }
+    }
+}
+
+/// Takes one attempt back.
+fn take_back(records: &mut HashMap<Subject, Record>, subject: &Subject) {
+    match records.get_mut(subject) {
+        Some(record) if record.failures > 1 => {
+            record.failures -= 1;
+            record.until = record.last;
+        }
+        _ => {
+            records.remove(subject);
         }
     }
 }
@@ -190,6 +208,17 @@ mod tests {
         throttle.succeeded(&[source]);
         throttle.attempt(&[source], after(0)).unwrap();
         assert_eq!(throttle.attempt(&[source], after(0)), Err(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn an_attempt_that_was_not_looked_at_forgives_none_before_it() {
+        let (throttle, account) = (Throttle::default(), Subject::account("ada"));
+        assert_eq!(guess(&throttle, account, 8), [1, 2]);
+        let later = after(1_000);
+        throttle.attempt(&[account], later).unwrap();
+        throttle.not_tried(&[account]);
+        throttle.attempt(&[account], later).unwrap();
+        assert_eq!(throttle.attempt(&[account], later), Err(Duration::from_secs(8)));
     }
 
     #[test]
