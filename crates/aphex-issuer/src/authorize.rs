@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Nothing is kept of a request until somebody has logged in: the login page carries it along. Where people log in
-//! elsewhere, [`ask_to_log_in`] is the place that sends them there.
+//! elsewhere, the `connector` sends them there.
 
 mod wish;
 
@@ -18,6 +18,7 @@ use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 
 use self::wish::{Problem, Wish};
+use crate::connector;
 use crate::issuer::Issuer;
 use crate::oauth::{Code, Error, Parameters, Scopes};
 use crate::pages;
@@ -80,19 +81,22 @@ pub(crate) async fn proceed(
     let wish = match Wish::read(issuer, parameters) {
         Ok(wish) => wish,
         Err(Problem::Page(problem)) => return pages::problem(issuer, StatusCode::BAD_REQUEST, &problem),
-        Err(Problem::Client(back, error)) => return back.error(issuer, &request.method, &error),
+        Err(Problem::Client(back, error)) => return back.error(&request.method, &error),
     };
     match decide(issuer, request, &wish, just).await {
-        Ok(Some(code)) => wish.back.send(issuer, &request.method, &[("code", &code)]),
+        Ok(Some(code)) => wish.back.send(&request.method, &[("code", &code)]),
         Ok(None) if wish.silent => {
             let error = Error::refused(Code::LoginRequired, "Nobody is logged in in this browser.");
-            wish.back.error(issuer, &request.method, &error)
+            wish.back.error(&request.method, &error)
         }
         Ok(None) => {
             let next = format!("{PATH}?{}", parameters.to_query());
-            ask_to_log_in(issuer, request, &next, &wish)
+            match connector::for_client(issuer, &wish.client.issuer) {
+                Some(connector) => connector.begin(issuer, request, &next, wish.manner()).await,
+                None => ask_to_log_in(issuer, request, &next, &wish),
+            }
         }
-        Err(error) => wish.back.error(issuer, &request.method, &error),
+        Err(error) => wish.back.error(&request.method, &error),
     }
 }
 
@@ -152,23 +156,25 @@ async fn give_code(issuer: &Issuer, wish: &Wish, login: Login) -> Result<String,
 pub(crate) struct Back {
     pub(crate) uri: String,
     pub(crate) state: Option<String>,
+    /// The issuer that the client knows.
+    pub(crate) issuer: String,
 }
 
 impl Back {
-    fn error(&self, issuer: &Issuer, method: &Method, error: &Error) -> Response {
+    fn error(&self, method: &Method, error: &Error) -> Response {
         let (code, description) = error.tell();
-        self.send(issuer, method, &[("error", code.as_str()), ("error_description", description)])
+        self.send(method, &[("error", code.as_str()), ("error_description", description)])
     }
 
     /// Sends the browser back. The issuer's name goes with the answer, so that a client of several providers knows which
     /// of them it is from (RFC 9207).
-    fn send(&self, issuer: &Issuer, method: &Method, answer: &[(&str, &str)]) -> Response {
+    fn send(&self, method: &Method, answer: &[(&str, &str)]) -> Response {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(answer);
         if let Some(state) = &self.state {
             query.append_pair("state", state);
         }
-        query.append_pair("iss", issuer.settings.url.as_str());
+        query.append_pair("iss", &self.issuer);
         let joint = if self.uri.contains('?') { '&' } else { '?' };
         // The URI is one of the client's own, character by character.
         web::redirect(method, &format!("{}{joint}{}", self.uri, query.finish()))

@@ -17,6 +17,7 @@ mod people;
 mod setup;
 #[cfg(test)]
 mod tests;
+mod upstream;
 mod user;
 
 use std::sync::Arc;
@@ -28,9 +29,10 @@ use tokio::sync::Mutex;
 pub use self::accounts::{ApiToken, NewToken, Principal, Scope};
 pub use self::error::Error;
 use self::groups::GroupRecord;
-pub use self::groups::{Group, GroupChange, NewGroup};
+pub use self::groups::{Group, GroupChange, NewGroup, Parent};
 use self::password::Hasher;
 pub use self::setup::{NewAdministrator, SETUP_LIFETIME};
+pub use self::upstream::Arrival;
 pub use self::user::{Kind, NewUser, User, UserChange};
 use self::user::{Login, UserRecord};
 use crate::audit::{Actor, Audit};

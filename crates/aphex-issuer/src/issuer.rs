@@ -5,13 +5,17 @@ use std::time::Duration;
 
 use aphex_runtime::{Clock, Shutdown, errors};
 
+use crate::authentik::{self, Authentik};
 use crate::authorize::AuthorizationCode;
 use crate::clients::{Client, Clients};
+use crate::connector::{self, Connector, ConnectorError, Upstream};
 use crate::device::{DeviceGrant, Polls, UserCode};
 use crate::directory::Directory;
 use crate::forms::Forms;
 use crate::grants::Grant;
 use crate::keys::{KeyError, Keys};
+use crate::oauth::Error;
+use crate::providers::{ClientType, ProviderError, Providers};
 use crate::sessions::Session;
 use crate::settings::Settings;
 use crate::storage::{Expires, Storage};
@@ -40,6 +44,9 @@ pub struct Config {
 pub struct Issuer {
     pub(crate) settings: Settings,
     pub(crate) clients: Clients,
+    pub(crate) providers: Providers,
+    pub(crate) authentik: Authentik,
+    pub(crate) connector: Option<Connector>,
     pub(crate) keys: Keys,
     pub(crate) storage: Storage,
     pub(crate) directory: Directory,
@@ -49,15 +56,43 @@ pub struct Issuer {
     pub(crate) polls: Polls,
 }
 
+/// Why an issuer does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is no key to sign with.
+    #[error(transparent)]
+    Keys(KeyError),
+    /// The relying parties of Authentik's face cannot be read or made.
+    #[error("cannot read or make the OAuth2 providers")]
+    Providers(#[source] ProviderError),
+    /// The way to the provider that people log in with cannot be made.
+    #[error(transparent)]
+    Connector(ConnectorError),
+}
+
 impl Issuer {
-    /// An issuer that answers; its first start makes a signing key.
-    pub async fn start(config: Config) -> Result<Arc<Self>, KeyError> {
+    /// An issuer that answers; its first start makes a signing key and the provider of Authentik's face.
+    pub async fn start(config: Config) -> Result<Arc<Self>, StartError> {
         let Config { settings, clients, storage, directory, clock } = config;
-        let keys = Keys::load(storage.clone(), settings.algorithm, clock.clone()).await?;
-        let forms = Forms::new().map_err(|error| KeyError::Make(error.to_string()))?;
+        let keys =
+            Keys::load(storage.clone(), settings.algorithm, clock.clone()).await.map_err(StartError::Keys)?;
+        let forms = Forms::new().map_err(|error| StartError::Keys(KeyError::Make(error.to_string())))?;
+        let audit = directory.audit().clone();
+        let providers = Providers::open(storage.clone(), audit, settings.url.as_str()).await;
+        let providers = providers.map_err(StartError::Providers)?;
+        if matches!(settings.upstream, Some(Upstream::Own)) {
+            let callback = settings.url.join(connector::CALLBACK);
+            providers.follow(&callback).await.map_err(StartError::Providers)?;
+        }
+        let authentik = Authentik::new(directory.clone(), providers.clone());
+        let connector =
+            settings.upstream.clone().map(Connector::new).transpose().map_err(StartError::Connector)?;
         let issuer = Self {
             settings,
             clients,
+            providers,
+            authentik,
+            connector,
             keys,
             storage,
             directory,
@@ -70,9 +105,25 @@ impl Issuer {
         Ok(Arc::new(issuer))
     }
 
-    /// A client of Dex's face.
-    pub(crate) fn client(&self, id: &str) -> Option<Arc<Client>> {
-        self.clients.get(id)
+    /// A client of either face: one of the configuration, or an OAuth2 provider's.
+    ///
+    /// What is configured goes first: nobody who may write providers can stand in for it.
+    pub(crate) fn client(&self, id: &str) -> Result<Option<Arc<Client>>, Error> {
+        if let Some(client) = self.clients.get(id) {
+            return Ok(Some(client));
+        }
+        let provider = self.providers.by_client_id(id).map_err(Error::failed("read the providers"))?;
+        Ok(provider.map(|provider| {
+            let path = authentik::applications::issuer_path(&provider.slug);
+            let confidential = provider.client_type == ClientType::Confidential;
+            Arc::new(Client {
+                id: provider.client_id,
+                name: provider.name,
+                redirect_uris: provider.redirect_uris,
+                secret: confidential.then_some(provider.client_secret),
+                issuer: self.settings.url.join(&path),
+            })
+        }))
     }
 
     /// Drops what has expired and changes the signing key when it is due, until shutdown.
@@ -96,6 +147,9 @@ impl Issuer {
         self.sweep::<Grant>("grants").await;
         self.sweep::<DeviceGrant>("device codes").await;
         self.sweep::<UserCode>("user codes").await;
+        if let Some(connector) = &self.connector {
+            connector.tend(self);
+        }
         self.polls.forget_before(self.clock.now());
     }
 

@@ -112,7 +112,7 @@ fn redirect_of(next: &str) -> Option<String> {
 }
 
 /// Goes on with what the login was for.
-async fn go_on(issuer: &Issuer, request: &Request, next: &str, login: &Login) -> Response {
+pub(crate) async fn go_on(issuer: &Issuer, request: &Request, next: &str, login: &Login) -> Response {
     if let Some(query) = next.strip_prefix(authorize::PATH).and_then(|rest| rest.strip_prefix('?'))
         && let Ok(parameters) = Parameters::parse(query.as_bytes())
     {

@@ -3,6 +3,8 @@
 use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 
+use crate::authentik::applications;
+use crate::connector;
 use crate::issuer::Issuer;
 use crate::web::{self, Request, Response};
 use crate::{authorize, device, discovery, introspection, login, pages, revocation, setup, token, userinfo};
@@ -33,6 +35,15 @@ impl Issuer {
     }
 
     async fn route(&self, request: &Request) -> Response {
+        if let Some(response) = self.authentik.answer(request).await {
+            return response;
+        }
+        if let Some(connector) = self.connector.as_ref().filter(|_| connector::is_callback(request)) {
+            return connector.callback(self, request).await;
+        }
+        if let Some(response) = applications::answer(self, request).await {
+            return response;
+        }
         let (get, post) = (request.method == Method::GET, request.method == Method::POST);
         match request.path.as_str() {
             "/healthz" if get => web::body(StatusCode::OK, "text/plain; charset=utf-8", "OK"),
@@ -46,7 +57,7 @@ impl Issuer {
             "/token/revoke" if post => revocation::revoke(self, request).await,
             "/userinfo" if get || post => userinfo::userinfo(self, request),
             "/device/code" if post => device::begin(self, request).await,
-            device::PATH if get => device::show(self, request),
+            device::PATH if get => device::show(self, request).await,
             device::PATH if post => device::decide(self, request).await,
             "/" | login::PATH if get => login::home(self, request),
             login::PATH if post => login::submit(self, request).await,

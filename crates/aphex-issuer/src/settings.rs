@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
+use crate::connector::Upstream;
 use crate::keys::Algorithm;
 
 /// The issuer's identifier: the URL under which relying parties know it.
@@ -126,12 +127,14 @@ pub struct Settings {
     pub algorithm: Algorithm,
     /// For how long.
     pub lifetimes: Lifetimes,
+    /// Where people log in, when it is not here.
+    pub upstream: Option<Upstream>,
 }
 
 impl Settings {
     /// The usual settings for an issuer.
     pub fn new(url: IssuerUrl) -> Self {
-        Self { url, algorithm: Algorithm::default(), lifetimes: Lifetimes::default() }
+        Self { url, algorithm: Algorithm::default(), lifetimes: Lifetimes::default(), upstream: None }
     }
 }
 

@@ -90,7 +90,7 @@ pub(crate) fn authenticate(
     form: &Parameters,
 ) -> Result<std::sync::Arc<Client>, Error> {
     let credentials = Credentials::read(request, form)?;
-    let client = issuer.client(&credentials.id);
+    let client = issuer.client(&credentials.id)?;
     client.filter(|client| credentials.prove(client)).ok_or_else(Error::invalid_client)
 }
 

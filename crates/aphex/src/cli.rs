@@ -2,7 +2,9 @@
 
 mod exposure;
 mod issuer;
+mod people;
 mod session;
+mod upstream;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -11,7 +13,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use exposure::{Choice, Exposure};
 pub(crate) use issuer::{Issuer, Signing};
+pub(crate) use people::{AddUser, GroupVerb, Groups, Place, UserVerb, Users};
 pub(crate) use session::{Login, Logout, Plugin, Token, Whoami};
+pub(crate) use upstream::Upstream;
 
 /// Onboards a GitHub repository with one Kubernetes resource; a push becomes a PipelineRun.
 #[derive(Debug, Parser)]
@@ -132,6 +136,14 @@ pub(crate) enum Command {
         #[command(subcommand)]
         verb: Look,
     },
+    /// Users of the issuer: who may log in
+    #[command(
+        after_help = "Examples:\n  aphex user add ada --email ada@example.com --group platform-engineering\n  aphex user list"
+    )]
+    User(Users),
+    /// Groups of the issuer: what its users may do
+    #[command(after_help = "Examples:\n  aphex group list\n  aphex group add-member admins ada")]
+    Group(Groups),
     /// Send a signed event for a binding, as GitHub would
     #[command(
         after_help = "Example:\n  aphex push hello-world --git .\n  aphex push hello-world --payload examples/github-push.json"
@@ -192,6 +204,8 @@ pub(crate) struct Up {
     /// Port of the OpenID issuer on 127.0.0.1 (HTTP); 0 takes any free one
     #[arg(long, value_name = "N", default_value_t = 5556)]
     pub(crate) issuer_port: u16,
+    #[command(flatten)]
+    pub(crate) upstream: Upstream,
     /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
     pub(crate) bind: IpAddr,

@@ -15,6 +15,7 @@ mod login;
 mod logout;
 mod look;
 mod org;
+mod people;
 mod pipeline;
 mod plan;
 mod push;
@@ -47,6 +48,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Kb { verb } => kb::run(&global, verb).await,
         Command::Delivery { verb } => delivery::run(&global, verb).await,
         Command::Run { verb } => run::run(&global, verb).await,
+        Command::User(arguments) => people::user::run(&global, arguments).await,
+        Command::Group(arguments) => people::group::run(&global, arguments).await,
         Command::Push(arguments) => push::run(&global, arguments).await,
         Command::Controller(arguments) => controller::run(&global, arguments).await,
         Command::Doctor(arguments) => doctor::run(&global, arguments).await,

@@ -54,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) gateway_port: u16,
     /// None leaves the issuer out.
     pub(crate) issuer_port: Option<u16>,
+    /// Where people log in, when it is not at the issuer itself.
+    pub(crate) upstream: Option<aphex_issuer::Upstream>,
     pub(crate) kubeconfig: Option<PathBuf>,
     /// Names the issuers whose tokens are accepted, in place of the local one.
     pub(crate) authentication_config: Option<PathBuf>,
@@ -109,12 +111,15 @@ async fn serve(
     let api = listen::listen(settings.bind, settings.api_port, "the Kubernetes API", "--api-port").await?;
     let hooks =
         listen::listen(settings.bind, settings.gateway_port, "the webhook gateway", "--gateway-port").await?;
-    let issuer = match settings.issuer_port {
-        Some(port) => Some(issuer::start(&settings.data_dir, port, shutdown).await?),
+    let logins = match settings.issuer_port {
+        Some(port) => Some(issuer::Place::take(port, settings.upstream.clone()).await?),
         None => None,
     };
-    let local = issuer.as_ref().map(|issuer| issuer.url.as_str());
+    let local = logins.as_ref().map(|place| place.url.as_str());
     let issuers = authentication::issuers(settings.authentication_config.as_deref(), local, &[ISSUER])?;
+    // Its first start looks for primes: meanwhile the others start.
+    let issuer =
+        logins.map(|place| shutdown.spawn(issuer::start(settings.data_dir.clone(), place, shutdown.clone())));
     let api_url = format!("https://{}", listen::reachable(&api)?);
     let gateway_url = format!("http://{}", listen::reachable(&hooks)?);
 
@@ -157,6 +162,10 @@ async fn serve(
             key_pem: &admin.key,
         },
     )?;
+    let issuer = match issuer {
+        Some(starting) => Some(starting.await.context("the issuer ended before it could answer")??),
+        None => None,
+    };
     Ok(Platform {
         api_url,
         gateway_url,

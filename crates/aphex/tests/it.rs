@@ -6,11 +6,13 @@ mod it {
     pub(crate) mod crash;
     pub(crate) mod doctor;
     pub(crate) mod failures;
+    pub(crate) mod issuer;
     pub(crate) mod knowledge;
     pub(crate) mod leader;
     pub(crate) mod login;
     pub(crate) mod manifests;
     pub(crate) mod monitoring;
+    pub(crate) mod people;
     pub(crate) mod plan;
     pub(crate) mod program;
     pub(crate) mod stranger;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::Back;
 use crate::clients::Client;
+use crate::connector::Manner;
 use crate::issuer::Issuer;
 use crate::oauth::{Code, Error, Parameters, Scopes};
 use crate::sessions::Login;
@@ -46,14 +47,20 @@ impl Wish {
     pub(super) fn read(issuer: &Issuer, parameters: &Parameters) -> Result<Self, Problem> {
         let page = |text| Problem::Page(Cow::Borrowed(text));
         let id = parameters.get("client_id").ok_or_else(|| page("The application did not say who it is."))?;
-        let client = issuer.client(id).ok_or_else(|| page("The application is not known here."))?;
+        let client =
+            issuer.client(id).map_err(|error| Problem::Page(Cow::Owned(error.tell().1.to_owned())))?;
+        let client = client.ok_or_else(|| page("The application is not known here."))?;
         let uri = parameters
             .get("redirect_uri")
             .ok_or_else(|| page("The application did not say where to go back to."))?;
         if !client.allows_redirect(uri) {
             return Err(page("The application wants to go back to a place that is not among its own."));
         }
-        let back = Back { uri: uri.to_owned(), state: parameters.get("state").map(str::to_owned) };
+        let back = Back {
+            uri: uri.to_owned(),
+            state: parameters.get("state").map(str::to_owned),
+            issuer: client.issuer.clone(),
+        };
         Self::details(client, back.clone(), parameters).map_err(|error| Problem::Client(back, error))
     }
 
@@ -80,12 +87,14 @@ impl Wish {
         }
         let scopes = Scopes::parse(parameters.get("scope").unwrap_or_default())?;
         let challenge = challenge(&client, parameters)?;
-        let (silent, again) = prompt(parameters.get("prompt").unwrap_or_default())?;
+        let (silent, mut again) = prompt(parameters.get("prompt").unwrap_or_default())?;
         let max_age = match parameters.get("max_age").map(str::parse::<i64>) {
             None => None,
             Some(Ok(age)) if age >= 0 => Some(age),
             Some(_) => return refuse(Code::InvalidRequest, "max_age must be a number of seconds."),
         };
+        // Within the same second, too (OpenID Connect Core section 15.1).
+        again = again || max_age == Some(0);
         let text = |name| parameters.get(name).map(str::to_owned);
         Ok(Self {
             client,
@@ -98,6 +107,11 @@ impl Wish {
             max_age,
             hint: text("login_hint"),
         })
+    }
+
+    /// What a login at another provider is told of it.
+    pub(super) fn manner(&self) -> Manner<'_> {
+        Manner { again: self.again, hint: self.hint.as_deref() }
     }
 
     /// Whether an earlier login will do.

@@ -4,6 +4,7 @@ use http::StatusCode;
 use std::time::Duration;
 
 use super::{Answer, DeviceGrant, UserCode, user_code_id};
+use crate::connector::Manner;
 use crate::issuer::Issuer;
 use crate::oauth::{Error, Parameters};
 use crate::pages::{self, Asks, Confirm};
@@ -18,22 +19,32 @@ pub(crate) const PATH: &str = "/device";
 const UNKNOWN: &str = "This code is not known. It may have expired, or been used; look at your device again.";
 
 /// Answers `GET /device`: log in, type the code, then see who asks. Nothing is decided by a GET.
-pub(crate) fn show(issuer: &Issuer, request: &Request) -> Response {
+pub(crate) async fn show(issuer: &Issuer, request: &Request) -> Response {
     let typed = Parameters::parse(request.query.as_bytes()).unwrap_or_default();
     let typed = typed.get("user_code");
-    let looked = issuer.login_of(request).and_then(|login| match login {
-        None => {
-            let query = form_urlencoded::Serializer::new(String::new())
-                .extend_pairs(typed.map(|code| ("user_code", code)))
-                .finish();
-            let joint = if query.is_empty() { "" } else { "?" };
-            let next = format!("{PATH}{joint}{query}");
-            let asks = Asks { next: &next, client: Some("a device"), redirect: None, hint: None };
-            Ok(pages::login(issuer, request, &asks, None))
+    let login = match issuer.login_of(request) {
+        Ok(login) => login,
+        Err(error) => return pages::failure(issuer, &error),
+    };
+    match login {
+        None => ask_to_log_in(issuer, request, typed).await,
+        Some(login) => {
+            confirm(issuer, request, &login, typed).unwrap_or_else(|error| pages::failure(issuer, &error))
         }
-        Some(login) => confirm(issuer, request, &login, typed),
-    });
-    looked.unwrap_or_else(|error| pages::failure(issuer, &error))
+    }
+}
+
+async fn ask_to_log_in(issuer: &Issuer, request: &Request, typed: Option<&str>) -> Response {
+    let query = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(typed.map(|code| ("user_code", code)))
+        .finish();
+    let joint = if query.is_empty() { "" } else { "?" };
+    let next = format!("{PATH}{joint}{query}");
+    if let Some(connector) = &issuer.connector {
+        return connector.begin(issuer, request, &next, Manner::default()).await;
+    }
+    let asks = Asks { next: &next, client: Some("a device"), redirect: None, hint: None };
+    pages::login(issuer, request, &asks, None)
 }
 
 fn confirm(
@@ -48,7 +59,7 @@ fn confirm(
         Found::Nothing => return Ok(pages::device_code(issuer, request, Some(UNKNOWN))),
         Found::Wait(wait) => return Ok(pages::wait(issuer, wait)),
     };
-    let client = issuer.client(&device.value.client_id);
+    let client = issuer.client(&device.value.client_id)?;
     let name = client.map_or_else(|| device.value.client_id.clone(), |client| client.name.clone());
     Ok(pages::device_confirm(
         issuer,
@@ -71,7 +82,7 @@ async fn answer(issuer: &Issuer, request: &Request) -> Result<Response, Error> {
     let login = issuer.login_of(request)?;
     let (Some(login), true) = (login, issuer.forms.check(issuer, request, &form)) else {
         // Logged out meanwhile, or no form of ours: the page is shown once more.
-        return Ok(show(issuer, request));
+        return Ok(show(issuer, request).await);
     };
     let allowed = match form.get("answer") {
         Some("allow") => true,

@@ -49,12 +49,38 @@ pub struct GroupChange {
     pub name: Option<String>,
     /// Authentik's mark.
     pub is_superuser: Option<bool>,
-    /// Identifier of the group that it belongs to, or none.
-    pub parent: Option<Option<String>>,
+    /// The group that it belongs to.
+    pub parent: Parent,
     /// Numbers of all members.
     pub users: Option<Vec<i64>>,
     /// What others keep with the group.
     pub attributes: Option<Map<String, Value>>,
+}
+
+/// What is wished of the group that a group belongs to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Parent {
+    /// Nothing.
+    #[default]
+    Stays,
+    /// That it is the group with this identifier, or none.
+    Is(Option<String>),
+}
+
+impl Parent {
+    /// The identifier, for a group that had none before.
+    pub fn wanted(self) -> Option<String> {
+        match self {
+            Self::Stays => None,
+            Self::Is(parent) => parent,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Parent {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::deserialize(deserializer).map(Self::Is)
+    }
 }
 
 /// A group as kept; who is in it is kept with the users.
@@ -149,7 +175,7 @@ impl Directory {
         if let Some(is_superuser) = change.is_superuser {
             stored.value.is_superuser = is_superuser;
         }
-        if let Some(parent) = change.parent {
+        if let Parent::Is(parent) = change.parent {
             stored.value.parent = parent;
         }
         if let Some(attributes) = change.attributes {

@@ -35,7 +35,7 @@ struct Cost {
 }
 
 /// A password as it is kept.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(super) struct PasswordHash {
     #[serde(flatten)]
     cost: Cost,

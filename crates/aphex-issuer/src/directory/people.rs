@@ -12,7 +12,7 @@ use crate::secrets;
 use crate::storage::{Stored, Transaction};
 
 /// The sequence of users' numbers.
-const USERS: &str = "users";
+pub(super) const USERS: &str = "users";
 
 impl Directory {
     /// Creates a user; username and e-mail address must be nobody else's.
@@ -38,6 +38,7 @@ impl Directory {
             created: self.shared.clock.now(),
             password,
             attributes: new.attributes,
+            upstream: None,
         };
         check(&record)?;
         let logins = self.free_logins(&record)?;
@@ -182,7 +183,7 @@ impl Directory {
     }
 
     /// The logins of a user, none of which may be another's.
-    fn free_logins(&self, record: &UserRecord) -> Result<BTreeSet<String>, Error> {
+    pub(super) fn free_logins(&self, record: &UserRecord) -> Result<BTreeSet<String>, Error> {
         let wanted = logins(record);
         for login in &wanted {
             let holder = self.storage().get::<Login>(login)?;
@@ -197,7 +198,7 @@ impl Directory {
         Ok(wanted)
     }
 
-    fn move_logins(
+    pub(super) fn move_logins(
         &self,
         transaction: &mut Transaction<'_>,
         before: &UserRecord,
@@ -219,7 +220,7 @@ fn logins(record: &UserRecord) -> BTreeSet<String> {
     all.into_iter().filter(|login| !login.is_empty()).collect()
 }
 
-fn check(record: &UserRecord) -> Result<(), Error> {
+pub(super) fn check(record: &UserRecord) -> Result<(), Error> {
     names::check_username(&record.username)?;
     names::check_email(&record.email)?;
     names::check_display_name(&record.name)?;

@@ -53,7 +53,9 @@ impl Directory {
     /// Whether nobody in the group `admins` can log in, so that a link for the first administrator is due.
     pub fn needs_setup(&self) -> Result<bool, Error> {
         let able = |user: &User| {
-            user.active && user.has_password && user.groups.iter().any(|group| group == ADMINISTRATORS[0])
+            user.active
+                && (user.has_password || user.upstream.is_some())
+                && user.groups.iter().any(|group| group == ADMINISTRATORS[0])
         };
         Ok(!self.users()?.iter().any(able))
     }

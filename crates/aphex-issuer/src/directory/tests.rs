@@ -139,7 +139,7 @@ async fn groups_cannot_be_above_themselves() {
     let new = NewGroup { name: "below".into(), parent: Some(admins.pk.clone()), ..NewGroup::default() };
     let below = directory.create_group(new, &by()).await.unwrap();
     for parent in [below.pk, admins.pk.clone(), "nothing".into()] {
-        let change = GroupChange { parent: Some(Some(parent)), ..GroupChange::default() };
+        let change = GroupChange { parent: Parent::Is(Some(parent)), ..GroupChange::default() };
         let refused = directory.change_group(&admins.pk, change, &by()).await;
         assert!(matches!(refused, Err(Error::Invalid { field: "parent", .. })));
     }
@@ -228,4 +228,34 @@ async fn people_and_their_groups_outlive_a_restart() {
     assert_eq!(directory.groups().unwrap().len(), 4, "a group that was deleted does not come back");
     let log = std::fs::read_to_string(folder.path().join("audit.log")).unwrap();
     assert!(log.contains("user.created") && !log.contains("analytical"), "{log}");
+}
+
+fn arrival(subject: &str, username: &str, email: &str) -> Arrival {
+    Arrival {
+        issuer: "https://id.example.com".into(),
+        subject: subject.into(),
+        username: username.into(),
+        email: email.into(),
+        email_verified: true,
+        groups: vec!["remote".into(), "system:masters".into()],
+        ..Arrival::default()
+    }
+}
+
+#[tokio::test]
+async fn people_of_another_provider_are_known_by_subject_and_take_nobodys_place() {
+    let World { directory, .. } = world().await;
+    directory.create_user(ada(), &by()).await.unwrap();
+    let thief = directory.arrive(arrival("1", "ada", "ada@example.com"), None).await;
+    assert!(matches!(thief, Err(Error::Invalid { field: "email", .. })), "{thief:?}");
+    let user = directory.arrive(arrival("1", "ada", "other@example.com"), None).await.unwrap();
+    assert_eq!((user.username.as_str(), &user.groups), ("other@example.com", &vec!["remote".to_owned()]));
+    assert!(directory.verify_password("other@example.com", &password("")).await.unwrap().is_none());
+    directory.add_member("admins", &user.uid, &by()).await.unwrap();
+    let again = directory.arrive(arrival("1", "ada", "new@example.com"), None).await.unwrap();
+    assert_eq!((&again.uid, again.email.as_str()), (&user.uid, "new@example.com"));
+    assert_eq!(again.groups, ["admins", "remote"], "what is given here stays");
+    assert!(directory.by_login("new@example.com").unwrap().is_some());
+    let odd = directory.arrive(arrival("2", "", "o'neil@example.com"), None).await.unwrap();
+    assert!(odd.username.starts_with("user-"), "{}", odd.username);
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::groups::GroupRecord;
 use super::password::PasswordHash;
+use super::upstream::Upstream;
 use crate::storage::{Record, Stored};
 
 /// Who logs in.
@@ -51,6 +52,8 @@ pub struct User {
     pub created: Timestamp,
     /// Whether there is a password to log in with.
     pub has_password: bool,
+    /// The provider where they log in, if it is another.
+    pub upstream: Option<String>,
     /// What others keep with the user.
     pub attributes: Map<String, Value>,
 }
@@ -98,7 +101,7 @@ pub struct UserChange {
 }
 
 /// A user as kept.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(super) struct UserRecord {
     pub(super) uid: String,
     pub(super) pk: i64,
@@ -115,6 +118,7 @@ pub(super) struct UserRecord {
     pub(super) created: Timestamp,
     pub(super) password: Option<PasswordHash>,
     pub(super) attributes: Map<String, Value>,
+    pub(super) upstream: Option<Upstream>,
 }
 
 impl Record for UserRecord {
@@ -125,7 +129,9 @@ impl UserRecord {
     pub(super) fn view(self, groups: &[Stored<GroupRecord>]) -> User {
         let named = groups.iter().filter(|group| self.groups.contains(&group.id));
         let mut names: Vec<String> = named.map(|group| group.value.name.clone()).collect();
+        names.extend(self.upstream.iter().flat_map(|upstream| upstream.groups.clone()));
         names.sort();
+        names.dedup();
         User {
             uid: self.uid,
             pk: self.pk,
@@ -140,6 +146,7 @@ impl UserRecord {
             last_login: self.last_login,
             created: self.created,
             has_password: self.password.is_some(),
+            upstream: self.upstream.map(|upstream| upstream.issuer),
             attributes: self.attributes,
         }
     }

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 
+use super::Upstream;
+
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Issuer {
     /// URL by which clients know the issuer; https, or http on loopback [default: the address it listens on]
-    #[arg(long, value_name = "URL", env = "APHEX_ISSUER_URL")]
-    pub(crate) issuer_url: Option<String>,
+    #[arg(long = "issuer-url", value_name = "URL", env = "APHEX_ISSUER_URL")]
+    pub(crate) url: Option<String>,
     /// Address to listen on
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:5556")]
     pub(crate) listen: SocketAddr,
@@ -41,6 +43,8 @@ pub(crate) struct Issuer {
     /// How long a key signs before a new one does
     #[arg(long, value_name = "DURATION", default_value = "168h")]
     pub(crate) key_lifetime: SignedDuration,
+    #[command(flatten)]
+    pub(crate) upstream: Upstream,
 }
 
 /// How tokens are signed.

@@ -33,6 +33,7 @@ pub(crate) async fn run(arguments: Demo) -> anyhow::Result<()> {
         api_port: 0,
         gateway_port: 0,
         issuer_port: None,
+        upstream: None,
         kubeconfig: None,
         authentication_config: None,
         history: None,

@@ -27,12 +27,11 @@ pub(crate) async fn run(arguments: Issuer) -> anyhow::Result<()> {
     };
     let (address, port) = (arguments.listen.ip(), arguments.listen.port());
     let listener = listen(address, port, "the issuer", "--listen").await?;
-    let url = match &arguments.issuer_url {
-        Some(url) => url.clone(),
-        None => {
-            let scheme = if tls.is_some() { "https" } else { "http" };
-            format!("{scheme}://{}", reachable(&listener)?)
-        }
+    let url = if let Some(url) = &arguments.url {
+        url.clone()
+    } else {
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", reachable(&listener)?)
     };
     let url = IssuerUrl::parse(&url).context("give the URL that clients use with --issuer-url")?;
     let settings = settings(&arguments, url)?;
@@ -42,7 +41,9 @@ pub(crate) async fn run(arguments: Issuer) -> anyhow::Result<()> {
         None => local::default_data_dir()?,
     };
     let shutdown = Shutdown::on_signals()?;
-    let opened = local::issuer::open(&data_dir, arguments.clients.as_deref(), settings).await?;
+    let opened =
+        local::issuer::open(&data_dir, arguments.clients.as_deref(), settings, arguments.tls_cert.as_deref())
+            .await?;
     shutdown.spawn(Arc::clone(&opened.issuer).serve(listener, tls, shutdown.clone()));
     say(&format!("{}\n\n  Issuer   {url}", paint("The issuer is ready.", "1;32")));
     if let Some(setup) = &opened.setup_url {
@@ -65,7 +66,8 @@ fn settings(arguments: &Issuer, url: IssuerUrl) -> anyhow::Result<Settings> {
         session: lifetime(arguments.session_lifetime, "--session-lifetime")?,
         key: lifetime(arguments.key_lifetime, "--key-lifetime")?,
     };
-    Ok(Settings { url, algorithm, lifetimes })
+    let upstream = local::issuer::upstream(&arguments.upstream)?;
+    Ok(Settings { url, algorithm, lifetimes, upstream })
 }
 
 fn lifetime(duration: SignedDuration, flag: &str) -> anyhow::Result<Duration> {

@@ -20,6 +20,7 @@ pub(crate) async fn run(global: &Global, arguments: Up) -> anyhow::Result<()> {
         api_port: arguments.api_port,
         gateway_port: arguments.gateway_port,
         issuer_port: (!arguments.without.contains(&Part::Issuer)).then_some(arguments.issuer_port),
+        upstream: local::issuer::upstream(&arguments.upstream)?,
         kubeconfig: global.kubeconfig.clone(),
         authentication_config: arguments.authentication_config,
         history: arguments.history.map(Duration::from_secs),

@@ -1,15 +1,19 @@
 //! The OpenID provider, alone or as a part of local mode: its folder, its records, its first administrator.
 
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use aphex_issuer::{Audit, Clients, Config, Directory, Issuer, IssuerUrl, Settings, Storage};
+use aphex_issuer::{
+    Access, Audit, Clients, Config, Directory, Issuer, IssuerUrl, Settings, Storage, Upstream,
+};
 use aphex_runtime::{Clock, Shutdown};
 use secrecy::ExposeSecret as _;
+use tokio::net::TcpListener;
 
 use super::listen::listen;
+use crate::cli;
 
 /// The issuer's folder in the data folder.
 const FOLDER: &str = "issuer";
@@ -38,24 +42,48 @@ impl Running {
     }
 }
 
-/// Starts the issuer of local mode on loopback, whatever address the other parts listen on: it speaks plain HTTP.
-pub(crate) async fn start(data_dir: &Path, port: u16, shutdown: &Shutdown) -> anyhow::Result<Running> {
-    let listener = listen(Ipv4Addr::LOCALHOST.into(), port, "the OpenID issuer", "--issuer-port").await?;
-    let url = format!("http://{}", listener.local_addr()?);
-    let opened = open(data_dir, None, Settings::new(IssuerUrl::parse(&url)?)).await?;
+/// The address of local mode's issuer: on loopback, wherever the other parts listen, since it speaks plain HTTP.
+pub(crate) struct Place {
+    listener: TcpListener,
+    pub(crate) url: String,
+    upstream: Option<Upstream>,
+}
+
+impl Place {
+    pub(crate) async fn take(port: u16, upstream: Option<Upstream>) -> anyhow::Result<Self> {
+        let listener = listen(Ipv4Addr::LOCALHOST.into(), port, "the OpenID issuer", "--issuer-port").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        Ok(Self { listener, url, upstream })
+    }
+}
+
+/// Starts the issuer of local mode.
+pub(crate) async fn start(data_dir: PathBuf, place: Place, shutdown: Shutdown) -> anyhow::Result<Running> {
+    let Place { listener, url, upstream } = place;
+    let settings = Settings { upstream, ..Settings::new(IssuerUrl::parse(&url)?) };
+    let opened = open(&data_dir, None, settings, None).await?;
     shutdown.spawn(opened.issuer.serve(listener, None, shutdown.clone()));
     Ok(Running { url, setup_url: opened.setup_url, storage: opened.storage })
 }
 
-/// Opens the issuer that is kept in a data folder.
+/// Where people log in, as the flags say.
+pub(crate) fn upstream(flags: &cli::Upstream) -> anyhow::Result<Option<Upstream>> {
+    match &flags.upstream {
+        Some(file) => Ok(Some(Upstream::read(file)?)),
+        None => Ok(flags.chain_authentik.then_some(Upstream::Own)),
+    }
+}
+
+/// Opens the issuer that is kept in a data folder; `certificate` is what it serves TLS with.
 pub(crate) async fn open(
     data_dir: &Path,
     clients: Option<&Path>,
     settings: Settings,
+    certificate: Option<&Path>,
 ) -> anyhow::Result<Opened> {
     let (folder, clock) = (data_dir.join(FOLDER), Clock::system());
     let storage = Storage::open(&folder).await?;
-    let opened = with(&folder, clients, settings, storage.clone(), clock).await;
+    let opened = with(&folder, clients, settings, certificate, storage.clone(), clock).await;
     if opened.is_err() {
         storage.close().await;
     }
@@ -66,6 +94,7 @@ async fn with(
     folder: &Path,
     clients: Option<&Path>,
     settings: Settings,
+    certificate: Option<&Path>,
     storage: Storage,
     clock: Clock,
 ) -> anyhow::Result<Opened> {
@@ -82,6 +111,9 @@ async fn with(
     } else {
         None
     };
+    // Commands are run in other folders too.
+    let certificate = certificate.map(std::fs::canonicalize).transpose()?;
+    Access::publish(&directory, folder, settings.url.as_str(), certificate.as_deref()).await?;
     let config = Config { settings, clients, storage: storage.clone(), directory, clock };
     Ok(Opened { issuer: Issuer::start(config).await?, storage, setup_url })
 }
