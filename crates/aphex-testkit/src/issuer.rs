@@ -124,7 +124,7 @@ impl Issuer {
     /// Who signs in.
     pub fn sign_in(&self, email: &str, groups: &[&str]) {
         let mut state = self.state();
-        state.email = email.to_owned();
+        email.clone_into(&mut state.email);
         state.groups = groups.iter().map(|group| (*group).to_owned()).collect();
     }
 

@@ -84,11 +84,12 @@ impl Engine {
 
 /// The claims with some of them changed; null takes one away.
 fn with(mut claims: Value, changes: Value) -> Value {
-    for (claim, value) in changes.as_object().unwrap() {
+    let changes: serde_json::Map<String, Value> = serde_json::from_value(changes).unwrap();
+    for (claim, value) in changes {
         if value.is_null() {
-            claims.as_object_mut().unwrap().remove(claim);
+            claims.as_object_mut().unwrap().remove(&claim);
         } else {
-            claims[claim] = value.clone();
+            claims[claim] = value;
         }
     }
     claims
@@ -376,7 +377,8 @@ async fn ask(real: &Real, token: &str) -> anyhow::Result<(u16, Value)> {
         user.auth_info =
             Some(kube::config::AuthInfo { token: Some(token.to_owned().into()), ..Default::default() });
     }
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?;
+    let config =
+        kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;
     let review = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview" });
     let request = Request::post(REVIEW)
         .header("content-type", "application/json")

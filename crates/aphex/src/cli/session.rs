@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 /// Which issuer, and as which of its clients.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct Issuer {
+pub(crate) struct Provider {
     /// URL of the OpenID Connect issuer [default: that of the kubeconfig's user aphex, else http://127.0.0.1:5556]
     #[arg(long, alias = "oidc-issuer-url", value_name = "URL", env = "APHEX_ISSUER")]
     pub(crate) issuer: Option<String>,
@@ -21,7 +21,7 @@ pub(crate) struct Issuer {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Login {
     #[command(flatten)]
-    pub(crate) issuer: Issuer,
+    pub(crate) provider: Provider,
     /// Log in with a browser on another machine: enter a code there, or paste the address it ends at
     #[arg(long)]
     pub(crate) no_browser: bool,
@@ -69,5 +69,5 @@ pub(crate) struct Whoami {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Token {
     #[command(flatten)]
-    pub(crate) issuer: Issuer,
+    pub(crate) provider: Provider,
 }

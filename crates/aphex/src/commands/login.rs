@@ -36,13 +36,14 @@ pub(crate) async fn run(global: &Global, arguments: Login) -> anyhow::Result<()>
     let known = known(&files)?;
     let named = |given: &Option<String>, flag| given.clone().or_else(|| flag_of(&known, flag));
     let issuer =
-        named(&arguments.issuer.issuer, "--oidc-issuer-url").unwrap_or_else(|| LOCAL_ISSUER.to_owned());
+        named(&arguments.provider.issuer, "--oidc-issuer-url").unwrap_or_else(|| LOCAL_ISSUER.to_owned());
     let issuer = issuer.trim_end_matches('/').to_owned();
     let usual = if plugin == Plugin::Kubelogin { KUBERNETES_CLIENT } else { CLIENT };
     // The client of the other plugin is none for this one.
     let kept = flag_of(&known, "--oidc-client-id").filter(|_| runs(&known) == Some(plugin));
-    let client_id = arguments.issuer.client_id.clone().or(kept).unwrap_or_else(|| usual.to_owned());
-    let authority = arguments.issuer.certificate_authority.as_deref().map(std::fs::canonicalize).transpose();
+    let client_id = arguments.provider.client_id.clone().or(kept).unwrap_or_else(|| usual.to_owned());
+    let authority =
+        arguments.provider.certificate_authority.as_deref().map(std::fs::canonicalize).transpose();
     let authority = authority.context("the file of --certificate-authority cannot be used")?;
     let entry = Entry { plugin, issuer: &issuer, client_id: &client_id, authority: authority.as_deref() };
     match plugin {

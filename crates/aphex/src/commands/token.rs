@@ -14,8 +14,8 @@ use crate::session::{CLIENT, LOCAL_ISSUER, refresh};
 const GROUP: &str = "client.authentication.k8s.io";
 
 pub(crate) async fn run(arguments: Token) -> anyhow::Result<()> {
-    let issuer = arguments.issuer.issuer.unwrap_or_else(|| LOCAL_ISSUER.to_owned());
-    let client_id = arguments.issuer.client_id.unwrap_or_else(|| CLIENT.to_owned());
+    let issuer = arguments.provider.issuer.unwrap_or_else(|| LOCAL_ISSUER.to_owned());
+    let client_id = arguments.provider.client_id.unwrap_or_else(|| CLIENT.to_owned());
     let session = refresh::current(&Vault::of_user()?, &issuer, &client_id).await?;
     // The caller asks again at this time, which is when there is something new to have; never in the past.
     let until = session.fresh_until().max(Timestamp::now().as_second() + 1).min(session.expires);

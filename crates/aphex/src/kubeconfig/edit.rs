@@ -134,13 +134,13 @@ fn splice(text: &str, root: &Node, path: &[Step<'_>], value: &Yaml) -> String {
                     return append(text, node, &entry.lines(node.column));
                 }
             },
-            (Named(name), Kind::List(_)) => match node.named(name) {
-                Some(found) => node = found,
-                None => {
+            (Named(name), Kind::List(_)) => {
+                let Some(found) = node.named(name) else {
                     let item = Yaml::List(vec![wrapped(&path[at..], value).into_item()]);
                     return append(text, node, &item.lines(node.column));
-                }
-            },
+                };
+                node = found;
+            }
             _ => return rewrite(text, node, &wrapped(&path[at..], value)),
         }
     }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::kubeconfig::{Mode, replace};
@@ -113,7 +115,7 @@ impl Vault {
 
     fn path(&self, issuer: &str, client_id: &str, extension: &str) -> PathBuf {
         let digest = digest(&SHA256, format!("{issuer}\n{client_id}").as_bytes());
-        let name: String = digest.as_ref().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+        let name = URL_SAFE_NO_PAD.encode(digest);
         self.folder.join(format!("{name}.{extension}"))
     }
 }

@@ -119,7 +119,7 @@ fn files() -> impl Strategy<Value = String> {
     (prop::collection::vec(list, 0..3), fields()).prop_map(|(lists, (key, value, comment))| {
         let mut text = format!("zz{key}: {value}{comment}\n").replace("\n      ", "\n  ");
         for ((items, indented, note), name) in lists.into_iter().zip(["clusters", "users", "contexts"]) {
-            text.push_str(&format!("{name}:{}{note}\n", if items.is_empty() { " []" } else { "" }));
+            text += &[name, ":", if items.is_empty() { " []" } else { "" }, &note, "\n"].concat();
             let space = if indented { "  " } else { "" };
             for (at, (which, (key, value, comment), first)) in items.into_iter().enumerate() {
                 // Of the names, one may be ours, once.
@@ -127,9 +127,9 @@ fn files() -> impl Strategy<Value = String> {
                 let body = format!("{space}  cluster:\n{space}    x{key}: {value}{comment}\n");
                 let body = body.replace("\n      ", &format!("\n{space}      "));
                 if first {
-                    text.push_str(&format!("{space}- name: {owner}\n{body}"));
+                    text += &[space, "- name: ", &owner, "\n", &body].concat();
                 } else {
-                    text.push_str(&format!("{space}- {}{space}  name: {owner}\n", body.trim_start()));
+                    text += &[space, "- ", body.trim_start(), space, "  name: ", &owner, "\n"].concat();
                 }
             }
         }
