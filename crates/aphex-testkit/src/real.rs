@@ -66,6 +66,11 @@ pub struct Real {
 impl Real {
     /// Starts it and waits until it is ready.
     pub async fn start(programs: &Programs, disk: Disk) -> anyhow::Result<Self> {
+        Self::start_with(programs, disk, &[]).await
+    }
+
+    /// The same, with more flags of kube-apiserver.
+    pub async fn start_with(programs: &Programs, disk: Disk, more: &[String]) -> anyhow::Result<Self> {
         // The second one in the process finds it installed already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = tempfile::tempdir()?;
@@ -86,7 +91,7 @@ impl Real {
         std::fs::write(folder.path().join("kubeconfig"), access.kubeconfig("default"))?;
         let mut real = Self { access, children: Vec::new(), folder };
         real.spawn(&programs.etcd, &etcd(disk, ports[0], ports[1]))?;
-        real.spawn(&programs.apiserver, &apiserver(ports[0], ports[2]))?;
+        real.spawn(&programs.apiserver, &[&apiserver(ports[0], ports[2])[..], more].concat())?;
         real.until_ready().await?;
         let manager = [
             "--kubeconfig=kubeconfig",

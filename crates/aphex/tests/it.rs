@@ -12,6 +12,7 @@ mod it {
     pub(crate) mod leader;
     pub(crate) mod manifests;
     pub(crate) mod monitoring;
+    pub(crate) mod openid;
     pub(crate) mod people;
     pub(crate) mod plan;
     pub(crate) mod program;

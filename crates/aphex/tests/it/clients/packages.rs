@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use aphex_testkit::left_out;
 
 /// A folder for `PYTHONPATH`; nothing without Python.
-pub(super) fn python(session: &Path) -> anyhow::Result<Option<PathBuf>> {
-    if !is_there("Kubernetes' Python client", "python3", "--version")? {
+pub(in crate::it) fn python(test: &str, session: &Path) -> anyhow::Result<Option<PathBuf>> {
+    if !is_there(test, "python3", "--version")? {
         return Ok(None);
     }
     let folder = installed("python", session, &["requirements.txt"], |folder| {
@@ -23,8 +23,7 @@ pub(super) fn python(session: &Path) -> anyhow::Result<Option<PathBuf>> {
 }
 
 /// A folder with `node_modules`; nothing without Node.
-pub(super) fn javascript(session: &Path) -> anyhow::Result<Option<PathBuf>> {
-    let test = "Kubernetes' JavaScript client";
+pub(in crate::it) fn javascript(test: &str, session: &Path) -> anyhow::Result<Option<PathBuf>> {
     if !is_there(test, "node", "--version")? || !is_there(test, "npm", "--version")? {
         return Ok(None);
     }
@@ -39,6 +38,15 @@ pub(super) fn javascript(session: &Path) -> anyhow::Result<Option<PathBuf>> {
         install
     })?;
     Ok(Some(folder))
+}
+
+/// A folder with a copy of a script beside its packages, where Node looks for them.
+pub(in crate::it) fn beside(script: &Path, packages: &Path) -> anyhow::Result<tempfile::TempDir> {
+    let place = tempfile::tempdir()?;
+    let name = script.file_name().context("a script has a name")?;
+    std::fs::copy(script, place.path().join(name))?;
+    std::os::unix::fs::symlink(packages.join("node_modules"), place.path().join("node_modules"))?;
+    Ok(place)
 }
 
 /// The source of a module that an engine is built from, where Go keeps it.
