@@ -111,7 +111,8 @@ impl Wish {
 
     /// What a login at another provider is told of it.
     pub(super) fn manner(&self) -> Manner<'_> {
-        Manner { again: self.again, hint: self.hint.as_deref() }
+        // How long ago somebody logged in there is not known here: with `max_age` they log in anew.
+        Manner { again: self.again || self.max_age.is_some(), hint: self.hint.as_deref() }
     }
 
     /// Whether an earlier login will do.

@@ -130,10 +130,12 @@ impl Interface {
 
     fn unreachable(&self, error: &reqwest::Error) -> anyhow::Error {
         let why = aphex_runtime::errors::chain(error);
-        let message = format!(
-            "the issuer at {} does not answer ({why}): start it with `aphex up` or `aphex issuer`, or name another with --issuer",
-            self.base
-        );
+        let advice = if why.contains("certificate") {
+            "give the authority of its certificate with --issuer-ca"
+        } else {
+            "start it with `aphex up` or `aphex issuer`, or name another with --issuer"
+        };
+        let message = format!("the issuer at {} does not answer ({why}): {advice}", self.base);
         coded(exit::UNREACHABLE, message)
     }
 

@@ -31,8 +31,12 @@ struct Issuer {
 
 impl Issuer {
     fn start(data: &Path, more: &[&str]) -> anyhow::Result<Self> {
+        Self::start_at(data, "127.0.0.1:0", more)
+    }
+
+    fn start_at(data: &Path, listen: &str, more: &[&str]) -> anyhow::Result<Self> {
         let mut child = aphex()
-            .args(["issuer", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args(["issuer", "--listen", listen, "--data-dir"])
             .arg(data)
             .args(more)
             .stdout(Stdio::piped())
@@ -54,12 +58,11 @@ impl Issuer {
             text
         });
         let mut issuer = Self { child, url: String::new() };
-        match found.recv_timeout(PATIENCE) {
-            Ok(url) => issuer.url = url,
-            Err(_) => {
-                issuer.kill();
-                anyhow::bail!("`aphex issuer` did not start; it said:\n{}", said.join().unwrap_or_default());
-            }
+        if let Ok(url) = found.recv_timeout(PATIENCE) {
+            issuer.url = url;
+        } else {
+            issuer.kill();
+            anyhow::bail!("`aphex issuer` did not start; it said:\n{}", said.join().unwrap_or_default());
         }
         Ok(issuer)
     }
@@ -398,5 +401,33 @@ async fn authentiks_application_is_an_issuer_of_its_own() -> anyhow::Result<()> 
     let configuration: Value =
         client.get(format!("{}/api/v3/root/config/", issuer.url)).send().await?.json().await?;
     assert_eq!(configuration["branding_title"], "authentik");
+    Ok(())
+}
+
+#[test]
+fn over_tls_the_issuers_own_certificate_is_believed_and_no_other() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    let (certificate, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
+    std::fs::write(&certificate, made.cert.pem())?;
+    std::fs::write(&key, made.signing_key.serialize_pem())?;
+    let data = folder.path().join("data");
+    let (certificate, key) = (certificate.to_string_lossy(), key.to_string_lossy());
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let url = format!("https://localhost:{port}");
+    let listen = format!("127.0.0.1:{port}");
+    let more = ["--issuer-url", &url, "--tls-cert", &certificate, "--tls-key", &key];
+    let _issuer = Issuer::start_at(&data, &listen, &more)?;
+    assert!(ok(&data, &["user", "list"], "")?.contains("aphex-command-line"));
+    let access: Value = serde_json::from_slice(&std::fs::read(data.join("issuer/admin.json"))?)?;
+    let token = folder.path().join("token");
+    std::fs::write(&token, access["token"].as_str().context("no token")?)?;
+    let token = token.to_string_lossy();
+    let elsewhere = folder.path().join("elsewhere");
+    let arguments = ["user", "list", "--issuer", &url, "--token-file", &token];
+    let (code, told) = refused(&elsewhere, &arguments, "")?;
+    assert!(code == 6 && told.contains("--issuer-ca"), "{told}");
+    let believed = ["user", "list", "--issuer", &url, "--token-file", &token, "--issuer-ca", &certificate];
+    assert!(ok(&elsewhere, &believed, "")?.contains("aphex-command-line"));
     Ok(())
 }
