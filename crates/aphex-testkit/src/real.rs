@@ -66,7 +66,7 @@ pub struct Real {
 impl Real {
     /// Starts it and waits until it is ready.
     pub async fn start(programs: &Programs, disk: Disk) -> anyhow::Result<Self> {
-        Self::start_with(programs, disk, None).await
+        Self::start_with(programs, disk, &[]).await
     }
 
     /// The same, with an `AuthenticationConfiguration` as JSON.
@@ -75,12 +75,18 @@ impl Real {
         disk: Disk,
         configuration: &serde_json::Value,
     ) -> anyhow::Result<Self> {
-        Self::start_with(programs, disk, Some(configuration)).await
+        Self::begin(programs, disk, &[], Some(configuration)).await
     }
 
-    async fn start_with(
+    /// The same, with more flags of kube-apiserver.
+    pub async fn start_with(programs: &Programs, disk: Disk, more: &[String]) -> anyhow::Result<Self> {
+        Self::begin(programs, disk, more, None).await
+    }
+
+    async fn begin(
         programs: &Programs,
         disk: Disk,
+        more: &[String],
         authentication: Option<&serde_json::Value>,
     ) -> anyhow::Result<Self> {
         // The second one in the process finds it installed already.
@@ -103,7 +109,7 @@ impl Real {
         std::fs::write(folder.path().join("kubeconfig"), access.kubeconfig("default"))?;
         let mut real = Self { access, children: Vec::new(), folder };
         real.spawn(&programs.etcd, &etcd(disk, ports[0], ports[1]))?;
-        let mut flags = apiserver(ports[0], ports[2]);
+        let mut flags = [&apiserver(ports[0], ports[2])[..], more].concat();
         if let Some(configuration) = authentication {
             std::fs::write(real.folder.path().join("authentication.json"), configuration.to_string())?;
             flags.push("--authentication-config=authentication.json".to_owned());

@@ -15,6 +15,7 @@ mod it {
     pub(crate) mod login;
     pub(crate) mod manifests;
     pub(crate) mod monitoring;
+    pub(crate) mod openid;
     pub(crate) mod people;
     pub(crate) mod pipelines;
     pub(crate) mod plan;

@@ -66,7 +66,7 @@ impl Engine {
 }
 
 fn random() -> String {
-    format!("{:08x}", RandomState::new().build_hasher().finish() as u32)
+    format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
 fn pipeline(name: &str) -> anyhow::Result<Pipeline> {

@@ -5,7 +5,7 @@
 //! kube-controller-manager, and Tekton. Without the language's tools it is left out; with
 //! `APHEX_REQUIRE_ENGINES` that is a failure.
 
-mod packages;
+pub(crate) mod packages;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -66,7 +66,7 @@ fn kubernetes_own_go_client_finds_what_it_is_used_to() -> anyhow::Result<()> {
 #[test]
 fn the_python_client_finds_what_it_is_used_to() -> anyhow::Result<()> {
     let folder = sessions().join("python");
-    match packages::python(&folder)? {
+    match packages::python("Kubernetes' Python client", &folder)? {
         Some(packages) => against_aphex_with(
             FORGETFUL,
             Command::new("python3").arg("-B").arg(folder.join("session.py")).env("PYTHONPATH", packages),
@@ -78,11 +78,10 @@ fn the_python_client_finds_what_it_is_used_to() -> anyhow::Result<()> {
 #[test]
 fn the_javascript_client_finds_what_it_is_used_to() -> anyhow::Result<()> {
     let folder = sessions().join("javascript");
-    let Some(packages) = packages::javascript(&folder)? else { return Ok(()) };
-    // Node looks for packages beside the script.
-    let place = tempfile::tempdir()?;
-    std::fs::copy(folder.join("session.mjs"), place.path().join("session.mjs"))?;
-    std::os::unix::fs::symlink(packages.join("node_modules"), place.path().join("node_modules"))?;
+    let Some(packages) = packages::javascript("Kubernetes' JavaScript client", &folder)? else {
+        return Ok(());
+    };
+    let place = packages::beside(&folder.join("session.mjs"), &packages)?;
     against_aphex(Command::new("node").arg(place.path().join("session.mjs")))
 }
 

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::Context as _;
 use aphex_testkit::packages::{installed, is_there, npm};
 
 /// A folder for `PYTHONPATH`; nothing without Python.
-pub(super) fn python(session: &Path) -> anyhow::Result<Option<PathBuf>> {
-    if !is_there("Kubernetes' Python client", "python3", "--version")? {
+pub(in crate::it) fn python(test: &str, session: &Path) -> anyhow::Result<Option<PathBuf>> {
+    if !is_there(test, "python3", "--version")? {
         return Ok(None);
     }
     let folder = installed("python", session, &["requirements.txt"], |folder| {
@@ -21,8 +22,17 @@ pub(super) fn python(session: &Path) -> anyhow::Result<Option<PathBuf>> {
 }
 
 /// A folder with `node_modules`; nothing without Node.
-pub(super) fn javascript(session: &Path) -> anyhow::Result<Option<PathBuf>> {
-    npm("Kubernetes' JavaScript client", "javascript", session)
+pub(in crate::it) fn javascript(test: &str, session: &Path) -> anyhow::Result<Option<PathBuf>> {
+    npm(test, "javascript", session)
+}
+
+/// A folder with a copy of a script beside its packages, where Node looks for them.
+pub(in crate::it) fn beside(script: &Path, packages: &Path) -> anyhow::Result<tempfile::TempDir> {
+    let place = tempfile::tempdir()?;
+    let name = script.file_name().context("a script has a name")?;
+    std::fs::copy(script, place.path().join(name))?;
+    std::os::unix::fs::symlink(packages.join("node_modules"), place.path().join("node_modules"))?;
+    Ok(place)
 }
 
 /// The source of a module that an engine is built from, where Go keeps it.
