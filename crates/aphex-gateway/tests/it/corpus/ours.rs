@@ -182,7 +182,7 @@ fn key(namespace: &str, name: &str, own: &str) -> String {
 /// A request, ready to be sent.
 pub(super) fn send(url: &str, request: &Request) -> reqwest::RequestBuilder {
     let body = request.bytes();
-    let mut builder = reqwest::Client::new().post(url);
+    let mut builder = world::http().post(url);
     if !request.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type")) {
         builder = builder.header("content-type", "application/json");
     }
