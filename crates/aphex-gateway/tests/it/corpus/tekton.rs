@@ -242,8 +242,9 @@ impl Sink {
             let silent = found.is_some_and(|made| made.silence.is_some());
             let enough = found.is_some_and(|made| made.objects.len() >= theirs.objects.len().max(1));
             if !silent && !enough {
-                match whole {
-                    // A group's interceptors stopped the event before the group's triggers were looked at.
+                // A group's interceptors stopped the event before the group's triggers were looked at; others than the
+                // group's may still be at work.
+                match whole.filter(|_| theirs.silence.is_some()) {
                     Some(silence) => made.entry(trigger.clone()).or_default().silence = Some(silence.clone()),
                     None => open = true,
                 }
