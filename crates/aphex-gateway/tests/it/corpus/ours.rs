@@ -52,7 +52,8 @@ impl Place {
         services: SocketAddr,
     ) -> anyhow::Result<Self> {
         let client = cluster.client();
-        let namespace = format!("corpus-{:08x}", rand::random::<u32>());
+        // As an organization's, since gateways of other tests on the same server see what is here.
+        let namespace = format!("org-corpus-{:08x}", rand::random::<u32>());
         let services = format!("http://{services}");
         world::install(&client).await?;
         for object in surroundings(&namespace) {
