@@ -134,10 +134,11 @@ fn ask(evaluation: &Evaluation<'_>, offer: &Offer, listener_namespace: &str) -> 
             }
         }
         if let Some(replaced) = outcome.replaced {
-            event = Cow::Owned(match grouped && at == 0 {
+            event = Cow::Owned(if grouped && at == 0 {
                 // A group hands on the headers that a webhook gave it, and the body as it was received.
-                true => Event { headers: replaced.headers, ..evaluation.event.clone() },
-                false => replaced,
+                Event { headers: replaced.headers, ..evaluation.event.clone() }
+            } else {
+                replaced
             });
         }
     }

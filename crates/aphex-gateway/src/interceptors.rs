@@ -146,7 +146,7 @@ pub fn run(
             }
             Reply::Replace(with) => {
                 let Replacement { body, raw, headers } = *with;
-                outcome.replaced = Some(Event { body, raw, headers, ..current.clone() });
+                outcome.replaced = Some(Event { headers, body, raw, ..current.clone() });
                 (InterceptorVerdict::Passed, String::new())
             }
             Reply::Stop(message, rejection) => {
@@ -196,7 +196,12 @@ impl Builtin {
         if interceptor.webhook.is_some() || !matches!(reference.kind.as_str(), "" | "ClusterInterceptor") {
             return None;
         }
-        match reference.name.as_str() {
+        Self::named(&reference.name)
+    }
+
+    /// The one of a name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
             "github" => Some(Self::Github),
             "gitlab" => Some(Self::Gitlab),
             "bitbucket" => Some(Self::Bitbucket),

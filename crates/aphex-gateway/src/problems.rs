@@ -88,6 +88,10 @@ impl Checked for Interceptor {
 
 impl Checked for ClusterInterceptor {
     fn problems(&self) -> Vec<String> {
+        // What is built in needs no address.
+        if self.metadata.name.as_deref().and_then(Builtin::named).is_some() {
+            return Vec::new();
+        }
         let endpoint = snapshot::endpoint(&self.spec.client_config, self.status.as_ref());
         endpoint.err().map(|message| format!("it {message}")).into_iter().collect()
     }

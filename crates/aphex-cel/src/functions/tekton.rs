@@ -2,6 +2,8 @@
 //!
 //! `compareSecret` needs a secret: it is declared here and given by the caller when evaluating.
 
+use std::fmt::Write as _;
+
 use ::regex::Captures;
 
 use super::{Cost, Function, Style, compile_pattern, member};
@@ -172,7 +174,8 @@ fn go_json(document: &serde_json::Value, out: &mut String) {
             for c in Json::from(text.as_str()).to_string().chars() {
                 match c {
                     '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                        out.push_str(&format!("\\u{:04x}", u32::from(c)));
+                        // Writing to a String cannot fail.
+                        let _ = write!(out, "\\u{:04x}", u32::from(c));
                     }
                     c => out.push(c),
                 }

@@ -74,9 +74,10 @@ pub(super) fn status(
         verdict,
         conditions: vec![ready(before, verdict, &message, generation, now)],
         message,
-        signature: Some(match delivery.spec.verified_by.is_empty() {
-            true => SignatureVerdict::Unsigned,
-            false => SignatureVerdict::Valid,
+        signature: Some(if delivery.spec.verified_by.is_empty() {
+            SignatureVerdict::Unsigned
+        } else {
+            SignatureVerdict::Valid
         }),
         created: triggers.iter().flat_map(|trigger| trigger.created.clone()).collect(),
         triggers,

@@ -7,7 +7,7 @@ fn trigger(spec: Value) -> Vec<String> {
     Trigger::new("web", serde_json::from_value::<TriggerSpec>(spec).unwrap()).problems()
 }
 
-fn interceptor(name: &str, params: Value) -> Value {
+fn interceptor(name: &str, params: &Value) -> Value {
     json!({ "template": { "ref": "x" }, "interceptors": [{ "ref": { "name": name }, "params": params }] })
 }
 
@@ -27,7 +27,7 @@ fn a_trigger_as_controllers_write_it_has_no_problem() {
 
 #[test]
 fn what_no_event_can_heal_is_told_with_its_place() {
-    let filter = |text: &str| interceptor("cel", json!([{ "name": "filter", "value": text }]));
+    let filter = |text: &str| interceptor("cel", &json!([{ "name": "filter", "value": text }]));
     let resource = json!({ "apiVersion": "v1", "kind": "ConfigMap", "data": { "a": "$(tt.params.p)" } });
     let template = |spec: Value| json!({ "template": spec });
     let bindings = |bindings: Value| json!({ "bindings": bindings, "template": { "ref": "x" } });
@@ -35,14 +35,14 @@ fn what_no_event_can_heal_is_told_with_its_place() {
         (filter("body.ref =="), "spec.interceptors[0] has the filter body.ref ==, which cannot be read"),
         (filter("nobody == 1"), "spec.interceptors[0] has the filter nobody == 1"),
         (
-            interceptor("cel", json!([{ "name": "filter", "value": 1 }])),
+            interceptor("cel", &json!([{ "name": "filter", "value": 1 }])),
             "spec.interceptors[0] cannot be read",
         ),
         (
-            interceptor("github", json!([{ "name": "secretRef", "value": { "secretName": "a" } }])),
+            interceptor("github", &json!([{ "name": "secretRef", "value": { "secretName": "a" } }])),
             "without secretKey",
         ),
-        (interceptor("", json!([])), "names no interceptor"),
+        (interceptor("", &json!([])), "names no interceptor"),
         (template(json!({})), "spec.template has neither ref nor spec"),
         (template(json!({ "ref": "a", "spec": {} })), "spec.template has both ref and spec"),
         (template(json!({ "spec": {} })), "spec.template.spec has no resourcetemplates"),

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 
 use anyhow::Context as _;
 use aphex_api::delivery::{Delivery, DeliverySpec, DeliveryVerdict, SecretKeyRef};
@@ -307,7 +308,14 @@ impl Drop for World {
 }
 
 fn post_to(address: SocketAddr, path: &str) -> reqwest::RequestBuilder {
-    reqwest::Client::new().post(format!("http://{address}{path}"))
+    http().post(format!("http://{address}{path}"))
+}
+
+/// One client for all tests, which is costly to make; it keeps no connection, since each test has a runtime of its own.
+pub(crate) fn http() -> &'static reqwest::Client {
+    static CLIENT: LazyLock<reqwest::Client> =
+        LazyLock::new(|| reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap_or_default());
+    &CLIENT
 }
 
 /// GitHub's own example of a push to `refs/heads/master`.

@@ -38,11 +38,11 @@ pub(super) fn ask(params: &Params, kind: &str, context: &Context<'_>, event: &Ev
     }
     let api = Api::of(context, event, token)?;
     let body = &event.body;
-    let comment = asked_in(kind, body).map_err(broken)?;
-    let (owner, repository) = files::repository(body).map_err(broken)?;
+    let comment = asked_in(kind, body).map_err(|message| broken(&message))?;
+    let (owner, repository) = files::repository(body).map_err(|message| broken(&message))?;
     let sender = &body["sender"];
     if !sender.is_object() {
-        return Err(broken("payload body missing 'sender' field".to_owned()));
+        return Err(broken("payload body missing 'sender' field"));
     }
     let sender = sender["login"].as_str().unwrap_or_default();
     let wanted = kind == "pull_request" || says_ok(comment);
@@ -52,7 +52,7 @@ pub(super) fn ask(params: &Params, kind: &str, context: &Context<'_>, event: &Ev
     Ok(Reply::Stop("owners check requirements not met".to_owned(), Rejection::Other))
 }
 
-fn broken(message: String) -> Reply {
+fn broken(message: &str) -> Reply {
     Reply::Fail(format!("error parsing body: {message}"))
 }
 

@@ -69,15 +69,12 @@ impl Report {
                     let found = wanted
                         .iter_mut()
                         .find(|(wanted, _)| wanted.cases.contains(&case) || wanted.cases.contains(&any));
-                    match found {
-                        Some((wanted, seen)) => {
-                            seen.push(if wanted.cases.contains(&case) { case } else { any });
-                        }
-                        None => {
-                            let (here, there) =
-                                (serde_json::to_string(&pair.0)?, serde_json::to_string(&pair.1)?);
-                            report.unwanted.push(format!("{case}\n  here  {here}\n  there {there}"));
-                        }
+                    if let Some((wanted, seen)) = found {
+                        seen.push(if wanted.cases.contains(&case) { case } else { any });
+                    } else {
+                        let (here, there) =
+                            (serde_json::to_string(&pair.0)?, serde_json::to_string(&pair.1)?);
+                        report.unwanted.push(format!("{case}\n  here  {here}\n  there {there}"));
                     }
                 }
             }

@@ -193,25 +193,30 @@ impl Sink {
             event: &event,
             listener: LISTENER,
         };
-        let mut last = BTreeMap::new();
         let waited = eventually_for(WORK, "the sink is done", || {
             let (words, expected) = (&words, &expected.triggers);
             async move { self.made(place, words, expected).await }
         })
         .await;
-        match waited {
-            Ok(made) => last = made,
-            // What it made within that time is what it makes.
-            Err(_) => {
-                for (trigger, objects) in place.objects(&words).await? {
-                    last.insert(named(&trigger), Made { objects, silence: None });
-                }
-                for (trigger, silence) in self.silences(&event) {
-                    last.entry(trigger).or_default().silence = Some(silence);
-                }
+        // What it made within that time is what it makes.
+        let triggers = match waited {
+            Ok(made) => made,
+            Err(_) => self.made_so_far(place, &words).await?,
+        };
+        Ok(Answered { status, triggers })
+    }
+
+    async fn made_so_far(&self, place: &Place, words: &Words<'_>) -> anyhow::Result<BTreeMap<String, Made>> {
+        let mut made: BTreeMap<String, Made> = BTreeMap::new();
+        for (trigger, objects) in place.objects(words).await? {
+            made.entry(named(&trigger)).or_default().objects = objects;
+        }
+        for (trigger, silence) in self.silences(words.event) {
+            if !trigger.is_empty() {
+                made.entry(trigger).or_default().silence = Some(silence);
             }
         }
-        Ok(Answered { status, triggers: last })
+        Ok(made)
     }
 
     /// What each trigger made, once each of those expected either made as much or said why not.
@@ -221,18 +226,9 @@ impl Sink {
         words: &Words<'_>,
         expected: &BTreeMap<String, Made>,
     ) -> anyhow::Result<Option<BTreeMap<String, Made>>> {
+        let mut made = self.made_so_far(place, words).await?;
         let silences = self.silences(words.event);
-        let objects = place.objects(words).await?;
-        let mut made: BTreeMap<String, Made> = BTreeMap::new();
-        for (trigger, objects) in objects {
-            made.entry(named(&trigger)).or_default().objects = objects;
-        }
         let whole = silences.get("");
-        for (trigger, silence) in &silences {
-            if !trigger.is_empty() {
-                made.entry(trigger.clone()).or_default().silence = Some(silence.clone());
-            }
-        }
         let mut open = false;
         for (trigger, theirs) in expected {
             // In the log, a trigger of another namespace has only its name.
@@ -246,8 +242,9 @@ impl Sink {
             let silent = found.is_some_and(|made| made.silence.is_some());
             let enough = found.is_some_and(|made| made.objects.len() >= theirs.objects.len().max(1));
             if !silent && !enough {
-                match whole {
-                    // A group's interceptors stopped the event before the group's triggers were looked at.
+                // A group's interceptors stopped the event before the group's triggers were looked at; others than the
+                // group's may still be at work.
+                match whole.filter(|_| theirs.silence.is_some()) {
                     Some(silence) => made.entry(trigger.clone()).or_default().silence = Some(silence.clone()),
                     None => open = true,
                 }
