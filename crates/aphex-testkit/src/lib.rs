@@ -12,6 +12,7 @@ pub mod git;
 pub mod platform;
 pub mod real;
 mod requests;
+pub mod sshd;
 mod wait;
 
 pub use access::Access;

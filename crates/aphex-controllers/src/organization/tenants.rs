@@ -66,7 +66,9 @@ impl Side {
     fn end(&mut self) {
         let listed = std::mem::take(&mut self.listed);
         let gone: Vec<String> = self.of.keys().filter(|name| !listed.contains(*name)).cloned().collect();
-        gone.iter().for_each(|name| self.remove(name));
+        for name in &gone {
+            self.remove(name);
+        }
         self.complete = true;
     }
 
