@@ -106,13 +106,13 @@ pub async fn examine(
 ) -> Result<Option<Examination>, PlanError> {
     let shadow = Shadow::new(client.clone());
     let context = context(&shadow, settings, super::outside::Noted::default()).await?;
-    match subject.kind {
-        SubjectKind::Organization => look::<Organizations>(&shadow, &context, subject).await,
-        SubjectKind::Pipeline => look::<Pipelines>(&shadow, &context, subject).await,
-        SubjectKind::RepoBinding => look::<RepoBindings>(&shadow, &context, subject).await,
-        SubjectKind::KnowledgeBase => look::<KnowledgeBases>(&shadow, &context, subject).await,
-    }
-    .map_err(PlanError::Read)
+    let looked = match subject.kind {
+        SubjectKind::Organization => Box::pin(look::<Organizations>(&shadow, &context, subject)).await,
+        SubjectKind::Pipeline => Box::pin(look::<Pipelines>(&shadow, &context, subject)).await,
+        SubjectKind::RepoBinding => Box::pin(look::<RepoBindings>(&shadow, &context, subject)).await,
+        SubjectKind::KnowledgeBase => Box::pin(look::<KnowledgeBases>(&shadow, &context, subject)).await,
+    };
+    looked.map_err(PlanError::Read)
 }
 
 async fn look<R: Reconciler>(
