@@ -219,11 +219,11 @@ impl<'a> Life<'a> {
 /// Waits until nothing has been asked for a while.
 pub(super) async fn quiet(faults: &Faults) -> anyhow::Result<()> {
     let seen = std::sync::Mutex::new((faults.counts(), 0));
-    eventually("the controllers have nothing more to ask", || async {
+    eventually_for(PATIENCE * 2, "the controllers have nothing more to ask", || async {
         let mut seen = seen.lock().unwrap();
         let now = faults.counts();
         *seen = if seen.0 == now { (now, seen.1 + 1) } else { (now, 0) };
-        Ok((seen.1 > 50).then_some(()))
+        Ok((seen.1 > 30).then_some(()))
     })
     .await
 }
