@@ -268,14 +268,17 @@ async fn prune(
             continue;
         }
         let api = key.kind.api(context.client.clone(), key.namespace.as_deref());
-        context.holdings.forget(owner, &key);
         match api.delete(&key.name, &exactly(&live)).await {
             Err(source) if !is_gone(&source) => {
                 return Err(ApplyError::Prune { key, source: Box::new(source) });
             }
             // A conflict says that it is another object by now, or that it was being written just then.
             Err(kube::Error::Api(status)) if status.code == 409 => return Err(ApplyError::Outdated(key)),
-            _ => pruned += 1,
+            _ => {
+                // Not before: what could not be deleted is looked for again.
+                context.holdings.forget(owner, &key);
+                pruned += 1;
+            }
         }
     }
     Ok(pruned)

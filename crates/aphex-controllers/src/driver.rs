@@ -286,7 +286,7 @@ async fn carry_out<R: Reconciler>(
             Err(error) => Outcome::Failed(error),
         }
     } else {
-        match steps::<R>(context, api, object, &owner, &mut trace).await {
+        match Box::pin(steps::<R>(context, api, object, &owner, &mut trace)).await {
             Ok(outcome) => outcome,
             Err(error) => settle(error),
         }

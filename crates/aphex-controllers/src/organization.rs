@@ -54,12 +54,13 @@ impl Reconciler for Organizations {
     fn watches(watches: Watches<Organization>) -> Watches<Organization> {
         let (told, news, told_too) = (watches.context(), watches.context(), watches.context());
         let platform = watches.context().settings.platform_namespace.clone();
+        let bindings_place = platform.clone();
         watches
             .owned(Desired::kinds())
             // The listener names the tenants of the bindings, and deletion waits for the bindings.
             .seen(
                 None,
-                move |event| told.tenants.see_binding(event),
+                move |event| told.tenants.see_binding(&bindings_place, event),
                 move |binding: &RepoBinding, known| {
                     let is_news = news.tenants.is_news(&binding.name_any());
                     let namespace = binding.namespace().unwrap_or_default();

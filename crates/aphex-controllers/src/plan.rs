@@ -14,6 +14,7 @@ mod address;
 mod change;
 mod examine;
 mod exposure;
+mod outside;
 mod shadow;
 mod state;
 mod subject;
@@ -26,6 +27,7 @@ use serde::Serialize;
 
 pub use change::{Action, Change};
 pub use examine::{Examination, Health, Named, Owned, Ready, examine};
+pub use outside::{Outside, OutsideKind};
 pub use shadow::Shadow;
 pub use subject::{Subject, SubjectKind};
 
@@ -40,6 +42,8 @@ const ROUNDS: usize = 12;
 pub struct Plan {
     /// The objects, in the order in which they would be written.
     pub changes: Vec<Change>,
+    /// What the controllers would make, change or delete beside the engine.
+    pub outside: Vec<Outside>,
     /// How the controllers' passes would end.
     pub verdicts: BTreeMap<Subject, Verdict>,
 }
@@ -51,7 +55,7 @@ pub struct Verdict {
     pub outcome: &'static str,
     /// The reason of the condition Ready.
     pub reason: &'static str,
-    /// What is missing or wrong; nothing when everything would be in place.
+    /// What is missing or wrong, or what the object would say of itself; nothing when there is nothing to tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -81,27 +85,31 @@ pub enum PlanError {
 
 /// Runs the controllers over everything that was written to the shadow and what depends on it.
 pub async fn plan(shadow: &Shadow, settings: Settings) -> Result<Plan, PlanError> {
-    let context = context(shadow, settings).await?;
+    let noted = outside::Noted::default();
+    let context = context(shadow, settings, noted.clone()).await?;
     let mut verdicts = BTreeMap::new();
     for _ in 0..ROUNDS {
         let revision = shadow.revision();
         for subject in subject::concerned(shadow, &context).await.map_err(PlanError::Read)? {
             if let Some(outcome) = subject.pass(&context).await {
-                verdicts.insert(subject, Verdict::of(&outcome));
+                let said = subject.said(&context).await.map_err(PlanError::Read)?;
+                let verdict = Verdict::of(&outcome);
+                let message = verdict.message.or(said);
+                verdicts.insert(subject, Verdict { message, ..verdict });
             }
         }
         if shadow.revision() == revision {
             let written = shadow.written();
             let changes = written.iter().filter_map(|(_, entry)| Change::of(entry)).collect();
-            return Ok(Plan { changes, verdicts });
+            return Ok(Plan { changes, outside: noted.all(), verdicts });
         }
     }
     Err(PlanError::Restless)
 }
 
 /// A context in which nothing has an effect: neither on the engine nor outside.
-async fn context(shadow: &Shadow, settings: Settings) -> Result<Context, PlanError> {
+async fn context(shadow: &Shadow, settings: Settings, noted: outside::Noted) -> Result<Context, PlanError> {
     let client = shadow.client();
-    let exposure = exposure::Planned::read(&client, &settings).await.map_err(PlanError::Read)?;
+    let exposure = exposure::Planned::read(&client, &settings, noted).await.map_err(PlanError::Read)?;
     Ok(Context::new(client, settings, Clock::system(), Arc::new(exposure), &Metrics::default()))
 }

@@ -54,7 +54,7 @@ impl Reconciler for RepoBindings {
             .owned(Desired::kinds())
             // A binding that waits for its organization resumes when it appears.
             .related(None, |organization: &Organization, known| {
-                references(known.tagged(&of_organization(&organization.name_any())))
+                references(&known.tagged(&of_organization(&organization.name_any())))
             })
             // It is ready once the listener names its namespace.
             .related(Some(labels::ORGANIZATION), |listener: &EventListener, known| {
@@ -67,17 +67,17 @@ impl Reconciler for RepoBindings {
             .related_named(STANDALONE_PIPELINE, |pipeline: &PartialObjectMeta<Pipeline>, known| {
                 let named = known.tagged(&of_tenant(&pipeline.namespace().unwrap_or_default()));
                 let alone = named.into_iter().filter(|binding| binding.spec.tenant_name.is_some());
-                references(alone.collect())
+                references(&alone.collect::<Vec<_>>())
             })
             // A name that was taken may have become free.
             .related(None, |namespace: &PartialObjectMeta<Namespace>, known| {
-                references(known.tagged(&of_tenant(&namespace.name_any())))
+                references(&known.tagged(&of_tenant(&namespace.name_any())))
             })
             .related(None, |other: &RepoBinding, known| {
                 let Some(name) = tenant(&other.spec) else { return Vec::new() };
                 let mut rivals = overlapping(known, name);
                 rivals.retain(|binding| binding.uid() != other.uid());
-                references(rivals)
+                references(&rivals)
             })
     }
 
@@ -205,9 +205,9 @@ fn news(known: &Known<RepoBinding>, organization: &str, listened: &[String]) -> 
         let going = binding.metadata.deletion_timestamp.is_some();
         going || listens != told(binding)
     });
-    references(bindings)
+    references(&bindings)
 }
 
-fn references(bindings: Vec<Arc<RepoBinding>>) -> Vec<ObjectRef<RepoBinding>> {
+fn references(bindings: &[Arc<RepoBinding>]) -> Vec<ObjectRef<RepoBinding>> {
     bindings.iter().map(|binding| ObjectRef::from_obj(&**binding)).collect()
 }

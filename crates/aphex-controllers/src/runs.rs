@@ -15,6 +15,7 @@ mod index;
 mod plan;
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,17 +23,18 @@ use aphex_api::foreign::tekton::PipelineRun;
 use aphex_api::labels;
 use aphex_api::repo_binding::RepoBinding;
 use aphex_runtime::{Shutdown, errors};
-use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Api, ResourceExt as _};
+use kube::{Api, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::context::Context;
 use act::Answer;
-use index::Index;
+use index::{Arrival, Index};
 
 /// The controller's name in logs and metrics.
 const NAME: &str = "runs";
@@ -59,11 +61,14 @@ pub async fn run(context: Arc<Context>, shutdown: &Shutdown) {
     let shared = Shared::default();
     let token = shutdown.token();
     tracing::info!(controller = NAME, "controller started");
+    let (client, platform) = (&context.client, &context.settings.platform_namespace);
+    let (runs, all) = (watcher::Config::default(), watcher::Config::default());
+    let runs = runs.labels(&format!("{}=true", labels::TRIGGERED));
     let work = async {
         tokio::join!(
-            watch_runs(&context, &shared),
-            watch_bindings(&context, &shared),
-            watch_volumes(&context, &shared),
+            feed::<PipelineRun>(Api::all(client.clone()), runs, &shared),
+            feed::<RepoBinding>(Api::namespaced(client.clone(), platform), all.clone(), &shared),
+            feed::<PartialObjectMeta<PersistentVolumeClaim>>(Api::all(client.clone()), all, &shared),
             work(&context, &shared)
         );
     };
@@ -71,75 +76,94 @@ pub async fn run(context: Arc<Context>, shutdown: &Shutdown) {
     tracing::info!(controller = NAME, "controller stopped");
 }
 
-async fn watch_runs(context: &Context, shared: &Shared) {
-    let api: Api<PipelineRun> = Api::all(context.client.clone());
-    let config = watcher::Config::default().labels(&format!("{}=true", labels::TRIGGERED));
-    let take = |event| {
-        let mut index = shared.index();
-        match event {
-            watcher::Event::Init => index.begin_runs(),
-            watcher::Event::InitApply(run) => index.put_run(&run, index::Arrival::Listed),
-            watcher::Event::InitDone => index.end_runs(),
-            watcher::Event::Apply(run) => index.put_run(&run, index::Arrival::Watched),
-            watcher::Event::Delete(run) => {
-                index.remove_run(&run.namespace().unwrap_or_default(), &run.name_any());
-            }
-        }
-    };
-    follow(watcher(api, config), shared, take).await;
+/// A kind that the index is fed with.
+trait Fed: Clone + Debug + DeserializeOwned + Send + 'static {
+    /// A list begins.
+    fn begin(index: &mut Index);
+    /// An object is there.
+    fn put(&self, index: &mut Index, arrival: Arrival);
+    /// The list has ended.
+    fn end(index: &mut Index);
+    /// An object is gone.
+    fn remove(&self, index: &mut Index);
 }
 
-async fn watch_bindings(context: &Context, shared: &Shared) {
-    let api: Api<RepoBinding> = Api::namespaced(context.client.clone(), &context.settings.platform_namespace);
-    let take = |event| {
-        let mut index = shared.index();
-        match event {
-            watcher::Event::Init => index.begin_bindings(),
-            watcher::Event::InitApply(binding) | watcher::Event::Apply(binding) => {
-                index.put_binding(&binding);
-            }
-            watcher::Event::InitDone => index.end_bindings(),
-            watcher::Event::Delete(binding) => index.remove_binding(&binding.name_any()),
-        }
-    };
-    follow(watcher(api, watcher::Config::default()), shared, take).await;
+impl Fed for PipelineRun {
+    fn begin(index: &mut Index) {
+        index.begin_runs();
+    }
+
+    fn put(&self, index: &mut Index, arrival: Arrival) {
+        index.put_run(self, arrival);
+    }
+
+    fn end(index: &mut Index) {
+        index.end_runs();
+    }
+
+    fn remove(&self, index: &mut Index) {
+        index.remove_run(&self.namespace().unwrap_or_default(), &self.name_any());
+    }
 }
 
-async fn watch_volumes(context: &Context, shared: &Shared) {
-    let api: Api<PartialObjectMeta<PersistentVolumeClaim>> = Api::all(context.client.clone());
-    let take = |event| {
-        let mut index = shared.index();
-        match event {
-            watcher::Event::Init => index.begin_volumes(),
-            watcher::Event::InitApply(volume) => index.put_volume(&volume, index::Arrival::Listed),
-            watcher::Event::InitDone => index.end_volumes(),
-            watcher::Event::Apply(volume) => index.put_volume(&volume, index::Arrival::Watched),
-            watcher::Event::Delete(volume) => {
-                index.remove_volume(&volume.namespace().unwrap_or_default(), &volume.name_any());
-            }
-        }
-    };
-    follow(watcher(api, watcher::Config::default()), shared, take).await;
+impl Fed for RepoBinding {
+    fn begin(index: &mut Index) {
+        index.begin_bindings();
+    }
+
+    fn put(&self, index: &mut Index, _: Arrival) {
+        index.put_binding(self);
+    }
+
+    fn end(index: &mut Index) {
+        index.end_bindings();
+    }
+
+    fn remove(&self, index: &mut Index) {
+        index.remove_binding(&self.name_any());
+    }
+}
+
+impl Fed for PartialObjectMeta<PersistentVolumeClaim> {
+    fn begin(index: &mut Index) {
+        index.begin_volumes();
+    }
+
+    fn put(&self, index: &mut Index, arrival: Arrival) {
+        index.put_volume(self, arrival);
+    }
+
+    fn end(index: &mut Index) {
+        index.end_volumes();
+    }
+
+    fn remove(&self, index: &mut Index) {
+        index.remove_volume(&self.namespace().unwrap_or_default(), &self.name_any());
+    }
 }
 
 /// Feeds the index from a watch, which is begun again whenever it breaks.
-async fn follow<K>(
-    events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send,
-    shared: &Shared,
-    take: impl Fn(watcher::Event<K>),
-) {
-    let mut events = events.default_backoff().boxed();
+async fn feed<K: Fed + Resource>(api: Api<K>, config: watcher::Config, shared: &Shared) {
+    let mut events = watcher(api, config).default_backoff().boxed();
     loop {
-        match events.try_next().await {
-            Ok(Some(event)) => {
-                take(event);
-                shared.changed.notify_one();
-            }
+        let event = match events.try_next().await {
+            Ok(Some(event)) => event,
             Ok(None) => return,
             Err(error) => {
                 tracing::debug!(controller = NAME, error = errors::chain(&error), "watch interrupted");
+                continue;
             }
+        };
+        let mut index = shared.index();
+        match event {
+            watcher::Event::Init => K::begin(&mut index),
+            watcher::Event::InitApply(object) => object.put(&mut index, Arrival::Listed),
+            watcher::Event::InitDone => K::end(&mut index),
+            watcher::Event::Apply(object) => object.put(&mut index, Arrival::Watched),
+            watcher::Event::Delete(object) => object.remove(&mut index),
         }
+        drop(index);
+        shared.changed.notify_one();
     }
 }
 

@@ -9,25 +9,28 @@ mod state;
 mod tunnels;
 
 use std::convert::Infallible;
-use std::future::pending;
+use std::future::{Future, pending};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
 use http::{Method, Request, Response};
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
+use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 pub use records::Record;
 pub use state::{Fault, Scope, Token};
 pub use tunnels::{Connector, Tunnel};
 
+use crate::faults::Faults;
 use answers::Answer;
 use state::State;
 
@@ -48,12 +51,18 @@ pub struct Cloudflare {
 impl Cloudflare {
     /// Starts it on a free port, with one account, one zone and nothing in them.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_behind(None).await
+    }
+
+    /// The same with faults in front of it.
+    pub async fn start_behind(faults: Option<Faults>) -> anyhow::Result<Self> {
         // Clients of it are made with TLS as well; a second test in the process finds the provider installed already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         let address = listener.local_addr().context("the stand-in has no address")?;
         let (state, stop) = (Arc::new(Mutex::new(State::default())), CancellationToken::new());
-        tokio::spawn(serve(listener, Arc::clone(&state), stop.clone()));
+        let faults = faults.unwrap_or_else(|| Faults::new(|_| None, &[]));
+        tokio::spawn(serve(listener, Arc::clone(&state), faults, stop.clone()));
         Ok(Self { address, state, stop })
     }
 
@@ -162,17 +171,40 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn serve(listener: TcpListener, state: Arc<Mutex<State>>, stop: CancellationToken) {
+async fn serve(listener: TcpListener, state: Arc<Mutex<State>>, faults: Faults, stop: CancellationToken) {
     while let Some(Ok((stream, _))) = stop.run_until_cancelled(listener.accept()).await {
         let (state, stop) = (Arc::clone(&state), stop.clone());
-        tokio::spawn(async move {
-            let service = service_fn(move |request| handle(Arc::clone(&state), request));
-            let server = auto::Builder::new(TokioExecutor::new());
-            let connection = server.serve_connection(TokioIo::new(stream), service);
-            // A connection that a fault cut ends with an error; so it should.
-            let _ = stop.run_until_cancelled(connection).await;
+        let plain =
+            move |request: Request<Incoming>| -> Plain { Box::pin(handle(Arc::clone(&state), request)) };
+        let faulty = faults.layer(tower::service_fn(plain));
+        let answers: Answers = Arc::new(move |request| {
+            // What answers is always ready.
+            let answer = tower::Service::call(&mut faulty.clone(), request);
+            Box::pin(async move {
+                let (parts, body) = answer.await.map_err(cut)?.into_parts();
+                Ok(Response::from_parts(parts, body.map_err(cut).boxed_unsync()))
+            })
         });
+        tokio::spawn(connect(stream, answers, stop));
     }
+}
+
+async fn connect(stream: TcpStream, answers: Answers, stop: CancellationToken) {
+    let service = service_fn(move |request: Request<Incoming>| answers(request));
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    // A connection that a fault cut ends with an error; so it should.
+    let _ = stop.run_until_cancelled(connection).await;
+}
+
+/// An answer to come.
+type Coming<B> = Pin<Box<dyn Future<Output = Result<Response<B>, Cut>> + Send>>;
+type Plain = Coming<Full<Bytes>>;
+/// The same after the faults.
+type Faulted = Coming<UnsyncBoxBody<Bytes, Cut>>;
+type Answers = Arc<dyn Fn(Request<Incoming>) -> Faulted + Send + Sync>;
+
+fn cut(_: tower::BoxError) -> Cut {
+    Cut
 }
 
 /// The connection is to be cut without an answer.

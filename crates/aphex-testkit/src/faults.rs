@@ -147,6 +147,16 @@ pub fn by_path(request: &Request<()>) -> Option<Asked> {
     Some(Asked { verb: verb.to_owned(), resource, name: path.to_owned(), ..Asked::default() })
 }
 
+/// Requests of Cloudflare's API, by what is asked for and without ids; all others as [`kubernetes`] names them.
+pub fn cloudflare_or_kubernetes(request: &Request<()>) -> Option<Asked> {
+    let Some(path) = request.uri().path().strip_prefix("/client/v4/") else { return kubernetes(request) };
+    let mut asked = by_path(request)?;
+    let words = path.split('/').filter(|part| !part.chars().any(|c| c.is_ascii_digit()));
+    let words: Vec<&str> = words.collect();
+    (asked.resource, asked.group, asked.name) = (words.join("/"), "cloudflare".to_owned(), String::new());
+    Some(asked)
+}
+
 /// Records calls and lets a fault strike; shared by clones.
 #[derive(Clone, Debug)]
 pub struct Faults(Arc<Shared>);

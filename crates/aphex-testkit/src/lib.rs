@@ -15,6 +15,7 @@ pub mod platform;
 pub mod real;
 mod requests;
 mod service;
+pub mod sshd;
 mod wait;
 
 pub use access::Access;

@@ -28,29 +28,29 @@ where
 
 #[derive(Debug, Default)]
 struct Tags {
-    objects: BTreeMap<String, BTreeSet<Name>>,
-    tags: HashMap<Name, Vec<String>>,
+    by_tag: BTreeMap<String, BTreeSet<Name>>,
+    by_name: HashMap<Name, Vec<String>>,
     complete: bool,
 }
 
 impl Tags {
     fn put(&mut self, name: Name, tags: Vec<String>) {
-        if self.tags.get(&name) == Some(&tags) {
+        if self.by_name.get(&name) == Some(&tags) {
             return;
         }
         self.remove(&name);
         for tag in &tags {
-            self.objects.entry(tag.clone()).or_default().insert(name.clone());
+            self.by_tag.entry(tag.clone()).or_default().insert(name.clone());
         }
-        self.tags.insert(name, tags);
+        self.by_name.insert(name, tags);
     }
 
     fn remove(&mut self, name: &Name) {
-        for tag in self.tags.remove(name).into_iter().flatten() {
-            if let Some(names) = self.objects.get_mut(&tag) {
+        for tag in self.by_name.remove(name).into_iter().flatten() {
+            if let Some(names) = self.by_tag.get_mut(&tag) {
                 names.remove(name);
                 if names.is_empty() {
-                    self.objects.remove(&tag);
+                    self.by_tag.remove(&tag);
                 }
             }
         }
@@ -77,8 +77,10 @@ where
             watcher::Event::InitDone => {
                 // What went while nobody watched.
                 let gone = |name: &&Name| self.store.get(&reference::<K>(name)).is_none();
-                let gone: Vec<Name> = known.tags.keys().filter(gone).cloned().collect();
-                gone.iter().for_each(|name| known.remove(name));
+                let gone: Vec<Name> = known.by_name.keys().filter(gone).cloned().collect();
+                for name in &gone {
+                    known.remove(name);
+                }
                 known.complete = true;
             }
         }
@@ -97,13 +99,13 @@ where
     /// The objects that have a tag.
     pub(crate) fn tagged(&self, tag: &str) -> Vec<Arc<K>> {
         let known = self.tags.read().unwrap_or_else(PoisonError::into_inner);
-        self.objects(known.objects.get(tag).into_iter().flatten())
+        self.objects(known.by_tag.get(tag).into_iter().flatten())
     }
 
     /// The objects that have a tag which begins so.
     pub(crate) fn tagged_below(&self, start: &str) -> Vec<Arc<K>> {
         let known = self.tags.read().unwrap_or_else(PoisonError::into_inner);
-        let tags = known.objects.range(start.to_owned()..).take_while(|(tag, _)| tag.starts_with(start));
+        let tags = known.by_tag.range(start.to_owned()..).take_while(|(tag, _)| tag.starts_with(start));
         self.objects(tags.flat_map(|(_, names)| names))
     }
 

@@ -66,7 +66,9 @@ impl Side {
     fn end(&mut self) {
         let listed = std::mem::take(&mut self.listed);
         let gone: Vec<String> = self.of.keys().filter(|name| !listed.contains(*name)).cloned().collect();
-        gone.iter().for_each(|name| self.remove(name));
+        for name in &gone {
+            self.remove(name);
+        }
         self.complete = true;
     }
 
@@ -76,13 +78,19 @@ impl Side {
 }
 
 impl Tenants {
-    /// Takes in what the watch of bindings tells.
-    pub(super) fn see_binding(&self, event: &watcher::Event<RepoBinding>) {
+    /// Takes in what the watch of bindings tells. One elsewhere than in the platform's namespace binds nothing, and must
+    /// not stand for one of its name there.
+    pub(super) fn see_binding(&self, platform: &str, event: &watcher::Event<RepoBinding>) {
+        let of_platform = |binding: &RepoBinding| binding.metadata.namespace.as_deref() == Some(platform);
         let mut state = self.lock();
         let state = &mut *state;
         match event {
             watcher::Event::Init => state.bindings.listed.clear(),
             watcher::Event::InitDone => state.bindings.end(),
+            watcher::Event::InitApply(binding)
+            | watcher::Event::Apply(binding)
+            | watcher::Event::Delete(binding)
+                if !of_platform(binding) => {}
             watcher::Event::InitApply(binding) | watcher::Event::Apply(binding) => {
                 let name = binding.name_any();
                 if matches!(event, watcher::Event::InitApply(_)) {
@@ -159,8 +167,10 @@ mod tests {
 
     use super::*;
 
+    const HERE: &str = "platform-system";
+
     fn binding(name: &str, uid: &str, going: bool) -> RepoBinding {
-        let mut metadata = json!({ "name": name, "uid": uid });
+        let mut metadata = json!({ "name": name, "namespace": HERE, "uid": uid });
         if going {
             metadata["deletionTimestamp"] = json!("2026-11-24T10:00:00Z");
         }
@@ -178,9 +188,9 @@ mod tests {
     fn a_tenant_counts_while_its_namespace_is_there_and_its_binding_stays() {
         use watcher::Event::{Apply, Delete, Init, InitApply, InitDone};
         let tenants = Tenants::default();
-        tenants.see_binding(&Init);
-        tenants.see_binding(&InitApply(binding("b-web", "1", false)));
-        tenants.see_binding(&InitDone);
+        tenants.see_binding(HERE, &Init);
+        tenants.see_binding(HERE, &InitApply(binding("b-web", "1", false)));
+        tenants.see_binding(HERE, &InitDone);
         assert_eq!(tenants.of("acme"), None, "namespaces are not known yet");
         tenants.see_namespace(&Init);
         tenants.see_namespace(&InitDone);
@@ -189,16 +199,21 @@ mod tests {
         tenants.see_namespace(&Apply(namespace("strange", "2")));
         assert_eq!(tenants.of("acme"), Some(vec!["web".to_owned()]));
         assert!(tenants.is_news("b-web") && !tenants.is_news("b-web"));
-        tenants.see_binding(&Apply(binding("b-web", "1", false)));
+        tenants.see_binding(HERE, &Apply(binding("b-web", "1", false)));
         assert!(!tenants.is_news("b-web"), "a status is no news");
-        tenants.see_binding(&Apply(binding("b-web", "1", true)));
+        let mut elsewhere = binding("b-web", "9", false);
+        elsewhere.metadata.namespace = Some("team-red".to_owned());
+        tenants.see_binding(HERE, &Apply(elsewhere));
+        assert!(!tenants.is_news("b-web"));
+        assert_eq!(tenants.of("acme"), Some(vec!["web".to_owned()]));
+        tenants.see_binding(HERE, &Apply(binding("b-web", "1", true)));
         assert!(tenants.is_news("b-web"));
         assert_eq!(tenants.of("acme"), Some(Vec::new()));
-        tenants.see_binding(&Delete(binding("b-web", "1", true)));
+        tenants.see_binding(HERE, &Delete(binding("b-web", "1", true)));
         assert!(tenants.is_news("b-web"));
-        tenants.see_binding(&Init);
-        tenants.see_binding(&InitApply(binding("b-new", "2", false)));
-        tenants.see_binding(&InitDone);
+        tenants.see_binding(HERE, &Init);
+        tenants.see_binding(HERE, &InitApply(binding("b-new", "2", false)));
+        tenants.see_binding(HERE, &InitDone);
         assert_eq!(tenants.of("acme"), Some(vec!["strange".to_owned()]));
         tenants.see_namespace(&Delete(namespace("strange", "2")));
         assert_eq!(tenants.of("acme"), Some(Vec::new()));

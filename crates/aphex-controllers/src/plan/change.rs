@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::state::Entry;
 
 /// What would happen to an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// It would be made.

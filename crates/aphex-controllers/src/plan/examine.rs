@@ -14,6 +14,7 @@ use super::{PlanError, Verdict, context};
 use crate::apply::{Inventory, Key};
 use crate::context::{Context, Settings};
 use crate::driver::{self, Reconciler};
+use crate::knowledge_base::KnowledgeBases;
 use crate::organization::Organizations;
 use crate::outcome::StepError;
 use crate::pipeline::Pipelines;
@@ -104,13 +105,14 @@ pub async fn examine(
     subject: &Subject,
 ) -> Result<Option<Examination>, PlanError> {
     let shadow = Shadow::new(client.clone());
-    let context = context(&shadow, settings).await?;
-    match subject.kind {
-        SubjectKind::Organization => look::<Organizations>(&shadow, &context, subject).await,
-        SubjectKind::Pipeline => look::<Pipelines>(&shadow, &context, subject).await,
-        SubjectKind::RepoBinding => look::<RepoBindings>(&shadow, &context, subject).await,
-    }
-    .map_err(PlanError::Read)
+    let context = context(&shadow, settings, super::outside::Noted::default()).await?;
+    let looked = match subject.kind {
+        SubjectKind::Organization => Box::pin(look::<Organizations>(&shadow, &context, subject)).await,
+        SubjectKind::Pipeline => Box::pin(look::<Pipelines>(&shadow, &context, subject)).await,
+        SubjectKind::RepoBinding => Box::pin(look::<RepoBindings>(&shadow, &context, subject)).await,
+        SubjectKind::KnowledgeBase => Box::pin(look::<KnowledgeBases>(&shadow, &context, subject)).await,
+    };
+    looked.map_err(PlanError::Read)
 }
 
 async fn look<R: Reconciler>(

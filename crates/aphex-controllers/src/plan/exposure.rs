@@ -1,4 +1,6 @@
-//! Where organizations are reachable, or would be, without making them so.
+//! Where organizations are reachable, or would be, without making them so; what that would take at Cloudflare is noted.
+//!
+//! Cloudflare is not asked: what there is follows from what the engine holds.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +9,8 @@ use async_trait::async_trait;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
 
+use super::change::Action;
+use super::outside::{Noted, OutsideKind};
 use crate::context::{Settings, Way};
 use crate::outcome::{StepError, Waiting};
 use crate::sensitive::Sensitive;
@@ -19,10 +23,14 @@ pub(super) struct Planned {
     known: BTreeMap<String, String>,
     others: Local,
     way: Way,
+    noted: Noted,
 }
 
+/// What is not known before the tunnel is there.
+const LATER: &str = "known-after-apply";
+
 impl Planned {
-    pub(super) async fn read(client: &Client, settings: &Settings) -> Result<Self, StepError> {
+    pub(super) async fn read(client: &Client, settings: &Settings, noted: Noted) -> Result<Self, StepError> {
         let api: Api<Organization> = Api::namespaced(client.clone(), &settings.platform_namespace);
         let list = match api.list(&ListParams::default()).await {
             Ok(list) => list.items,
@@ -35,7 +43,7 @@ impl Planned {
             list.iter().filter_map(|found| Some((found.name_any(), url(found)?))).collect();
         let base = known.iter().find_map(|(name, url)| url.strip_suffix(&format!("/{name}")));
         let others = Local::new(base.unwrap_or(&settings.gateway_url));
-        Ok(Self { known, others, way: settings.exposure.way.clone() })
+        Ok(Self { known, others, way: settings.exposure.way.clone(), noted })
     }
 }
 
@@ -43,10 +51,11 @@ impl Planned {
 impl Tunnels for Planned {
     async fn expose(&self, claim: Claim<'_>) -> Result<Exposure, TunnelError> {
         match (claim.stored, &self.way) {
-            (Some(stored), Way::Tunnel(domain)) => {
-                Ok(tunnel(claim.organization.host(domain), stored.clone()))
+            (stored, Way::Tunnel(domain)) => {
+                let host = claim.organization.host(domain);
+                self.note_tunnel(&claim, &host);
+                Ok(tunnel(host, stored.cloned().unwrap_or_else(unknown)))
             }
-            (None, Way::Tunnel(domain)) => Ok(tunnel(claim.organization.host(domain), unknown())),
             (_, Way::Ingress(domain)) => ThroughIngress::new(domain).expose(claim).await,
             (_, Way::Direct) => match self.known.get(claim.organization.as_str()) {
                 Some(url) => Ok(Exposure { webhook_url: url.clone(), path: Path::Direct }),
@@ -55,12 +64,34 @@ impl Tunnels for Planned {
         }
     }
 
-    async fn unpublish(&self, _: Claim<'_>) -> Result<Option<Waiting>, TunnelError> {
+    async fn unpublish(&self, claim: Claim<'_>) -> Result<Option<Waiting>, TunnelError> {
+        if let Some(host) = claim.host {
+            self.note(&claim, OutsideKind::CloudflareRecord, host.to_owned(), Action::Prune);
+        }
         Ok(None)
     }
 
-    async fn withdraw(&self, _: Claim<'_>) -> Result<Option<Waiting>, TunnelError> {
+    async fn withdraw(&self, claim: Claim<'_>) -> Result<Option<Waiting>, TunnelError> {
+        self.note(&claim, OutsideKind::CloudflareTunnel, claim.organization.tunnel(), Action::Prune);
         Ok(None)
+    }
+}
+
+impl Planned {
+    fn note(&self, claim: &Claim<'_>, kind: OutsideKind, name: String, action: Action) {
+        self.noted.note(claim.organization.as_str(), kind, name, action);
+    }
+
+    /// Notes what has to be made so that a host name leads to the organization's tunnel.
+    fn note_tunnel(&self, claim: &Claim<'_>, host: &str) {
+        use OutsideKind::{CloudflareRecord, CloudflareTunnel};
+        if claim.stored.is_none_or(|stored| stored.tunnel == LATER) {
+            self.note(claim, CloudflareTunnel, claim.organization.tunnel(), Action::Create);
+            self.note(claim, CloudflareRecord, host.to_owned(), Action::Create);
+        } else if let Some(former) = claim.host.filter(|former| *former != host) {
+            self.note(claim, CloudflareRecord, host.to_owned(), Action::Create);
+            self.note(claim, CloudflareRecord, former.to_owned(), Action::Prune);
+        }
     }
 }
 
@@ -71,6 +102,5 @@ fn tunnel(host: String, credentials: Credentials) -> Exposure {
 
 /// What a tunnel that does not exist yet would have.
 fn unknown() -> Credentials {
-    let later = "known-after-apply";
-    Credentials { account: later.to_owned(), tunnel: later.to_owned(), secret: Sensitive::new(later) }
+    Credentials { account: LATER.to_owned(), tunnel: LATER.to_owned(), secret: Sensitive::new(LATER) }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use aphex_api::knowledge_base::{KnowledgeBase, KnowledgeBaseStatus};
 use aphex_api::labels;
 use aphex_api::organization::Organization;
 use aphex_api::pipeline::Pipeline;
@@ -17,6 +18,7 @@ use super::shadow::Shadow;
 use crate::apply::Kind;
 use crate::context::Context;
 use crate::driver::{self, Reconciler};
+use crate::knowledge_base::KnowledgeBases;
 use crate::organization::Organizations;
 use crate::outcome::{Outcome, StepError};
 use crate::pipeline::Pipelines;
@@ -31,10 +33,12 @@ pub enum SubjectKind {
     Pipeline,
     /// `aphex.io`.
     RepoBinding,
+    /// `aphex.io`; its controller writes what it finds in the repositories into the status, and nothing else.
+    KnowledgeBase,
 }
 
 impl SubjectKind {
-    const ALL: [Self; 3] = [Self::Organization, Self::Pipeline, Self::RepoBinding];
+    const ALL: [Self; 4] = [Self::Organization, Self::Pipeline, Self::RepoBinding, Self::KnowledgeBase];
 
     /// The kind as the engine addresses it.
     #[must_use]
@@ -43,6 +47,7 @@ impl SubjectKind {
             Self::Organization => Kind::of::<Organization>(),
             Self::Pipeline => Kind::of::<Pipeline>(),
             Self::RepoBinding => Kind::of::<RepoBinding>(),
+            Self::KnowledgeBase => Kind::of::<KnowledgeBase>(),
         }
     }
 
@@ -77,7 +82,19 @@ impl Subject {
             SubjectKind::Organization => pass::<Organizations>(context, self).await,
             SubjectKind::Pipeline => pass::<Pipelines>(context, self).await,
             SubjectKind::RepoBinding => pass::<RepoBindings>(context, self).await,
+            SubjectKind::KnowledgeBase => pass::<KnowledgeBases>(context, self).await,
         }
+    }
+
+    /// What the status would say, of a kind that owns no objects from which that could be seen.
+    pub(super) async fn said(&self, context: &Context) -> Result<Option<String>, StepError> {
+        if self.kind != SubjectKind::KnowledgeBase {
+            return Ok(None);
+        }
+        let api: Api<KnowledgeBase> = Api::namespaced(context.client.clone(), &self.namespace);
+        let read = |source| StepError::read(format!("KnowledgeBase {}", self.name), source);
+        let status = api.get_opt(&self.name).await.map_err(read)?.and_then(|found| found.status);
+        Ok(status.map(|status| told(&status)))
     }
 }
 
@@ -88,6 +105,17 @@ async fn pass<R: Reconciler>(context: &Context, subject: &Subject) -> Option<Out
         Ok(Some(found)) if found.metadata.deletion_timestamp.is_some() => None,
         _ => driver::once::<R>(context, &api, &subject.name).await.map(|(outcome, _)| outcome),
     }
+}
+
+/// The message of a KnowledgeBase's status, and the commit that each branch is at.
+fn told(status: &KnowledgeBaseStatus) -> String {
+    let mut lines = vec![status.message.clone()];
+    for found in &status.repositories {
+        if let Some(commit) = &found.commit {
+            lines.push(format!("  {} {} {commit}", found.url, found.branch));
+        }
+    }
+    lines.join("\n")
 }
 
 /// Everything that was written, and what the controllers' watches would wake for it.
@@ -106,7 +134,7 @@ pub(super) async fn concerned(shadow: &Shadow, context: &Context) -> Result<BTre
                 concerned.extend(bindings(context, &id.name).await?);
             }
             SubjectKind::RepoBinding => concerned.extend(around(object, platform)),
-            SubjectKind::Organization | SubjectKind::Pipeline => {}
+            SubjectKind::Organization | SubjectKind::Pipeline | SubjectKind::KnowledgeBase => {}
         }
     }
     Ok(concerned)

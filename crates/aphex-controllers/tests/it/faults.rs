@@ -5,6 +5,8 @@
 //! each stage to each verb and kind meets one of the faults; with `APHEX_FAULTS=all` every call meets every one. `write` in the same
 //! variable writes what came of it to docs/faults.md; `APHEX_FAULTS_ONLY` takes the cells whose description has a text.
 
+#[path = "faults/cloudflare.rs"]
+mod cloudflare;
 #[path = "faults/life.rs"]
 mod life;
 #[path = "faults/matrix.rs"]

@@ -6,7 +6,8 @@ use aphex_api::conditions;
 use aphex_api::knowledge_base::{KnowledgeBase, KnowledgeBasePhase, KnowledgeBaseStatus, ObservedRepository};
 use aphex_controllers::{GitPolicy, GitSettings, Settings};
 use aphex_testkit::git::{GitServer, READER};
-use aphex_testkit::{eventually, eventually_for};
+use aphex_testkit::sshd::Sshd;
+use aphex_testkit::{eventually, eventually_for, left_out};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt as _;
@@ -155,6 +156,53 @@ async fn five_hundred_repositories_fit_into_one_object() -> anyhow::Result<()> {
     let other = found.repositories.iter().find(|found| commit(found) != Some(main.as_str()));
     assert_eq!(other, None);
     assert_eq!(found.message, "Tracking 500 repositories");
+    engine.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_ssh_the_key_is_the_secrets_and_a_host_that_is_another_is_refused() -> anyhow::Result<()> {
+    let Some(sshd) = Sshd::start().await? else {
+        left_out("KnowledgeBases over ssh", "there is no sshd: install openssh-server");
+        return Ok(());
+    };
+    let (engine, server) = (start().await?, GitServer::start().await?);
+    let main = server.repository("app.git").await?;
+    let url = sshd.url(&server.root().join("app.git"));
+    let secrets = [
+        ("ssh-right", sshd.private_key()?, sshd.known_hosts()?),
+        ("ssh-other-host", sshd.private_key()?, sshd.wrong_known_hosts()?),
+        ("ssh-no-host", sshd.private_key()?, "elsewhere.example ssh-ed25519 AAAA\n".to_owned()),
+        ("ssh-other-key", sshd.unknown_key()?, sshd.known_hosts()?),
+    ];
+    let api = engine.api::<Secret>(PLATFORM);
+    let mut repositories = Vec::new();
+    for (name, key, hosts) in &secrets {
+        let secret = json!({
+            "metadata": { "name": name }, "type": "kubernetes.io/ssh-auth",
+            "stringData": { "ssh-privatekey": key, "known_hosts": hosts },
+        });
+        api.create(&PostParams::default(), &serde_json::from_value(secret)?).await?;
+        repositories.push(json!({ "url": url, "secretRef": { "name": name } }));
+    }
+    create(&engine, "by-ssh", json!(repositories)).await?;
+    let looked = |s: &KnowledgeBaseStatus| s.repositories.len() == secrets.len();
+    let found = status(&engine, "by-ssh", "all were looked at", looked).await?;
+    let commits: Vec<Option<&str>> = found.repositories.iter().map(commit).collect();
+    assert_eq!(commits, [Some(main.as_str()), None, None, None], "{found:?} {}", sshd.log());
+    let errors: Vec<&str> =
+        found.repositories.iter().map(|found| found.error.as_deref().unwrap_or_default()).collect();
+    assert!(errors[1].contains("key") && errors[2].contains("key"), "the host's: {errors:?}");
+    assert_eq!(errors[3], "the server refused the credentials");
+    let moved = server.commit("app.git", "main").await?;
+    let is_moved = |s: &KnowledgeBaseStatus| commit(&s.repositories[0]) == Some(moved.as_str());
+    let later = status(&engine, "by-ssh", "the move is seen", is_moved).await?;
+    let written = serde_json::to_string(&later)?;
+    assert!(
+        !written.contains("PRIVATE KEY") && !written.contains(secrets[0].1.lines().nth(1).unwrap_or("-"))
+    );
+    for (name, _, _) in &secrets {
+        api.delete(name, &kube::api::DeleteParams::default()).await?;
+    }
     engine.finish().await
 }
 

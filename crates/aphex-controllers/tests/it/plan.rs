@@ -350,3 +350,84 @@ async fn a_tunnel_that_would_be_made_is_in_the_plan_and_is_not_made() -> anyhow:
     assert!(created.iter().any(|object| object.starts_with("Ingress ")), "{created:?}");
     engine.finish().await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_says_what_would_be_made_at_cloudflare_and_asks_nobody_there() -> anyhow::Result<()> {
+    let engine = Engine::start().await?;
+    let tunnels = Way::Tunnel("example.com".to_owned());
+    let outside = |plan: &Plan| {
+        let said = plan.outside.iter().map(|o| format!("{:?} {} {}", o.action, o.kind.as_str(), o.name));
+        said.collect::<Vec<_>>()
+    };
+    let objects = [organization("far", &["ann@acme.com"])];
+    let plan = reached(&engine.client, &objects, tunnels.clone()).await?;
+    let both = ["Create Cloudflare tunnel webhooks-far", "Create Cloudflare DNS record far.example.com"];
+    assert_eq!(outside(&plan), both);
+    assert_eq!(outside(&planned(&engine.client, &objects).await?), Vec::<String>::new());
+
+    // As if a tunnel had been made for it below that domain.
+    engine.organization("near").await?;
+    engine.organization_phase("near", "Active").await?;
+    let uid = engine.api::<Organization>(PLATFORM).get("near").await?.uid().unwrap_or_default();
+    let file = json!({ "AccountTag": "a", "TunnelSecret": "c2VjcmV0", "TunnelID": "t" }).to_string();
+    let credentials = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+        "metadata": {
+            "name": "cloudflared-credentials-near", "namespace": "org-near",
+            "annotations": { "platform.aphex/tunnel-host": "near.example.com" },
+            "labels": {
+                "platform.aphex/owner-kind": "Organization", "platform.aphex/owner-name": "near",
+                "platform.aphex/owner-uid": uid,
+            },
+        },
+        "stringData": { "credentials.json": file },
+    });
+    let near = [organization("near", &["ann@acme.com"]), credentials];
+    assert_eq!(outside(&reached(&engine.client, &near, tunnels).await?), Vec::<String>::new());
+    let moved = reached(&engine.client, &near, Way::Tunnel("other.example".to_owned())).await?;
+    let expected = [
+        "Prune Cloudflare DNS record near.example.com".to_owned(),
+        "Create Cloudflare DNS record near.other.example".to_owned(),
+    ];
+    assert_eq!(outside(&moved), expected);
+    let local = reached(&engine.client, &near, Way::Direct).await?;
+    let expected = [
+        "Prune Cloudflare tunnel webhooks-near".to_owned(),
+        "Prune Cloudflare DNS record near.example.com".to_owned(),
+    ];
+    assert_eq!(outside(&local), expected);
+    engine.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_of_a_knowledge_base_says_what_its_status_would() -> anyhow::Result<()> {
+    let engine = Engine::without_controllers().await?;
+    let server = aphex_testkit::git::GitServer::start().await?;
+    let commit = server.repository("app.git").await?;
+    let repositories = json!([{ "url": server.url("app.git") }, { "url": server.url("none.git") }]);
+    let docs = |repositories: &Value| {
+        [ours("KnowledgeBase", "docs", &json!({ "displayName": "Docs", "repositories": repositories }))]
+    };
+    let shadow = Shadow::new(engine.client.clone());
+    put(&shadow.client(), &docs(&repositories)[0]).await?;
+    let policy = aphex_controllers::GitPolicy { hosts: None, allow_private: true };
+    let git = aphex_controllers::GitSettings { policy, ..aphex_controllers::GitSettings::default() };
+    let found = plan(&shadow, Settings { git, ..Settings::new(GATEWAY)? }).await?;
+    let said = |plan: &Plan| {
+        let verdict = plan.verdicts.iter().find(|(subject, _)| subject.kind == SubjectKind::KnowledgeBase);
+        verdict.map(|(_, verdict)| (verdict.outcome, verdict.message.clone().unwrap_or_default()))
+    };
+    let (outcome, message) = said(&found).unwrap();
+    assert!(outcome == "applied" && message.starts_with("Tracking 1 of 2 repositories; "), "{message}");
+    assert!(message.contains(&format!("{} main {commit}", server.url("app.git"))), "{message}");
+    assert_eq!(found.changes.len(), 1, "nothing but the object itself");
+    let (outcome, message) = said(&planned(&engine.client, &docs(&repositories)).await?).unwrap();
+    assert_eq!(
+        (outcome, message.as_str()),
+        ("rejected", "spec.repositories[0].url must start with https://github.com/")
+    );
+    assert!(
+        engine.api::<aphex_api::knowledge_base::KnowledgeBase>(PLATFORM).get_opt("docs").await?.is_none()
+    );
+    engine.finish().await
+}

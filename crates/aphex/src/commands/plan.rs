@@ -48,7 +48,7 @@ pub(crate) async fn run(global: &Global, arguments: Plan) -> anyhow::Result<u8> 
 fn code(answer: &Answer) -> u8 {
     if !answer.refused.is_empty() || answer.planned.verdicts.values().any(Verdict::is_bad) {
         exit::FAILURE
-    } else if answer.planned.changes.is_empty() {
+    } else if answer.planned.changes.is_empty() && answer.planned.outside.is_empty() {
         exit::DONE
     } else {
         exit::CHANGES
@@ -92,6 +92,7 @@ async fn put(client: &Client, objects: &[Value], force: bool) -> anyhow::Result<
 /// The plan for people: a diff of every object, then what would not come to be, then a summary.
 fn text(answer: &Answer) -> String {
     let mut parts: Vec<String> = answer.planned.changes.iter().map(render::diff).collect();
+    parts.extend(answer.planned.outside.iter().map(render::outside));
     for Refused { kind, namespace, name, message } in &answer.refused {
         let title = render::title(kind, namespace.as_deref(), name);
         parts.push(format!(
@@ -101,7 +102,9 @@ fn text(answer: &Answer) -> String {
     }
     parts.extend(answer.planned.verdicts.iter().filter_map(|(subject, verdict)| told(subject, verdict)));
     // Nothing was planned for what is refused, which is another thing than that nothing would change.
-    if answer.refused.is_empty() || !answer.planned.changes.is_empty() {
+    if answer.planned.changes.is_empty() && !answer.planned.outside.is_empty() {
+        parts.push("Nothing would change on the engine itself.".to_owned());
+    } else if answer.refused.is_empty() || !answer.planned.changes.is_empty() {
         parts.push(render::summary(&answer.planned.changes));
     }
     parts.join("\n")
@@ -114,6 +117,7 @@ fn told(subject: &Subject, verdict: &Verdict) -> Option<String> {
     let (said, colour) = match verdict.outcome {
         "rejected" => ("would be rejected:", "1;31"),
         "failed" => ("would fail:", "1;31"),
+        "applied" => ("would say:", "0"),
         _ => ("would wait:", "33"),
     };
     Some(format!("{} {message}", output::paint_answer(&format!("{title} {said}"), colour)))
@@ -142,6 +146,7 @@ fn document(answer: &Answer) -> anyhow::Result<Value> {
     let count = render::Count::of(&answer.planned.changes);
     Ok(json!({
         "changes": changes,
+        "outside": answer.planned.outside,
         "verdicts": verdicts,
         "summary": { "create": count.create, "change": count.change, "prune": count.prune },
     }))

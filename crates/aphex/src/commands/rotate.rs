@@ -27,6 +27,13 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Where organizations and bindings are.
 const PLATFORM: &str = "platform-system";
 
+/// As much of a status as matters here.
+pub(crate) struct Told<'a> {
+    phase: String,
+    message: &'a str,
+    rotation: Option<&'a SecretRotation>,
+}
+
 /// An object that has a webhook secret.
 pub(crate) trait Rotated:
     Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static
@@ -37,11 +44,21 @@ pub(crate) trait Rotated:
     /// Why its secret is not the platform's to replace.
     fn own_secret(&self) -> Option<&'static str>;
 
+    /// What its status says.
+    fn told(&self) -> Option<Told<'_>>;
+
     /// The request that was carried out last.
-    fn rotation(&self) -> Option<&SecretRotation>;
+    fn rotation(&self) -> Option<&SecretRotation> {
+        self.told()?.rotation
+    }
 
     /// Phase and message of its status.
-    fn standing(&self) -> String;
+    fn standing(&self) -> String {
+        match self.told() {
+            Some(told) => format!("{}: {}", told.phase, told.message),
+            None => "Pending: no controller has looked at it yet".to_owned(),
+        }
+    }
 
     /// The command that prints the secret.
     fn how_to_read(name: &str) -> String;
@@ -57,13 +74,10 @@ impl Rotated for RepoBinding {
         None
     }
 
-    fn rotation(&self) -> Option<&SecretRotation> {
-        self.status.as_ref()?.webhook_secret_rotation.as_ref()
-    }
-
-    fn standing(&self) -> String {
-        let status = self.status.clone().unwrap_or_default();
-        format!("{:?}: {}", status.phase, status.message)
+    fn told(&self) -> Option<Told<'_>> {
+        let status = self.status.as_ref()?;
+        let rotation = status.webhook_secret_rotation.as_ref();
+        Some(Told { phase: format!("{:?}", status.phase), message: &status.message, rotation })
     }
 
     fn how_to_read(name: &str) -> String {
@@ -83,13 +97,10 @@ impl Rotated for Organization {
         chosen.then_some("its spec.webhookSecret was chosen by hand: change it there")
     }
 
-    fn rotation(&self) -> Option<&SecretRotation> {
-        self.status.as_ref()?.webhook_secret_rotation.as_ref()
-    }
-
-    fn standing(&self) -> String {
-        let status = self.status.clone().unwrap_or_default();
-        format!("{:?}: {}", status.phase, status.message)
+    fn told(&self) -> Option<Told<'_>> {
+        let status = self.status.as_ref()?;
+        let rotation = status.webhook_secret_rotation.as_ref();
+        Some(Told { phase: format!("{:?}", status.phase), message: &status.message, rotation })
     }
 
     fn how_to_read(name: &str) -> String {

@@ -74,7 +74,8 @@ fn noted_host(valid: &Valid, tunnel: &Tunnel) -> String {
 /// The annotation that tells pods of other credentials. Who reads it learns nothing of the secret, which is 32 random bytes.
 fn credentials_checksum(tunnel: &Tunnel) -> String {
     let digest = digest::digest(&digest::SHA256, tunnel.credentials.file().as_bytes());
-    digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let start = digest.as_ref().iter().take(8).fold(0, |start: u64, byte| (start << 8) | u64::from(*byte));
+    format!("{start:016x}")
 }
 
 pub(super) fn config(valid: &Valid, settings: &Settings) -> Option<ConfigMap> {

@@ -1,5 +1,6 @@
 //! A life: an organization, a binding and a developer's Pipeline are created, changed, deleted.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -35,7 +36,7 @@ pub(super) struct Life<'a> {
 }
 
 /// Names that no other test has.
-fn fresh() -> String {
+pub(super) fn fresh() -> String {
     let letters = "bcdfghjklmnpqrstvwxz".as_bytes();
     let pick = |n: u64| char::from(letters[usize::try_from(n % 20).unwrap_or_default()]);
     let mut seed: u64 = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0);
@@ -70,6 +71,7 @@ impl<'a> Life<'a> {
 
     /// Lives it; nothing is known of how it should look.
     pub(super) async fn record(&self, faults: &Faults) -> anyhow::Result<Undisturbed> {
+        faults.stage("started");
         let process = Process::start(&self.engine.account, faults)?;
         let mut stages = Vec::new();
         self.begin(faults).await?;
@@ -88,6 +90,7 @@ impl<'a> Life<'a> {
 
     /// Lives it with whatever the faults do; it must come to look like an undisturbed one.
     pub(super) async fn repeat(&self, faults: &Faults, undisturbed: &Undisturbed) -> anyhow::Result<()> {
+        faults.stage("started");
         let process = Process::start(&self.engine.account, faults)?;
         let lived = async {
             self.begin(faults).await?;
@@ -108,9 +111,17 @@ impl<'a> Life<'a> {
         lived
     }
 
-    /// Waits until the controllers watch.
+    /// Waits until the controllers watch everything that they have listed, however busy the machine is.
     async fn begin(&self, faults: &Faults) -> anyhow::Result<()> {
-        faults.stage("started");
+        eventually_for(PATIENCE, "the controllers watch", || async {
+            let calls = faults.calls();
+            let of = |verb| -> BTreeSet<&str> {
+                calls.iter().filter(|call| call.verb == verb).map(|call| call.kind.as_str()).collect()
+            };
+            let (listed, watched) = (of("list"), of("watch"));
+            Ok((!watched.is_empty() && listed.is_subset(&watched)).then_some(()))
+        })
+        .await?;
         quiet(faults).await
     }
 
@@ -208,11 +219,11 @@ impl<'a> Life<'a> {
 /// Waits until nothing has been asked for a while.
 pub(super) async fn quiet(faults: &Faults) -> anyhow::Result<()> {
     let seen = std::sync::Mutex::new((faults.counts(), 0));
-    eventually("the controllers have nothing more to ask", || async {
+    eventually_for(PATIENCE * 2, "the controllers have nothing more to ask", || async {
         let mut seen = seen.lock().unwrap();
         let now = faults.counts();
         *seen = if seen.0 == now { (now, seen.1 + 1) } else { (now, 0) };
-        Ok((seen.1 > 15).then_some(()))
+        Ok((seen.1 > 30).then_some(()))
     })
     .await
 }

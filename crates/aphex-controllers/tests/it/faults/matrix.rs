@@ -27,15 +27,15 @@ const ONLY: &str = "APHEX_FAULTS_ONLY";
 
 /// What `APHEX_FAULTS` asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Wanted {
+pub(super) struct Wanted {
     /// Every call meets every fault.
-    all: bool,
+    pub(super) all: bool,
     /// docs/faults.md is written.
     write: bool,
 }
 
 impl Wanted {
-    fn read() -> anyhow::Result<Self> {
+    pub(super) fn read() -> anyhow::Result<Self> {
         let mut wanted = Self::default();
         for word in std::env::var("APHEX_FAULTS").unwrap_or_default().split(',') {
             match word {

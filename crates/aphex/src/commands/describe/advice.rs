@@ -1,6 +1,7 @@
 //! What to do next, from what was found.
 
 use aphex_api::conditions::Reason;
+use aphex_api::organization::condition;
 use aphex_controllers::plan::{Health, Owned};
 use serde_json::Value;
 
@@ -49,7 +50,9 @@ fn conditions(object: &Value) -> Vec<String> {
         let advice = Reason::from_wire(&reason)?.advice()?;
         Some(format!("{reason}: {advice}"))
     });
-    advice.into_iter().collect()
+    let all = object.pointer("/status/conditions").and_then(Value::as_array);
+    let former = all.into_iter().flatten().filter(|c| c["type"] == condition::FORMER_EXPOSURE);
+    advice.into_iter().chain(former.map(|c| text(c, "/message"))).collect()
 }
 
 fn objects(owned: &[Owned]) -> Vec<String> {

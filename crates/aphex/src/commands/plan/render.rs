@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use aphex_controllers::plan::{Action, Change};
+use aphex_controllers::plan::{Action, Change, Outside};
 use serde_json::Value;
 use similar::TextDiff;
 
@@ -56,6 +56,20 @@ pub(super) fn diff(change: &Change) -> String {
     }
     text.push('\n');
     text
+}
+
+/// A line about something that is not on the engine.
+pub(super) fn outside(outside: &Outside) -> String {
+    let (does, colour) = match outside.action {
+        Action::Create => ("create", "1;32"),
+        Action::Change => ("change", "1;33"),
+        Action::Prune => ("delete", "1;31"),
+    };
+    let Outside { kind, name, organization, .. } = outside;
+    let line = format!("{does} {} {name}, of Organization {organization}", kind.as_str());
+    // Cloudflare is not asked: what is there is used.
+    let unless = if outside.action == Action::Create { " (unless it is there already)" } else { "" };
+    format!("{}\n", paint_answer(&format!("{line}{unless}"), colour))
 }
 
 /// The unified diff of an object's YAML.
