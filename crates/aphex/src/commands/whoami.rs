@@ -36,26 +36,25 @@ pub(crate) async fn run(global: &Global, arguments: Whoami) -> anyhow::Result<()
         say(&text);
         return Ok(());
     }
-    match global.output {
-        Format::Name => say(&name),
-        _ => {
-            say(&format!("User      {name}\nGroups    {}\n", groups.join(", ")));
-            if rows.is_empty() {
-                say(&format!(
-                    "Nothing is allowed in namespace {namespace}; ask whoever gives the groups their roles."
-                ));
-                return Ok(());
-            }
-            say(&format!("Allowed in namespace {namespace}:\n"));
-            let mut table = Table::new(&["RESOURCE", "VERBS"]);
-            for (resource, verbs) in rows {
-                table.row(vec![resource, verbs.join(" ")]);
-            }
-            say(table.render().trim_end());
-            if rules.incomplete {
-                say("\nThe cluster could not tell everything: more may be allowed.");
-            }
-        }
+    if global.output == Format::Name {
+        say(&name);
+        return Ok(());
+    }
+    say(&format!("User      {name}\nGroups    {}\n", groups.join(", ")));
+    if rows.is_empty() {
+        say(&format!(
+            "Nothing is allowed in namespace {namespace}; ask whoever gives the groups their roles."
+        ));
+        return Ok(());
+    }
+    say(&format!("Allowed in namespace {namespace}:\n"));
+    let mut table = Table::new(&["RESOURCE", "VERBS"]);
+    for (resource, verbs) in rows {
+        table.row(vec![resource, verbs.join(" ")]);
+    }
+    say(table.render().trim_end());
+    if rules.incomplete {
+        say("\nThe cluster could not tell everything: more may be allowed.");
     }
     Ok(())
 }
