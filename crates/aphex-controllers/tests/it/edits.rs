@@ -12,7 +12,7 @@ use aphex_controllers::Settings;
 use aphex_controllers::plan::{Health, Subject, SubjectKind, examine};
 use aphex_testkit::eventually;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ApiResource, DynamicObject, ListParams, PostParams};
+use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Resource, ResourceExt as _};
 use regex::Regex;
 use serde_json::{Value, json};
@@ -303,9 +303,13 @@ async fn every_field_changed_and_changed_back_leaves_all_as_it_was() -> anyhow::
     engine.create::<RepoBinding>(PLATFORM, "RepoBinding", "edits-app", app).await?;
     engine.phase("edits-app", "Ready").await?;
     let mut alone = engine::standalone_spec("edits-alone", None);
-    alone["events"] = events;
+    alone["events"] = events.clone();
     engine.create::<RepoBinding>(PLATFORM, "RepoBinding", "edits-alone", alone).await?;
     engine.ready_pipeline("team-edits", "edits-web", "edits").await?;
+    let both = Patch::Merge(json!({ "spec": { "events": events } }));
+    let pipelines = Api::<Pipeline>::namespaced(engine.client.clone(), "team-edits");
+    pipelines.patch("edits-web", &PatchParams::default(), &both).await?;
+    engine.pipeline_phase("team-edits", "edits-web", "Ready").await?;
 
     let organization = [Edited::start(&engine, SubjectKind::Organization, PLATFORM, "edits").await?];
     every_field::<Organization>(&Organization::definition(), &organization).await?;

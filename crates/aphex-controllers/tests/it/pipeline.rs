@@ -79,7 +79,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn pipeline_phase(
+    pub(crate) async fn pipeline_phase(
         &self,
         namespace: &str,
         name: &str,

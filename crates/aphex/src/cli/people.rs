@@ -74,10 +74,13 @@ pub(crate) enum UserVerb {
         user: String,
     },
     /// Delete a user for good, with its tokens
-    #[command(after_help = "Example:\n  aphex user delete ada")]
+    #[command(after_help = "Example:\n  aphex user delete ada --yes")]
     Delete {
         /// Username or e-mail address
         user: String,
+        /// Do not ask
+        #[arg(short = 'y', long)]
+        yes: bool,
     },
 }
 
@@ -125,10 +128,13 @@ pub(crate) enum GroupVerb {
         group: String,
     },
     /// Delete a group; its members stay users
-    #[command(after_help = "Example:\n  aphex group delete payments")]
+    #[command(after_help = "Example:\n  aphex group delete payments --yes")]
     Delete {
         /// Its name
         group: String,
+        /// Do not ask
+        #[arg(short = 'y', long)]
+        yes: bool,
     },
     /// Take users into a group
     #[command(after_help = "Example:\n  aphex group add-member platform-engineering ada grace")]

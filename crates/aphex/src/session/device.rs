@@ -12,8 +12,9 @@ use crate::output::note;
 struct Started {
     device_code: String,
     user_code: String,
-    #[serde(alias = "verification_url")]
-    verification_uri: String,
+    verification_uri: Option<String>,
+    /// The name before RFC 8628; some give both.
+    verification_url: Option<String>,
     verification_uri_complete: Option<String>,
     expires_in: u64,
     interval: Option<u64>,
@@ -28,9 +29,10 @@ pub(crate) async fn login(provider: &Provider, patience: Duration) -> anyhow::Re
         Err(GrantError::Refused { .. } | GrantError::Odd { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let whole = started.verification_uri_complete.as_deref().unwrap_or(&started.verification_uri);
+    let page = started.verification_uri_complete.as_ref().or(started.verification_uri.as_ref());
+    let Some(page) = page.or(started.verification_url.as_ref()) else { return Ok(None) };
     note(&format!(
-        "Log in with a browser on any machine: open\n\n  {whole}\n\nand enter the code {} when it asks for it.",
+        "Log in with a browser on any machine: open\n\n  {page}\n\nand enter the code {} when it asks for it.",
         started.user_code
     ));
     let deadline = tokio::time::Instant::now() + patience.min(Duration::from_secs(started.expires_in));

@@ -48,7 +48,7 @@ fn names_come_from_the_api_and_nothing_comes_of_a_failure() -> anyhow::Result<()
     becomes(&["secret", "set", "ac"], &["acme-corp"])?;
     becomes(&["pipeline", "get", "-n", "team-payments", "c"], &["checkout"])?;
     becomes(&["run", "list", "-n", "team-"], &["team-payments"])?;
-    becomes(&["org", "list", "--context", ""], &["aphex"])?;
+    becomes(&["org", "list", "--context", ""], &["aphex-admin"])?;
     becomes(&["org", "list", "-o", "js"], &["json", "jsonpath="])?;
     assert_eq!(offered(&kubeconfig, &["pipeline", "get", "-n", "nowhere", ""])?, Vec::<String>::new());
     up.kill();

@@ -27,14 +27,25 @@ const GOES_ON: &[(&str, &str)] = &[
     ("aphex demo --keep", "Ctrl-C"),
     ("aphex controller", "connected"),
     ("aphex gateway", "connected"),
+    ("aphex issuer", "The issuer is ready."),
+    ("aphex login", "http"),
     ("--watch", ""),
 ];
 /// Exit codes other than 0, by a part of the line: questions that nobody is there to answer, and what needs pods.
-const CODES: &[(&str, &[i32])] = &[("aphex plan", &[0, 2]), ("aphex doctor", &[0, 1]), ("aphex logs", &[4])];
+const CODES: &[(&str, &[i32])] = &[
+    ("aphex plan", &[0, 2]),
+    ("aphex doctor", &[0, 1]),
+    ("aphex logs", &[4]),
+    // Nobody is logged in there.
+    ("aphex token", &[5]),
+];
 
 /// A Tekton Pipeline's spec, in one line.
 const TASKS: &str =
     "tasks: [{name: say, taskSpec: {steps: [{name: say, image: busybox, script: 'echo hello'}]}}]";
+
+/// What is typed where somebody is asked for a password.
+const PASSWORD: &str = "nine green kettles sing\n";
 
 /// The examples of the reference, by command, in its order.
 fn examples(page: &str) -> Vec<(String, Vec<String>)> {
@@ -59,13 +70,15 @@ struct Scene {
     up: Up,
     folder: tempfile::TempDir,
     releases: String,
+    issuer: String,
 }
 
 impl Scene {
-    fn new() -> anyhow::Result<Self> {
+    async fn new() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let up = Up::start(&folder.path().join("data"))?;
-        let scene = Self { up, folder, releases: releases("200 OK", r#"{"tag_name":"v0.0.1"}"#)? };
+        let issuer = up.told("Logins").await?;
+        let scene = Self { up, folder, releases: releases("200 OK", r#"{"tag_name":"v0.0.1"}"#)?, issuer };
         let home = scene.path("home");
         for place in ["home/.kube", "home/.zfunc", "home/.config/fish/completions", "bin"] {
             std::fs::create_dir_all(scene.path(place))?;
@@ -77,6 +90,12 @@ impl Scene {
         for (name, text) in [("token", "a token\n"), ("id_ed25519", "a key\n"), ("build.yaml", TASKS)] {
             std::fs::write(home.join(name), text)?;
         }
+        std::fs::write(home.join("password.txt"), PASSWORD)?;
+        let certified = rcgen::generate_simple_self_signed(vec!["dex.home.local".to_owned()])?;
+        for name in ["tls.crt", "ca.crt"] {
+            std::fs::write(home.join(name), certified.cert.pem())?;
+        }
+        std::fs::write(home.join("tls.key"), certified.signing_key.serialize_pem())?;
         for name in ["cart", "search"] {
             let object = format!(
                 "apiVersion: platform.dev/v1alpha1\nkind: Pipeline\nmetadata: {{name: {name}, namespace: team-payments}}\n\
@@ -132,7 +151,28 @@ impl Scene {
             // Nothing of the network: what it would say is another test's.
             .env("APHEX_CLOUDFLARE_URL", "http://127.0.0.1:1")
             .stdin(Stdio::null());
+        if ["aphex user", "aphex group"].iter().any(|part| line.starts_with(part)) {
+            // Of the scene's issuer, on a terminal.
+            let typed = std::fs::File::open(self.path("home/password.txt"))
+                .map_or_else(|_| Stdio::null(), Stdio::from);
+            command.env("APHEX_DATA_DIR", self.path("data")).stdin(typed);
+        }
         command
+    }
+
+    /// An example with what is free and what is there, instead of the ports and hosts that it names or leaves to be the
+    /// usual ones.
+    fn placed(&self, line: &str) -> anyhow::Result<String> {
+        if line.starts_with("aphex login") {
+            let issuer = format!("--issuer {}", self.issuer);
+            let named = line.replace("--issuer https://dex.home.local", &issuer);
+            return Ok(if named == line { format!("{line} {issuer}") } else { named });
+        }
+        if line.starts_with("aphex issuer") {
+            let line = line.replace(" --listen 0.0.0.0:5556", "");
+            return Ok(format!("{line} --listen 127.0.0.1:0"));
+        }
+        on_free_ports(line)
     }
 }
 
@@ -156,7 +196,7 @@ fn on_free_ports(line: &str) -> anyhow::Result<String> {
 /// Runs until the first sign that it works, then ends it.
 fn begins(scene: &Scene, line: &str, sign: &str) -> anyhow::Result<()> {
     let mut child =
-        scene.command(&format!("exec {} 2>&1", on_free_ports(line)?)).stdout(Stdio::piped()).spawn()?;
+        scene.command(&format!("exec {} 2>&1", scene.placed(line)?)).stdout(Stdio::piped()).spawn()?;
     let output = child.stdout.take().context("no output")?;
     let (sender, lines) = mpsc::channel();
     std::thread::spawn(move || {
@@ -208,18 +248,27 @@ fn page(folder: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-#[test]
-fn every_command_has_examples_and_each_of_them_works() -> anyhow::Result<()> {
-    let scene = Scene::new()?;
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_has_examples_and_each_of_them_works() -> anyhow::Result<()> {
+    let scene = Scene::new().await?;
     let all = examples(&page(scene.folder.path())?);
     let without: Vec<&str> =
         all.iter().filter(|(_, lines)| lines.is_empty()).map(|(command, _)| command.as_str()).collect();
     assert!(without.is_empty(), "no examples: {without:?}");
-    // What takes something away comes last, children before their parents.
+    // What others speak of comes first; what takes something away comes last, children before their parents.
     let mut lines: Vec<&String> = all.iter().flat_map(|(_, lines)| lines).collect();
     let order = |line: &&String| {
-        let last = ["run delete", "pipeline delete", "kb delete", "repo delete", "org delete"];
-        last.iter().position(|part| line.contains(part)).map_or(0, |at| at + 1)
+        let last = [
+            "user delete",
+            "group delete",
+            "run delete",
+            "pipeline delete",
+            "kb delete",
+            "repo delete",
+            "org delete",
+        ];
+        let late = last.iter().position(|part| line.contains(part));
+        (!line.contains("user add"), late.map_or(0, |at| at + 1))
     };
     lines.sort_by_key(order);
     let mut wrong = Vec::new();

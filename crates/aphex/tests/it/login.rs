@@ -557,5 +557,11 @@ async fn the_platform_s_own_issuer_and_engine_belong_together() -> anyhow::Resul
     let output = home.aphex(&token).output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(output.status.code() == Some(5) && said.contains("run `aphex login`"), "{said}");
+
+    // A machine without a browser is let in from this one, in which Grace is still logged in.
+    let begun = home.begin(&["login", "--with", "aphex", "--no-browser", "--issuer", &issuer])?;
+    let done = browser.fill(&begun.address, &format!("{issuer}/device"), &[("answer", "allow")]).await?;
+    ensure!(done.contains("You are logged in on your device"), "{done}");
+    ensure!(begun.finish()?.0.contains("as grace@example.com"), "the device is logged in");
     Ok(())
 }

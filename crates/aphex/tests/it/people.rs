@@ -251,8 +251,8 @@ fn users_and_groups_are_kept_over_a_kill() -> anyhow::Result<()> {
     let (code, told) = refused(data, &["user", "get", "nobody"], "")?;
     assert!(code == 4 && told.contains("aphex user list"), "{told}");
     ok(data, &["group", "remove-member", "payments", "ada"], "")?;
-    ok(data, &["group", "delete", "payments"], "")?;
-    ok(data, &["user", "delete", "grace"], "")?;
+    ok(data, &["group", "delete", "payments", "--yes"], "")?;
+    ok(data, &["user", "delete", "grace", "--yes"], "")?;
     assert!(!ok(data, &["user", "list"], "")?.contains("grace"));
 
     let folder = data.join("issuer");
@@ -279,7 +279,7 @@ fn a_service_account_may_what_its_scopes_say() -> anyhow::Result<()> {
     std::fs::write(&file, &token)?;
     let file = file.to_str().context("odd path")?;
     assert!(ok(data, &["user", "list", "--token-file", file], "")?.contains("backup"));
-    let (code, told) = refused(data, &["user", "delete", "backup", "--token-file", file], "")?;
+    let (code, told) = refused(data, &["user", "delete", "backup", "--yes", "--token-file", file], "")?;
     assert!(code == 5 && told.contains("no scope"), "{told}");
     std::fs::write(file, "guess")?;
     let (code, told) = refused(data, &["user", "list", "--token-file", file], "")?;

@@ -151,7 +151,7 @@ fn an_error_says_what_to_do_next() -> anyhow::Result<()> {
     let (code, told) = said(up.run(&["repo", "get", "helo-world"])?)?;
     assert!(code == Some(4) && told.contains("did you mean \"hello-world\"?"), "{told}");
     let (code, told) = said(up.run(&["repo", "list", "--context", "aphx"])?)?;
-    assert!(code == Some(4) && told.contains("did you mean \"aphex\"?"), "{told}");
+    assert!(code == Some(4) && told.contains("did you mean \"aphex-admin\"?"), "{told}");
 
     let nobody = up.kubeconfig_as("nobody", &["system:authenticated"])?;
     let (code, told) = said(Up::run_with(&nobody, &["pipeline", "list"])?)?;

@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Interface, cell, show};
+use crate::ask;
 use crate::cli::{Global, GroupVerb, Groups};
 use crate::output::{Table, say};
 
@@ -16,8 +17,9 @@ pub(crate) async fn run(global: &Global, arguments: Groups) -> anyhow::Result<()
             say(&format!("{group} created"));
             Ok(())
         }
-        GroupVerb::Delete { group } => {
+        GroupVerb::Delete { group, yes } => {
             let group = interface.group(&group).await?;
+            ask::consent(&format!("Delete group {}?", cell(&group["name"])), yes)?;
             interface.send(Method::DELETE, &path(&group), None).await?;
             say(&format!("{} deleted", cell(&group["name"])));
             Ok(())

@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use super::{Interface, cell, coded, password, show};
+use crate::ask;
 use crate::cli::{AddUser, Global, UserVerb, Users};
 use crate::exit;
 use crate::output::{self, Table, note, say};
@@ -34,8 +35,9 @@ pub(crate) async fn run(global: &Global, arguments: Users) -> anyhow::Result<()>
         }
         UserVerb::Disable { user } => set_active(&interface, &user, false).await,
         UserVerb::Enable { user } => set_active(&interface, &user, true).await,
-        UserVerb::Delete { user } => {
+        UserVerb::Delete { user, yes } => {
             let user = interface.user(&user).await?;
+            ask::consent(&format!("Delete user {} and its tokens?", cell(&user["username"])), yes)?;
             interface.send(Method::DELETE, &path(&user), None).await?;
             say(&format!("{} deleted", cell(&user["username"])));
             Ok(())
