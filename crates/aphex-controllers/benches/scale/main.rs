@@ -204,7 +204,12 @@ async fn organizations(client: &Client, count: usize) -> anyhow::Result<()> {
 async fn bind(client: &Client, names: &[String]) -> anyhow::Result<()> {
     let api: Api<RepoBinding> = Api::namespaced(client.clone(), PLATFORM);
     let mut waiting: HashSet<String> = names.iter().cloned().collect();
-    let seen = watcher(api.clone(), watcher::Config::default()).default_backoff().applied_objects();
+    let config = match names {
+        // A watch of all begins with all of them, which is not what is measured.
+        [one] => watcher::Config::default().fields(&format!("metadata.name={one}")),
+        _ => watcher::Config::default(),
+    };
+    let seen = watcher(api.clone(), config).default_backoff().applied_objects();
     let ready = async {
         let mut seen = Box::pin(seen);
         while let Some(binding) = seen.try_next().await? {
