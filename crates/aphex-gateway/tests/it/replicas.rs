@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use aphex_api::delivery::{Delivery, DeliveryPhase, DeliveryStatus, DeliveryVerdict};
 use aphex_runtime::Shutdown;
-use aphex_testkit::{eventually, platform};
+use aphex_testkit::platform;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -89,14 +89,20 @@ async fn the_roles_give_what_is_asked_for_and_nothing_else() -> anyhow::Result<(
     let long_ago = jiff::Timestamp::now() - Duration::from_hours(1);
     deliveries.create(&PostParams::default(), &world.left_behind("lost-replica", long_ago)?).await?;
     world.verdict("left-behind").await?;
-    deliveries
-        .patch_status("left-behind", &PatchParams::default(), &Patch::Merge(json!({ "status": null })))
-        .await?;
-    eventually("it is worked on once more", || async {
+    let looked = || {
         let asked = world.requests.asked();
-        Ok(asked.iter().any(|asked| asked.verb == "get" && asked.resource == "pipelineruns").then_some(()))
-    })
-    .await?;
+        asked.iter().any(|asked| asked.verb == "get" && asked.resource == "pipelineruns")
+    };
+    // On a server that several tests share, another test's gateway may be the one that works on it once more.
+    for _ in 0..50 {
+        if looked() {
+            break;
+        }
+        let anew = Patch::Merge(json!({ "status": null }));
+        deliveries.patch_status("left-behind", &PatchParams::default(), &anew).await?;
+        world.verdict("left-behind").await?;
+    }
+    assert!(looked(), "a run that is there already is looked at");
 
     let manifests = platform::manifests("gateway")?;
     let role = |name: &str| {
