@@ -1,9 +1,10 @@
 //! Authentik's REST interface over the directory: the subset that the platform and its command line use.
 //!
 //! ```text
-//! /api/v3/root/config/                                   anybody
-//! /api/v3/core/users/ groups/ tokens/                    bearer tokens, by scope
-//! /api/v3/providers/oauth2/                              likewise
+//! /api/v3/
+//!   root/config/                                         anybody
+//!   core/users/ core/groups/ core/tokens/                bearer tokens, by scope
+//!   providers/oauth2/                                    likewise
 //! /application/o/<provider>/                             OpenID Connect: `applications`
 //! ```
 //!

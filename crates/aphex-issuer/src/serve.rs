@@ -1,22 +1,17 @@
 //! Accepts connections, with or without TLS, and speaks HTTP/1.1 on them until shutdown.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aphex_runtime::Shutdown;
+use aphex_runtime::{Shutdown, serve};
 use http::{StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
@@ -25,12 +20,8 @@ use crate::web::{self, Request, Response};
 
 /// Forms are small.
 const MOST_BODY: usize = 64 * 1024;
-/// Connections served at once; more wait to be accepted.
-const MOST_CONNECTIONS: usize = 1024;
-/// How long a client may take for its handshake, its request's head, or its body.
+/// How long a client may take for its handshake, or its request's body.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long to wait after the system refused to accept (it is out of file descriptors, mostly).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 impl Issuer {
     /// Serves until shutdown; requests under way are finished. Also tends keys and drops what has expired.
@@ -43,18 +34,9 @@ impl Issuer {
         let (tending, stop) = (Arc::clone(&self), shutdown.clone());
         shutdown.spawn(async move { tending.tend_until(&stop).await });
         let acceptor = tls.map(TlsAcceptor::from);
-        let free = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-        loop {
-            let accepted = tokio::select! {
-                accepted = accept(&listener, &free) => accepted,
-                () = shutdown.triggered() => return,
-            };
-            let Some((stream, peer, place)) = accepted else {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            };
+        serve::accept(listener, "the issuer", &shutdown, |stream, peer| {
             let (issuer, acceptor, stop) = (Arc::clone(&self), acceptor.clone(), shutdown.clone());
-            shutdown.spawn(async move {
+            async move {
                 match acceptor {
                     None => issuer.connection(stream, peer, &stop).await,
                     Some(acceptor) => {
@@ -63,53 +45,25 @@ impl Issuer {
                         }
                     }
                 }
-                drop(place);
-            });
-        }
+            }
+        })
+        .await;
     }
 
     async fn connection<S>(self: Arc<Self>, stream: S, peer: SocketAddr, shutdown: &Shutdown)
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin,
     {
-        let service = service_fn(|request| {
+        let answer = |request| {
             let issuer = Arc::clone(&self);
             async move {
-                Ok::<_, Infallible>(match read(request, peer).await {
+                match read(request, peer).await {
                     Ok(request) => issuer.answer(request).await,
                     Err(response) => response,
-                })
+                }
             }
-        });
-        let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
-        tokio::pin!(connection);
-        tokio::select! {
-            // A client that hangs up or speaks no HTTP has had its answer.
-            _ = connection.as_mut() => {}
-            () = shutdown.triggered() => {
-                connection.as_mut().graceful_shutdown();
-                let _ = connection.await;
-            }
-        }
-    }
-}
-
-type Accepted = (TcpStream, SocketAddr, OwnedSemaphorePermit);
-
-async fn accept(listener: &TcpListener, free: &Arc<Semaphore>) -> Option<Accepted> {
-    let place = Arc::clone(free).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, peer)) => {
-            // Answers are one small write: waiting to fill a packet only delays them.
-            let _ = stream.set_nodelay(true);
-            Some((stream, peer, place))
-        }
-        Err(error) => {
-            tracing::warn!(%error, "cannot accept a connection to the issuer");
-            None
-        }
+        };
+        serve::http1(stream, shutdown, answer).await;
     }
 }
 

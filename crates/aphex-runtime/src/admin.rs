@@ -1,20 +1,16 @@
 //! `/livez`, `/readyz`, `/healthz` and `/metrics` over plain HTTP, for roles that run as their own process.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpListener;
 
 use crate::metrics::CONTENT_TYPE;
-use crate::{Metrics, Shutdown};
+use crate::{Metrics, Shutdown, serve};
 
 /// Named conditions that must all hold for `/readyz` to answer 200; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -53,31 +49,14 @@ impl Readiness {
 
 /// Serves until shutdown.
 pub async fn serve(listener: TcpListener, readiness: Readiness, metrics: Metrics, shutdown: Shutdown) {
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = shutdown.triggered() => return,
-        };
-        let Ok((stream, _)) = accepted else { continue };
-        let (readiness, metrics, stop) = (readiness.clone(), metrics.clone(), shutdown.token());
-        shutdown.spawn(async move {
-            let service = service_fn(move |request| {
-                let response = respond(&request, &readiness, &metrics);
-                async move { Ok::<_, Infallible>(response) }
-            });
-            let builder = Builder::new(TokioExecutor::new());
-            let connection = builder.serve_connection(TokioIo::new(stream), service);
-            tokio::pin!(connection);
-            tokio::select! {
-                // A probe that hangs up early is the prober's affair.
-                _ = connection.as_mut() => {}
-                () = stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    let _ = connection.await;
-                }
-            }
-        });
-    }
+    serve::accept(listener, "health and metrics", &shutdown, |stream, _| {
+        let (readiness, metrics, stop) = (readiness.clone(), metrics.clone(), shutdown.clone());
+        async move {
+            let answer = |request| std::future::ready(respond(&request, &readiness, &metrics));
+            serve::http1(stream, &stop, answer).await;
+        }
+    })
+    .await;
 }
 
 fn respond<B>(request: &Request<B>, readiness: &Readiness, metrics: &Metrics) -> Response<Full<Bytes>> {

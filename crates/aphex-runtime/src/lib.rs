@@ -2,6 +2,7 @@
 //!
 //! - [`shutdown`]: signals become one token; tasks are tracked and waited for.
 //! - [`log`]: `tracing` to standard error, as text or JSON.
+//! - [`serve`]: connections within bounds, HTTP/1.1 on them, an orderly end.
 //! - [`admin`]: `/livez`, `/readyz`, `/healthz`, `/metrics` for roles that run alone.
 //! - [`metrics`]: one registry, handed to whoever counts something.
 //! - [`clock`]: time as a value, so that tests can turn it.
@@ -18,6 +19,7 @@ pub mod errors;
 pub mod lease;
 pub mod log;
 pub mod metrics;
+pub mod serve;
 pub mod shutdown;
 
 pub use clock::Clock;
