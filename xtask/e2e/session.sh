@@ -46,7 +46,8 @@ settled() {
 # forwarded NAMESPACE TARGET PORT COMMAND...: runs the command with $at set to an address that leads there
 forwarded() {
   : >forward.log
-  k port-forward -n "$1" "$2" ":$3" >forward.log 2>&1 &
+  # Not through k: a function runs in a shell of its own, and ending that would leave kubectl behind.
+  "$kubectl" port-forward -n "$1" "$2" ":$3" >forward.log 2>&1 &
   forward=$!
   until_true 20 "a way to $2" grep -q '^Forwarding from 127' forward.log
   at=http://127.0.0.1:$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\).*/\1/p;q' forward.log)

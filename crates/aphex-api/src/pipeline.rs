@@ -10,12 +10,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::glob::GLOB_PATTERN;
 use crate::names::{GITHUB_OWNER_PATTERN, GITHUB_REPO_PATTERN, LABEL_PATTERN};
 use crate::profile::PermissionProfile;
-use crate::repo_binding::{
-    BindingEvent, Concurrency, RepoBindingPhase, Retention, is_push_alone, push_alone,
-};
+use crate::repo_binding::{BindingOptions, RepoBindingPhase};
 
 /// A pipeline for one repository, as a developer asks for it.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -63,32 +60,9 @@ pub struct PipelineSpec {
     /// The Tekton Pipeline.
     #[schemars(schema_with = "tekton_pipeline")]
     pub pipeline: Value,
-    /// The events that start the pipeline; pushes alone when absent.
-    #[serde(default = "push_alone", skip_serializing_if = "is_push_alone")]
-    #[schemars(length(min = 1, max = 2))]
-    #[x_kube(validation = Rule::new("self.all(a, self.exists_one(b, a == b))").message("events must not name one twice"))]
-    pub events: Vec<BindingEvent>,
-    /// Globs over the branch pushed to, or the base of a pull request; when empty, branch alone counts.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(min = 1, max = 255), regex(pattern = GLOB_PATTERN)))]
-    pub branches: Vec<String>,
-    /// Globs over file paths: a push counts when a file it changed matches one. Pull requests list no files.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(min = 1, max = 255), regex(pattern = GLOB_PATTERN)))]
-    pub paths: Vec<String>,
-    /// Globs over file paths: files that match one do not make a push count.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(min = 1, max = 255), regex(pattern = GLOB_PATTERN)))]
-    pub paths_ignore: Vec<String>,
-    /// What happens to a run while others are under way; every run starts at once when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub concurrency: Option<Concurrency>,
-    /// How many ended runs are kept; 10 that succeeded and 10 that failed when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retention: Option<Retention>,
-    /// Whether pull requests from forks start runs, which then have the pipeline's rights; not when absent.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub allow_forks: bool,
+    /// Which events count, and what becomes of the runs.
+    #[serde(flatten)]
+    pub options: BindingOptions,
 }
 
 /// A GitHub repository.

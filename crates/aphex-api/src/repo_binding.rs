@@ -8,14 +8,13 @@
 
 mod options;
 
-pub use options::{BindingEvent, Concurrency, ConcurrencyPolicy, Retention};
+pub use options::{BindingEvent, BindingOptions, Concurrency, ConcurrencyPolicy, Retention};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::glob::GLOB_PATTERN;
 use crate::names::{GITHUB_OWNER_PATTERN, GITHUB_REPO_PATTERN, LABEL_PATTERN};
 use crate::profile::PermissionProfile;
 use crate::webhook_secret::SecretRotation;
@@ -120,45 +119,13 @@ pub struct RepoBindingSpec {
     #[serde(default = "main_branch")]
     #[schemars(length(min = 1, max = 244), regex(pattern = r"^[^\x00-\x20\x7f~^:?*\[\\]+$"))]
     pub branch: String,
-    /// The events that start the pipeline; pushes alone when absent.
-    #[serde(default = "push_alone", skip_serializing_if = "is_push_alone")]
-    #[schemars(length(min = 1, max = 2))]
-    #[x_kube(validation = Rule::new("self.all(a, self.exists_one(b, a == b))").message("events must not name one twice"))]
-    pub events: Vec<BindingEvent>,
-    /// Globs over the branch pushed to, or the base of a pull request; when empty, branch alone counts.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(min = 1, max = 255), regex(pattern = GLOB_PATTERN)))]
-    pub branches: Vec<String>,
-    /// Globs over file paths: a push counts when a file it changed matches one. Pull requests list no files.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(min = 1, max = 255), regex(pattern = GLOB_PATTERN)))]
-    pub paths: Vec<String>,
-    /// Globs over file paths: files that match one do not make a push count.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(min = 1, max = 255), regex(pattern = GLOB_PATTERN)))]
-    pub paths_ignore: Vec<String>,
-    /// What happens to a run while others are under way; every run starts at once when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub concurrency: Option<Concurrency>,
-    /// How many ended runs are kept; 10 that succeeded and 10 that failed when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retention: Option<Retention>,
-    /// Whether pull requests from forks start runs, which then have the tenant's rights; not when absent.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub allow_forks: bool,
+    /// Which events count, and what becomes of the runs.
+    #[serde(flatten)]
+    pub options: BindingOptions,
 }
 
 fn main_branch() -> String {
     "main".to_owned()
-}
-
-pub(crate) fn push_alone() -> Vec<BindingEvent> {
-    vec![BindingEvent::Push]
-}
-
-/// An empty list, which the schema refuses, means the same in a bare value.
-pub(crate) fn is_push_alone(events: &[BindingEvent]) -> bool {
-    events.is_empty() || *events == [BindingEvent::Push]
 }
 
 /// What was found about a RepoBinding.
@@ -339,7 +306,7 @@ mod tests {
         let spec: RepoBindingSpec =
             serde_json::from_value(serde_json::json!({ "repoOrg": "a", "repoName": "b" })).unwrap();
         assert_eq!((spec.branch.as_str(), spec.permission_profile), ("main", PermissionProfile::Standard));
-        assert_eq!(spec.events, [BindingEvent::Push]);
+        assert_eq!(spec.options.events, [BindingEvent::Push]);
     }
 
     #[test]

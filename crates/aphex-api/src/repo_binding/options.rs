@@ -6,6 +6,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::glob::GLOB_PATTERN;
+
 /// An event that GitHub sends.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[serde(rename_all = "snake_case")]
@@ -26,6 +28,47 @@ impl BindingEvent {
             Self::PullRequest => "pull_request",
         }
     }
+}
+
+/// The options of a binding, which a developer's Pipeline has as well.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct BindingOptions {
+    /// The events that start the pipeline; pushes alone when absent.
+    #[serde(default = "push_alone", skip_serializing_if = "is_push_alone")]
+    #[schemars(length(min = 1, max = 2))]
+    #[x_kube(validation = Rule::new("self.all(a, self.exists_one(b, a == b))").message("events must not name one twice"))]
+    pub events: Vec<BindingEvent>,
+    /// Globs over the branch pushed to, or the base of a pull request; when empty, branch alone counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 255), regex(pattern = GLOB_PATTERN)))]
+    pub branches: Vec<String>,
+    /// Globs over file paths: a push counts when a file it changed matches one. Pull requests list no files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 255), regex(pattern = GLOB_PATTERN)))]
+    pub paths: Vec<String>,
+    /// Globs over file paths: files that match one do not make a push count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 255), regex(pattern = GLOB_PATTERN)))]
+    pub paths_ignore: Vec<String>,
+    /// What happens to a run while others are under way; every run starts at once when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+    /// How many ended runs are kept; 10 that succeeded and 10 that failed when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
+    /// Whether pull requests from forks start runs, which then have the tenant's rights; not when absent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_forks: bool,
+}
+
+fn push_alone() -> Vec<BindingEvent> {
+    vec![BindingEvent::Push]
+}
+
+/// An empty list, which the schema refuses, means the same in a bare value.
+fn is_push_alone(events: &[BindingEvent]) -> bool {
+    events.is_empty() || *events == [BindingEvent::Push]
 }
 
 /// What happens to a run while others of the binding are under way.

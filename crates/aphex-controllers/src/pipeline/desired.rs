@@ -25,7 +25,8 @@ pub(super) fn desired(valid: &Valid, settings: &Settings) -> Desired {
         pipeline_spec: Some(valid.pipeline.clone()),
         permission_profile: valid.profile,
         branch: valid.branch.to_string(),
-        ..valid.options.clone()
+        options: valid.options.clone(),
+        ..RepoBindingSpec::default()
     };
     let mut binding = RepoBinding::new(&valid.binding, spec);
     binding.metadata.namespace = Some(settings.platform_namespace.clone());

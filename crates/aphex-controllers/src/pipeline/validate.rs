@@ -6,9 +6,9 @@
 use aphex_api::foreign::tekton;
 use aphex_api::labels;
 use aphex_api::names::{Branch, DEVELOPER_PREFIXES, OrgName, Repository, TenantName};
-use aphex_api::pipeline::{Pipeline, PipelineRepository, PipelineSpec};
+use aphex_api::pipeline::{Pipeline, PipelineRepository};
 use aphex_api::profile::PermissionProfile;
-use aphex_api::repo_binding::RepoBindingSpec;
+use aphex_api::repo_binding::BindingOptions;
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
@@ -41,7 +41,7 @@ pub struct Valid {
     /// The Tekton Pipeline as JSON, which is YAML too.
     pub pipeline: String,
     /// The options as the binding has them; what the Pipeline leaves out, the binding may have of its own.
-    pub options: RepoBindingSpec,
+    pub options: BindingOptions,
 }
 
 pub(super) fn validate(object: &Pipeline, observed: &Observed, settings: &Settings) -> Result<Valid, Stop> {
@@ -52,7 +52,7 @@ pub(super) fn validate(object: &Pipeline, observed: &Observed, settings: &Settin
     let repository = object.spec.repository.clone();
     Repository::new(&repository.org, &repository.name).map_err(|e| invalid("spec.repository", &e))?;
     let branch: Branch = object.spec.branch.parse().map_err(|e| invalid("spec.branch", &e))?;
-    let options = options(&object.spec);
+    let options = object.spec.options.clone();
     repo_binding::options::options(&options, &branch)?;
     let template = settings.catalog.get(&object.spec.template).ok_or_else(|| {
         let known: Vec<&str> = settings.catalog.names().collect();
@@ -87,20 +87,6 @@ pub(super) fn validate(object: &Pipeline, observed: &Observed, settings: &Settin
         pipeline,
         options,
     })
-}
-
-/// The options, where a binding has them. Both kinds give the fields the same names.
-fn options(spec: &PipelineSpec) -> RepoBindingSpec {
-    RepoBindingSpec {
-        events: spec.events.clone(),
-        branches: spec.branches.clone(),
-        paths: spec.paths.clone(),
-        paths_ignore: spec.paths_ignore.clone(),
-        concurrency: spec.concurrency,
-        retention: spec.retention,
-        allow_forks: spec.allow_forks,
-        ..RepoBindingSpec::default()
-    }
 }
 
 /// The namespace is a developer's, and given to the organization by somebody who may label namespaces.

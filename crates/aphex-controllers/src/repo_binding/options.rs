@@ -2,7 +2,7 @@
 
 use aphex_api::glob::Glob;
 use aphex_api::names::Branch;
-use aphex_api::repo_binding::{BindingEvent, ConcurrencyPolicy, RepoBindingSpec};
+use aphex_api::repo_binding::{BindingEvent, BindingOptions, ConcurrencyPolicy};
 
 use super::validate::invalid;
 use crate::outcome::Rejection;
@@ -60,13 +60,13 @@ impl Options {
 }
 
 /// The events of a binding, as GitHub names them, each once.
-pub(super) fn events(spec: &RepoBindingSpec) -> Vec<BindingEvent> {
+pub(super) fn events(spec: &BindingOptions) -> Vec<BindingEvent> {
     let all = [BindingEvent::Push, BindingEvent::PullRequest];
     let named: Vec<BindingEvent> = all.into_iter().filter(|event| spec.events.contains(event)).collect();
     if named.is_empty() { vec![BindingEvent::Push] } else { named }
 }
 
-pub(crate) fn options(spec: &RepoBindingSpec, branch: &Branch) -> Result<Options, Rejection> {
+pub(crate) fn options(spec: &BindingOptions, branch: &Branch) -> Result<Options, Rejection> {
     let branches = match globs("spec.branches", &spec.branches)? {
         none if none.is_empty() => Branches::One(branch.clone()),
         globs => Branches::Matching(globs),
@@ -96,13 +96,13 @@ mod tests {
 
     use super::*;
 
-    fn parsed(spec: &RepoBindingSpec) -> Result<Options, Rejection> {
+    fn parsed(spec: &BindingOptions) -> Result<Options, Rejection> {
         options(spec, &"main".parse().unwrap())
     }
 
     #[test]
     fn a_binding_that_says_nothing_takes_pushes_to_its_branch() {
-        let options = parsed(&RepoBindingSpec::default()).unwrap();
+        let options = parsed(&BindingOptions::default()).unwrap();
         assert_eq!(options.events, [BindingEvent::Push]);
         assert_eq!(options.branches, Branches::One("main".parse().unwrap()));
         assert_eq!((options.forks, options.start), (Forks::Refused, Start::AtOnce));
@@ -117,7 +117,7 @@ mod tests {
             (ConcurrencyPolicy::CancelSuperseded, Start::AtOnce),
         ] {
             let concurrency = Some(Concurrency { policy, max: None });
-            let spec = RepoBindingSpec { concurrency, ..RepoBindingSpec::default() };
+            let spec = BindingOptions { concurrency, ..BindingOptions::default() };
             assert_eq!(parsed(&spec).unwrap().start, start, "{policy:?}");
         }
     }
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_bad_glob_is_named_with_its_field() {
         let paths = vec!["src/**".to_owned(), "[a".to_owned()];
-        let spec = RepoBindingSpec { paths, ..RepoBindingSpec::default() };
+        let spec = BindingOptions { paths, ..BindingOptions::default() };
         let message = parsed(&spec).unwrap_err().message;
         assert_eq!(message, r"spec.paths[1]: '[a' has a [ without its ]; write \[ for the character itself");
     }

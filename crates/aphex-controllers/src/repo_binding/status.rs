@@ -157,7 +157,7 @@ fn webhook(
         Some(_) => observed.organization.as_ref()?.status.as_ref()?.webhook_url.clone()?,
         None => shape::standalone_url(&pass.object.spec, &tenant, pass.settings),
     };
-    let events = events(&pass.object.spec).iter().map(|event| event.as_str().to_owned()).collect();
+    let events = events(&pass.object.spec.options).iter().map(|event| event.as_str().to_owned()).collect();
     Some(WebhookConfiguration { url, secret: secret.current.clone(), events })
 }
 

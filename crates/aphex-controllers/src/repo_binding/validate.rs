@@ -93,7 +93,7 @@ pub(super) fn validate(
     let repository = Repository::new(&object.spec.repo_org, &object.spec.repo_name)
         .map_err(|e| invalid("spec.repoOrg, spec.repoName", &e))?;
     let branch: Branch = object.spec.branch.parse().map_err(|e| invalid("spec.branch", &e))?;
-    let options = options(&object.spec, &branch)?;
+    let options = options(&object.spec.options, &branch)?;
     let rotation = Request::of(object, settings.rotation_grace)?;
     let template = template(written.template, settings)?;
     let pipeline = written.pipeline.map(|text| {

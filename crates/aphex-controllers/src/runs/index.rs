@@ -131,8 +131,8 @@ impl Index {
             return;
         };
         let policy = Policy {
-            concurrency: object.spec.concurrency.unwrap_or_default(),
-            retention: object.spec.retention.unwrap_or_default(),
+            concurrency: object.spec.options.concurrency.unwrap_or_default(),
+            retention: object.spec.options.retention.unwrap_or_default(),
         };
         let binding = Some((name.clone(), policy));
         let tenant = self.tenants.entry(namespace.clone()).or_default();

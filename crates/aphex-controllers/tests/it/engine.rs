@@ -460,3 +460,28 @@ impl Engine {
         Ok(())
     }
 }
+
+/// Whether somebody may; the resource is written as kubectl does, with its group behind a dot.
+pub(crate) async fn may(
+    client: &Client,
+    verb: &str,
+    resource: &str,
+    namespace: &str,
+) -> anyhow::Result<bool> {
+    let (resource, group) = resource.split_once('.').unwrap_or((resource, ""));
+    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+    let group = if resource == "*" { "*" } else { group };
+    let attributes = json!({
+        "verb": verb, "resource": resource, "subresource": subresource, "group": group, "namespace": namespace,
+    });
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": { "resourceAttributes": attributes },
+    });
+    let request = http::Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
+        .header("content-type", "application/json")
+        .body(review.to_string().into_bytes())?;
+    let answer: Value = client.request(request).await?;
+    answer["status"]["allowed"].as_bool().context("the review says neither yes nor no")
+}

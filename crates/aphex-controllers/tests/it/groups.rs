@@ -7,9 +7,9 @@ use aphex_api::pipeline::Pipeline;
 use aphex_testkit::{eventually, platform};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, may};
 
 /// In no group, and in each.
 const WHO: [&str; 6] =
@@ -98,26 +98,6 @@ async fn attempt(client: &Client, namespace: &str, verb: Verb) -> anyhow::Result
         Err(kube::Error::Api(status)) if status.code == 403 => Ok(Err(status.message)),
         Err(other) => Err(other).context("neither allowed nor forbidden"),
     }
-}
-
-/// Whether somebody may; the resource is written as kubectl does, with its group behind a dot.
-async fn may(client: &Client, verb: &str, resource: &str, namespace: &str) -> anyhow::Result<bool> {
-    let (resource, group) = resource.split_once('.').unwrap_or((resource, ""));
-    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
-    let group = if resource == "*" { "*" } else { group };
-    let attributes = json!({
-        "verb": verb, "resource": resource, "subresource": subresource, "group": group, "namespace": namespace,
-    });
-    let review = json!({
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": { "resourceAttributes": attributes },
-    });
-    let request = http::Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
-        .header("content-type", "application/json")
-        .body(review.to_string().into_bytes())?;
-    let answer: Value = client.request(request).await?;
-    answer["status"]["allowed"].as_bool().context("the review says neither yes nor no")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

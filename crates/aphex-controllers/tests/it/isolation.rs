@@ -13,7 +13,7 @@ use futures::future::try_join_all;
 use kube::Client;
 use serde_json::{Value, json};
 
-use crate::engine::{Engine, PLATFORM, binding_spec, standalone_spec};
+use crate::engine::{Engine, PLATFORM, binding_spec, may, standalone_spec};
 
 const VERBS: [&str; 8] = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
 const EDIT: &[&str] = &["get", "list", "create", "update", "delete"];
@@ -174,29 +174,12 @@ async fn answers(client: &Client, places: &[&str]) -> anyhow::Result<BTreeSet<Ce
     // With no namespace: in all of them.
     let everywhere = NAMESPACED.iter().chain(&CLUSTER).map(|kind| ("", *kind));
     for (place, kind) in namespaced.chain(everywhere) {
-        let asked = VERBS.iter().map(|verb| may(client, place, kind, verb));
+        let asked = VERBS.iter().map(|verb| may(client, verb, kind, place));
         let given = try_join_all(asked).await?;
         let verbs = VERBS.iter().zip(given).filter_map(|(verb, given)| given.then_some(*verb));
         allowed.extend(verbs.map(|verb| (place.to_owned(), kind, verb)));
     }
     Ok(allowed)
-}
-
-async fn may(client: &Client, place: &str, kind: &str, verb: &str) -> anyhow::Result<bool> {
-    let (path, group) = kind.split_once('.').unwrap_or((kind, ""));
-    let (resource, subresource) = path.split_once('/').unwrap_or((path, ""));
-    let attributes = json!({
-        "namespace": place, "verb": verb, "group": group, "resource": resource, "subresource": subresource,
-    });
-    let review = json!({
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": { "resourceAttributes": attributes },
-    });
-    let request = http::Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
-        .header("content-type", "application/json")
-        .body(review.to_string().into_bytes())?;
-    Ok(client.request::<Value>(request).await?["status"]["allowed"] == true)
 }
 
 /// Version and plural of a kind, as a path has them; nothing for subresources.

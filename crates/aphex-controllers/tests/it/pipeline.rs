@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use aphex_api::conditions;
 use aphex_api::pipeline::{Pipeline, PipelineSpec, PipelineStatus};
-use aphex_api::repo_binding::{RepoBinding, RepoBindingPhase};
+use aphex_api::repo_binding::{BindingEvent, BindingOptions, RepoBinding, RepoBindingPhase};
 use aphex_testkit::eventually;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::events::v1::Event;
@@ -427,8 +427,8 @@ async fn options_that_an_administrator_sets_on_its_binding_stay() -> anyhow::Res
             binding.spec.branch == "release"
         })
         .await?;
-    assert_eq!(changed.spec.retention.map(|retention| retention.keep_failed), Some(3));
-    assert_eq!(changed.spec.events.len(), 2);
+    assert_eq!(changed.spec.options.retention.map(|retention| retention.keep_failed), Some(3));
+    assert_eq!(changed.spec.options.events.len(), 2);
     engine.finish().await
 }
 
@@ -456,10 +456,8 @@ async fn options_that_a_developer_sets_are_the_bindings_until_they_are_taken_awa
     let none: Value = options.as_object().unwrap().keys().map(|field| (field.clone(), Value::Null)).collect();
     engine.change("team-opts", "opts-app", json!({ "spec": none })).await?;
     let bare = |binding: &RepoBinding| {
-        let spec = &binding.spec;
-        let globs = spec.branches.len() + spec.paths.len() + spec.paths_ignore.len();
-        let more = spec.concurrency.is_some() || spec.retention.is_some() || spec.allow_forks;
-        spec.events.len() == 1 && globs == 0 && !more
+        let options = &binding.spec.options;
+        *options == BindingOptions { events: vec![BindingEvent::Push], ..BindingOptions::default() }
     };
     engine.until::<RepoBinding>(PLATFORM, "team-opts.opts-app", "the binding has none", bare).await?;
     engine.finish().await

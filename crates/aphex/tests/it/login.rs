@@ -413,20 +413,15 @@ async fn logging_out_revokes_and_forgets() -> anyhow::Result<()> {
     Ok(())
 }
 
+fn without_browser(issuer: &str) -> [&str; 8] {
+    ["login", "--with", "aphex", "--no-browser", "--issuer", issuer, "--server", "https://a.example"]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_browser_a_code_is_entered_elsewhere() -> anyhow::Result<()> {
     provide_tls();
     let (issuer, home) = (Issuer::start().await?, Home::new(&[])?);
-    let login = [
-        "login",
-        "--with",
-        "aphex",
-        "--no-browser",
-        "--issuer",
-        issuer.url(),
-        "--server",
-        "https://a.example",
-    ];
+    let login = without_browser(issuer.url());
     let mut child = home.aphex(&login).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let mut errors = BufReader::new(child.stderr.take().context("no standard error")?);
     let mut code = None;
@@ -450,16 +445,7 @@ async fn without_a_device_flow_the_address_is_pasted() -> anyhow::Result<()> {
     provide_tls();
     let (issuer, home) = (Issuer::start().await?, Home::new(&[])?);
     issuer.change_discovery("device_authorization_endpoint", Value::Null);
-    let login = [
-        "login",
-        "--with",
-        "aphex",
-        "--no-browser",
-        "--issuer",
-        issuer.url(),
-        "--server",
-        "https://a.example",
-    ];
+    let login = without_browser(issuer.url());
     for honest in [true, false] {
         let mut child =
             home.aphex(&login).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;

@@ -399,7 +399,7 @@ async fn authentiks_application_is_an_issuer_of_its_own() -> anyhow::Result<()> 
         (StatusCode::NOT_FOUND, json!({ "detail": "Not found." }))
     );
     let configuration: Value =
-        client.get(format!("{}/api/v3/root/config/", issuer.url)).send().await?.json().await?;
+        client.get(format!("{}/api/v3/{}", issuer.url, "root/config/")).send().await?.json().await?;
     assert_eq!(configuration["branding_title"], "authentik");
     Ok(())
 }

@@ -139,7 +139,7 @@ fn a_binding_of_somebody_else_is_not_taken_over() {
 #[test]
 fn a_glob_that_is_none_is_refused_under_the_name_that_the_developer_wrote() {
     let mut object = pipeline("team-red", "shop");
-    object.spec.paths_ignore = vec!["docs/**".to_owned(), "[a".to_owned()];
+    object.spec.options.paths_ignore = vec!["docs/**".to_owned(), "[a".to_owned()];
     let (reason, message) = rejection(&object, &labelled(Some("acme")));
     assert_eq!(reason, Reason::InvalidSpec);
     assert!(message.starts_with("spec.pathsIgnore[1]: '[a' "), "{message}");
