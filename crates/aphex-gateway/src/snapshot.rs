@@ -222,7 +222,7 @@ where
                     Err(None) => {}
                 },
                 Ok(Event::Delete(object)) => {
-                    if let Some(husk) = husk(&object) {
+                    if let Some(husk) = husk(&object.name_any(), object.namespace().as_deref()) {
                         writer.apply_watcher_event(&Event::Delete(husk));
                     }
                 }
@@ -243,7 +243,7 @@ where
 {
     object.metadata.managed_fields = None;
     let reference = object.object_ref(types);
-    let husk = husk(&object);
+    let (name, namespace) = (object.name_any(), object.namespace());
     let read = object.try_parse::<K>();
     match &read {
         Ok(read) => {
@@ -255,12 +255,11 @@ where
             reporter.look(reference, || vec![problem]);
         }
     }
-    read.map_err(|_| husk)
+    read.map_err(|_| husk(&name, namespace.as_deref()))
 }
 
 /// An object of the same name and nothing else.
-fn husk<K: DeserializeOwned>(object: &DynamicObject) -> Option<K> {
-    let (name, namespace) = (object.name_any(), object.namespace());
+fn husk<K: DeserializeOwned>(name: &str, namespace: Option<&str>) -> Option<K> {
     serde_json::from_value(json!({ "metadata": { "name": name, "namespace": namespace }, "spec": {} })).ok()
 }
 
