@@ -1,7 +1,8 @@
 //! `Delivery` (`dlv`): one verified webhook event and everything that was decided about it.
 //!
 //! The gateway stores the event in `spec` before it answers the sender, and never changes it afterwards; what became of
-//! it, trigger by trigger, goes to `status`. The object lives beside the EventListener that received the event.
+//! it, trigger by trigger, goes to `status`. The object lives in the namespace of the tenant whose secret signed the event,
+//! whose people may read it; where that is not one tenant's, it lives beside the EventListener that received the event.
 //! Payload bytes are gzip, then base64; headers that carry secrets are not kept.
 
 use std::collections::BTreeMap;
@@ -44,9 +45,13 @@ pub const REPLAY_ANNOTATION: &str = "platform.aphex/replay";
 )]
 #[serde(rename_all = "camelCase")]
 pub struct DeliverySpec {
-    /// Name of the EventListener that received the event, in this Delivery's namespace.
+    /// Name of the EventListener that received the event.
     #[schemars(length(min = 1, max = 253))]
     pub listener: String,
+    /// Namespace of the EventListener; empty when it is this Delivery's own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 63))]
+    pub listener_namespace: String,
     /// The sender's id for the delivery (`X-GitHub-Delivery`); made up when the sender gave none.
     #[serde(rename = "deliveryID")]
     #[schemars(length(min = 1, max = 128))]
@@ -89,6 +94,15 @@ pub struct DeliverySpec {
     /// When the request had been read.
     #[schemars(schema_with = "date_time")]
     pub received_time: Option<MicroTime>,
+}
+
+/// The namespace of the EventListener that received an event.
+#[must_use]
+pub fn listener_namespace(delivery: &Delivery) -> &str {
+    match delivery.spec.listener_namespace.as_str() {
+        "" => delivery.metadata.namespace.as_deref().unwrap_or_default(),
+        elsewhere => elsewhere,
+    }
 }
 
 /// A key of a Secret.
@@ -311,6 +325,15 @@ mod tests {
             .map(|c| c.name.clone())
             .collect();
         assert_eq!(columns, ["Event", "Repository", "Ref", "Verdict", "Created", "Message", "Age"]);
+    }
+
+    #[test]
+    fn a_listener_that_is_not_named_elsewhere_is_beside_its_delivery() {
+        let mut delivery = Delivery::new("d", DeliverySpec::default());
+        delivery.metadata.namespace = Some("org-acme".into());
+        assert_eq!(listener_namespace(&delivery), "org-acme");
+        delivery.spec.listener_namespace = "org-other".into();
+        assert_eq!(listener_namespace(&delivery), "org-other");
     }
 
     #[test]

@@ -56,6 +56,9 @@ pub const ROTATE_WEBHOOK_SECRET: &str = "platform.aphex/rotate-webhook-secret";
 /// Annotation beside it: how long the old secret still verifies, such as `24h`.
 pub const ROTATION_GRACE: &str = "platform.aphex/rotate-webhook-secret-grace";
 
+/// Annotation on a Trigger beside its listener: the tenant namespace in which Deliveries of its events are kept.
+pub const DELIVERIES_NAMESPACE: &str = "platform.aphex/deliveries-namespace";
+
 /// Annotation on a tunnel's credentials: the host name that leads to it.
 pub const TUNNEL_HOST: &str = "platform.aphex/tunnel-host";
 

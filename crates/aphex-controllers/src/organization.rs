@@ -13,7 +13,10 @@ mod validate;
 
 pub use desired::Desired;
 pub use desired::WEBHOOK_SECRET;
-pub(crate) use desired::{GATEWAY, LISTENER, PUSH_BINDING, gateway_binding, listener_rules, push_params};
+pub(crate) use desired::{
+    GATEWAY, GATEWAY_AT_LISTENER, GATEWAY_AT_TENANT, LISTENER, PUSH_BINDING, gateway_binding, listener_rules,
+    push_params, user_subject,
+};
 pub use observe::{Observed, TenantBinding};
 pub use tenants::Tenants;
 pub use validate::{Identity, Valid};

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use aphex_api::delivery::{
     Delivery, DeliveryPhase, DeliverySpec, EVENT_LABEL, LISTENER_LABEL, REPOSITORY_LABEL, SecretKeyRef,
+    listener_namespace,
 };
 use aphex_runtime::{Clock, Shutdown, errors};
 use bytes::Bytes;
@@ -37,16 +38,20 @@ use serde_json::Value;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
-use crate::calls::{Caller, Calls};
+use crate::calls::Calls;
+use crate::decision::Decider;
 use crate::dispatch::Dispatcher;
 use crate::event::Facts;
-use crate::interceptors::cel::Programs;
 use crate::metrics::GatewayMetrics;
+use crate::rehearsal;
 use crate::secrets::SecretCache;
 use crate::snapshot::Snapshot;
 use crate::templates::hex;
 use queue::{Key, Queue};
 use retention::Index;
+
+pub use payload::{Payload, UnpackError, fetch as fetch_payload};
+pub use verdict::of as verdict_of;
 
 /// Under which name the gateway writes.
 pub const FIELD_MANAGER: &str = "aphex-gateway";
@@ -82,11 +87,25 @@ pub enum StoreError {
     Taken(String),
 }
 
+impl StoreError {
+    /// Whether the namespace does not take it: it is not there, or on its way out, or its quota or the gateway's rights end there.
+    fn is_of_the_namespace(&self) -> bool {
+        match self {
+            Self::Part(_, source) | Self::Create(_, source) | Self::Read(_, source) => {
+                matches!(source.as_ref(), kube::Error::Api(status) if matches!(status.code, 403 | 404 | 422))
+            }
+            Self::Pack(_) | Self::Taken(_) => false,
+        }
+    }
+}
+
 /// A verified event that is to be stored.
 #[derive(Debug, Clone)]
 pub struct Incoming {
-    /// Namespace of the EventListener.
+    /// Namespace in which it is to be stored: the tenant's or the EventListener's.
     pub namespace: String,
+    /// Namespace of the EventListener.
+    pub listener_namespace: String,
     /// Name of the EventListener.
     pub listener: String,
     /// The sender's id for the delivery; may be empty.
@@ -112,17 +131,15 @@ pub struct Incoming {
 /// Everything that works on Deliveries.
 pub struct Deliveries {
     client: Client,
-    snapshot: Snapshot,
-    secrets: SecretCache,
-    caller: Arc<Caller>,
-    dispatcher: Dispatcher,
-    cel: Arc<Programs>,
+    pub(crate) decider: Decider,
+    pub(crate) dispatcher: Dispatcher,
     clock: Clock,
     identity: String,
     started: Timestamp,
     queue: Queue,
     index: Mutex<Index>,
     metrics: GatewayMetrics,
+    pub(crate) rehearsals: Semaphore,
 }
 
 impl std::fmt::Debug for Deliveries {
@@ -145,16 +162,14 @@ impl Deliveries {
         Self {
             dispatcher: Dispatcher::new(client.clone()),
             client,
-            snapshot,
-            caller: Arc::new(Caller::new(calls, secrets.clone())),
-            secrets,
-            cel: Arc::default(),
+            decider: Decider::new(snapshot, secrets, calls),
             started: clock.now(),
             clock,
             identity,
             queue: Queue::default(),
             index: Mutex::default(),
             metrics,
+            rehearsals: Semaphore::new(rehearsal::PARALLEL),
         }
     }
 
@@ -163,6 +178,27 @@ impl Deliveries {
         if incoming.delivery_id.is_empty() {
             incoming.delivery_id = format!("{:032x}", rand::random::<u128>());
         }
+        let packed = payload::pack(&incoming.json).map_err(StoreError::Pack)?;
+        if !packed.rest.is_empty() {
+            // The parts are Secrets, and a tenant's pipelines read and write those of its namespace.
+            incoming.namespace.clone_from(&incoming.listener_namespace);
+        }
+        match self.store_at(&incoming, &packed).await {
+            Err(error)
+                if error.is_of_the_namespace() && incoming.namespace != incoming.listener_namespace =>
+            {
+                tracing::warn!(
+                    namespace = %incoming.namespace, error = %errors::chain(&error),
+                    "event is stored beside its listener, since the tenant's namespace does not take it"
+                );
+                incoming.namespace.clone_from(&incoming.listener_namespace);
+                self.store_at(&incoming, &packed).await
+            }
+            stored => stored,
+        }
+    }
+
+    async fn store_at(&self, incoming: &Incoming, packed: &payload::Packed) -> Result<String, StoreError> {
         let id = object_name(&incoming.delivery_id);
         let api: Api<Delivery> = Api::namespaced(self.client.clone(), &incoming.namespace);
         // GitHub gives one event the same id at every webhook that it goes to, so the id alone may be taken by the same
@@ -171,14 +207,14 @@ impl Deliveries {
             incoming.verified_by.iter().map(|s| format!("{}/{}", s.namespace, s.name)).collect();
         let other = hex(&format!("{id}/{}/{}", incoming.listener, signers.join(",")));
         for name in [id.clone(), format!("{}-{}", &id[..id.len().min(ID_MAX - 11)], &other[..10])] {
-            if let Some(delivery) = self.create(&api, &name, &incoming).await? {
+            if let Some(delivery) = self.create(&api, &name, incoming, packed).await? {
                 self.queue.submit(delivery);
                 return Ok(id);
             }
             let there = api.get_opt(&name).await.map_err(|e| StoreError::Read(name.clone(), Box::new(e)))?;
             // Gone between the two requests: retention took it, so it had its verdict.
             let Some(there) = there else { return Ok(id) };
-            if same_event(&there, &incoming) {
+            if same_event(&there, incoming) {
                 self.again(&there);
                 return Ok(id);
             }
@@ -192,8 +228,8 @@ impl Deliveries {
         api: &Api<Delivery>,
         name: &str,
         incoming: &Incoming,
+        parts: &payload::Packed,
     ) -> Result<Option<Delivery>, StoreError> {
-        let parts = payload::pack(&incoming.json).map_err(StoreError::Pack)?;
         if parts.rest.is_empty() {
             return self.post(api, name, incoming, parts).await;
         }
@@ -224,9 +260,9 @@ impl Deliveries {
         api: &Api<Delivery>,
         name: &str,
         incoming: &Incoming,
-        parts: payload::Packed,
+        parts: &payload::Packed,
     ) -> Result<Option<Delivery>, StoreError> {
-        let delivery = build(name, incoming, parts, &self.identity);
+        let delivery = build(name, incoming, parts.clone(), &self.identity);
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         match api.create(&params, &delivery).await {
             Ok(mut made) => {
@@ -339,6 +375,7 @@ impl Deliveries {
 fn same_event(there: &Delivery, incoming: &Incoming) -> bool {
     there.spec.delivery_id == incoming.delivery_id
         && there.spec.listener == incoming.listener
+        && listener_namespace(there) == incoming.listener_namespace
         && (there.spec.verified_by == incoming.verified_by
             || there.spec.verified_by.iter().any(|signer| incoming.verified_by.contains(signer)))
 }
@@ -346,6 +383,8 @@ fn same_event(there: &Delivery, incoming: &Incoming) -> bool {
 fn build(name: &str, incoming: &Incoming, packed: payload::Packed, identity: &str) -> Delivery {
     let facts = Facts::of(&incoming.event, &incoming.body);
     let parts = u32::try_from(packed.rest.len()).unwrap_or(u32::MAX);
+    let beside = incoming.namespace == incoming.listener_namespace;
+    let elsewhere = if beside { String::new() } else { incoming.listener_namespace.clone() };
     let labels = [
         (LISTENER_LABEL, incoming.listener.clone()),
         (EVENT_LABEL, incoming.event.clone()),
@@ -355,6 +394,7 @@ fn build(name: &str, incoming: &Incoming, packed: payload::Packed, identity: &st
         name,
         DeliverySpec {
             listener: incoming.listener.clone(),
+            listener_namespace: elsewhere,
             delivery_id: incoming.delivery_id.clone(),
             event: incoming.event.clone(),
             repository: facts.repository,

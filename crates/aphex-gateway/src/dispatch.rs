@@ -43,14 +43,14 @@ pub enum DispatchError {
         source: Box<kube::Error>,
     },
     /// The engine did not take the object.
-    #[error("cannot create {kind} {name} as {namespace}/{account}", namespace = .account.namespace, account = .account.name)]
+    #[error("cannot create {kind} {name}{}", by(.account.as_ref()))]
     Create {
         /// Kind.
         kind: String,
         /// Namespace and name.
         name: String,
-        /// Who asked.
-        account: Account,
+        /// Who asked, when it was not the program itself.
+        account: Option<Account>,
         /// What the engine said.
         #[source]
         source: Box<kube::Error>,
@@ -63,6 +63,10 @@ pub enum DispatchError {
         /// Namespace and name.
         name: String,
     },
+}
+
+fn by(account: Option<&Account>) -> String {
+    account.map(|account| format!(" as {}/{}", account.namespace, account.name)).unwrap_or_default()
 }
 
 impl DispatchError {
@@ -116,6 +120,27 @@ impl Dispatcher {
         account: &Account,
         event_id: &str,
     ) -> Result<CreatedObject, DispatchError> {
+        self.send(resource, Some(account), event_id, &PostParams::default()).await
+    }
+
+    /// Has the engine decide about one resource without storing it: as the account, or as whoever asks.
+    pub async fn rehearse(
+        &self,
+        resource: &Value,
+        account: Option<&Account>,
+        event_id: &str,
+    ) -> Result<CreatedObject, DispatchError> {
+        let params = PostParams { dry_run: true, ..PostParams::default() };
+        self.send(resource, account, event_id, &params).await
+    }
+
+    async fn send(
+        &self,
+        resource: &Value,
+        account: Option<&Account>,
+        event_id: &str,
+        params: &PostParams,
+    ) -> Result<CreatedObject, DispatchError> {
         let mut object: DynamicObject =
             serde_json::from_value(resource.clone()).map_err(DispatchError::Object)?;
         let types = object.types.clone().unwrap_or_default();
@@ -131,7 +156,7 @@ impl Dispatcher {
         };
         let path = DynamicObject::url_path(&served, namespace.as_deref());
         let body = serde_json::to_vec(&object).map_err(DispatchError::Object)?;
-        let request = Request::new(&path).create(&PostParams::default(), body);
+        let request = Request::new(&path).create(params, body);
         let name = object.name_any();
         let failed = |source: kube::Error| {
             if matches!(&source, kube::Error::Api(status) if status.code == 404) {
@@ -142,12 +167,16 @@ impl Dispatcher {
             DispatchError::Create {
                 kind: types.kind.clone(),
                 name,
-                account: account.clone(),
+                account: account.cloned(),
                 source: Box::new(source),
             }
         };
         let request = request.map_err(|error| failed(kube::Error::BuildRequest(error)))?;
-        let made = match self.client.request::<DynamicObject>(impersonate(request, account)?).await {
+        let request = match account {
+            Some(account) => impersonate(request, account)?,
+            None => request,
+        };
+        let made = match self.client.request::<DynamicObject>(request).await {
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
                 let request = Request::new(&path).get(&name, &GetParams::default());
                 let request = request.map_err(|error| failed(kube::Error::BuildRequest(error)))?;
@@ -212,7 +241,7 @@ mod tests {
         DispatchError::Create {
             kind: "ConfigMap".into(),
             name: "web/x".into(),
-            account: Account { namespace: "org-acme".into(), name: "eventlistener".into() },
+            account: Some(Account { namespace: "org-acme".into(), name: "eventlistener".into() }),
             source: Box::new(kube::Error::Api(status)),
         }
     }

@@ -46,6 +46,8 @@ pub struct Evaluation<'a> {
     pub snapshot: &'a Snapshot,
     /// The listener that received the event.
     pub listener: &'a EventListener,
+    /// The namespace that keeps the event's Delivery: the listener's, or that of the triggers which want their own there.
+    pub kept_in: &'a str,
     /// The event.
     pub event: &'a Event,
     /// Secrets that the event's sender knows; only their triggers are asked.
@@ -74,8 +76,16 @@ pub fn evaluate(evaluation: &Evaluation<'_>) -> Vec<Planned> {
         open || (!secrets.is_empty()
             && secrets.iter().all(|(_, secret)| evaluation.verified.contains(secret)))
     };
+    // Whoever can write Deliveries to a tenant's namespace fires that tenant's triggers and nobody else's.
+    let own = |offer: &Offer| {
+        evaluation.kept_in == namespace || offer.home(evaluation.listener) == Some(evaluation.kept_in)
+    };
     let offers = select::offers(evaluation.listener, evaluation.snapshot);
-    offers.iter().filter(|offer| signed(offer)).map(|offer| ask(evaluation, offer, &namespace)).collect()
+    offers
+        .iter()
+        .filter(|offer| signed(offer) && own(offer))
+        .map(|offer| ask(evaluation, offer, &namespace))
+        .collect()
 }
 
 fn ask(evaluation: &Evaluation<'_>, offer: &Offer, listener_namespace: &str) -> Planned {

@@ -12,6 +12,7 @@
 
 pub mod bindings;
 pub mod calls;
+pub mod decision;
 pub mod deliveries;
 pub mod dispatch;
 pub mod evaluate;
@@ -20,6 +21,7 @@ pub mod interceptors;
 pub mod jsonpath;
 pub mod metrics;
 pub mod problems;
+pub mod rehearsal;
 pub mod report;
 pub mod response;
 pub mod secrets;
@@ -28,6 +30,7 @@ pub mod signature;
 pub mod sink;
 pub mod snapshot;
 pub mod templates;
+pub mod verification;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -5,6 +5,8 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use serde_json::json;
 
+use crate::rehearsal::Rehearsal;
+
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -16,6 +18,17 @@ pub enum Answer {
         namespace: String,
         /// The event's id.
         event_id: String,
+    },
+    /// The event was a dry run.
+    Rehearsed {
+        /// Name of the EventListener.
+        listener: String,
+        /// Namespace of the EventListener.
+        namespace: String,
+        /// The event's id.
+        event_id: String,
+        /// What would become of it.
+        rehearsal: Box<Rehearsal>,
     },
     /// No listener has this host and path.
     UnknownListener,
@@ -39,7 +52,7 @@ impl Answer {
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Accepted { .. } => StatusCode::OK,
+            Self::Accepted { .. } | Self::Rehearsed { .. } => StatusCode::OK,
             Self::UnknownListener => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -57,6 +70,12 @@ impl Answer {
         let body = match &self {
             Self::Accepted { listener, namespace, event_id } => {
                 json!({ "eventListener": listener, "namespace": namespace, "eventID": event_id })
+            }
+            Self::Rehearsed { listener, namespace, event_id, rehearsal } => {
+                json!({
+                    "eventListener": listener, "namespace": namespace, "eventID": event_id, "dryRun": true,
+                    "gateway": concat!("aphex-gateway ", env!("CARGO_PKG_VERSION")), "decision": rehearsal,
+                })
             }
             Self::UnknownListener => error("Unknown event listener"),
             Self::Method => error("Only POST is supported"),

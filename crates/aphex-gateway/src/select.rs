@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use aphex_api::delivery::SecretKeyRef;
 use aphex_api::foreign::triggers::{EventListener, NamespaceSelector, Trigger, TriggerGroup, TriggerSpec};
+use aphex_api::labels::DELIVERIES_NAMESPACE;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt as _;
 use kube::core::{Selector, SelectorExt as _};
@@ -51,6 +53,28 @@ impl Offer {
             .chain(interceptors::secrets(&self.trigger.spec.interceptors, &self.namespace))
             .collect()
     }
+
+    /// The namespace in which Deliveries of the trigger's events are kept, where that is not the listener's.
+    ///
+    /// Only a Trigger beside the listener may say so, and only namespaces that the listener names one by one count: whoever
+    /// writes Triggers elsewhere could else have Deliveries written to the namespaces of others.
+    pub fn home(&self, listener: &EventListener) -> Option<&str> {
+        if listener.metadata.namespace.as_deref() != Some(&self.namespace) {
+            return None;
+        }
+        let wanted = self.trigger.annotations().get(DELIVERIES_NAMESPACE)?;
+        let named = &listener.spec.namespace_selector.match_names;
+        (*wanted != self.namespace && named.contains(wanted)).then_some(wanted)
+    }
+}
+
+/// The one namespace in which all triggers that these secrets are for keep their Deliveries; none where they differ.
+pub fn home(offers: &[Offer], listener: &EventListener, signers: &[SecretKeyRef]) -> Option<String> {
+    let namespace = listener.metadata.namespace.as_deref().unwrap_or_default();
+    let mut homes =
+        offers.iter().filter(|offer| offer.secrets(namespace).iter().any(|(_, s)| signers.contains(s)));
+    let home = homes.next()?.home(listener)?;
+    homes.all(|offer| offer.home(listener) == Some(home)).then(|| home.to_owned())
 }
 
 /// Finds Trigger objects.

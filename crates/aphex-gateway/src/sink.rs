@@ -4,8 +4,9 @@
 //! method -> listener -> content type -> size -> signature over the raw bytes -> JSON -> Delivery stored -> 200
 //! ```
 //!
-//! Nothing is parsed before the signature is verified, and nothing is answered before the event is stored. HTTP/1.1 only:
-//! TLS and HTTP/2 end at the tunnel or ingress in front.
+//! Nothing is parsed before the signature is verified, and nothing is answered before the event is stored; a dry run is
+//! answered instead of stored, see [`crate::rehearsal`]. HTTP/1.1 only: TLS and HTTP/2 end at the tunnel or ingress in
+//! front.
 
 pub mod form;
 pub mod route;
@@ -15,7 +16,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aphex_api::delivery::SecretKeyRef;
 use aphex_api::foreign::triggers::{EventListener, PAYLOAD_VALIDATION_ANNOTATION};
 use aphex_runtime::{Clock, errors};
 use bytes::Bytes;
@@ -26,14 +26,15 @@ use kube::ResourceExt as _;
 use tokio::sync::Semaphore;
 
 use crate::bindings::canonical_header;
-use crate::deliveries::{Deliveries, Incoming};
+use crate::deliveries::{Deliveries, Incoming, object_name};
 use crate::evaluate::accepts_unsigned;
 use crate::metrics::GatewayMetrics;
+use crate::rehearsal;
 use crate::response::Answer;
-use crate::secrets::{Candidate, SecretCache};
-use crate::select;
+use crate::secrets::SecretCache;
 use crate::signature::proofs::Proofs;
 use crate::snapshot::Snapshot;
+use crate::verification::{Verified, verify};
 
 mod serve;
 pub(crate) use serve::serve;
@@ -155,36 +156,25 @@ impl Sink {
     }
 
     /// The listener whose secrets the sender knows, and which of them; else one that takes unsigned events.
-    async fn verify(&self, received: &Received) -> Result<(Arc<EventListener>, Vec<SecretKeyRef>), Answer> {
+    async fn verify(&self, received: &Received) -> Result<(Arc<EventListener>, Verified), Answer> {
         let now = self.clock.now();
         let proofs = Proofs::of(&received.headers, now);
         for listener in &received.listeners {
-            let namespace = listener.namespace().unwrap_or_default();
-            let offers = select::offers(listener, &self.snapshot);
-            let mut candidates: Vec<Candidate> =
-                offers.iter().flat_map(|offer| offer.secrets(&namespace)).collect();
-            candidates.retain(|(scheme, _)| proofs.has(*scheme));
-            candidates.sort();
-            candidates.dedup();
-            if candidates.is_empty() {
-                continue;
-            }
-            let signers = self.secrets.signers(&candidates, &proofs, &received.body, now).await;
-            let mut signers = signers.map_err(|error| {
+            let (snapshot, secrets) = (&self.snapshot, &self.secrets);
+            let verified = verify(listener, snapshot, secrets, &proofs, &received.body, now).await;
+            let verified = verified.map_err(|error| {
                 tracing::error!(
-                    eventListener = %listener.name_any(), namespace = %namespace, error = %errors::chain(&error),
-                    "Webhook secrets cannot be read"
+                    eventListener = %listener.name_any(), namespace = %listener.namespace().unwrap_or_default(),
+                    error = %errors::chain(&error), "Webhook secrets cannot be read"
                 );
                 Answer::Unavailable
             })?;
-            signers.sort();
-            signers.dedup();
-            if !signers.is_empty() {
-                return Ok((Arc::clone(listener), signers));
+            if let Some(verified) = verified {
+                return Ok((Arc::clone(listener), verified));
             }
         }
         if let Some(listener) = received.listeners.iter().find(|listener| accepts_unsigned(listener)) {
-            return Ok((Arc::clone(listener), Vec::new()));
+            return Ok((Arc::clone(listener), Verified { signers: Vec::new(), home: None }));
         }
         if let Some(listener) = received.listeners.first() {
             tracing::error!(
@@ -200,7 +190,7 @@ impl Sink {
         listener: &EventListener,
         received: Received,
         json: Bytes,
-        verified_by: Vec<SecretKeyRef>,
+        verified: Verified,
         peer: Peer,
     ) -> Result<Answer, Answer> {
         let body: serde_json::Value = serde_json::from_slice(&json).map_err(|_| Answer::Payload)?;
@@ -215,7 +205,8 @@ impl Sink {
             found.chars().take(ID_MAX).collect::<String>()
         };
         let incoming = Incoming {
-            namespace: namespace.clone(),
+            namespace: verified.home.unwrap_or_else(|| namespace.clone()),
+            listener_namespace: namespace.clone(),
             listener: listener.name_any(),
             delivery_id: text(&DELIVERY_HEADERS),
             event: text(&EVENT_HEADERS),
@@ -224,9 +215,15 @@ impl Sink {
             source: peer.0.ip().to_string(),
             body,
             json,
-            verified_by,
+            verified_by: verified.signers,
             received: self.clock.now(),
         };
+        if !incoming.verified_by.is_empty() && rehearsal::is_asked(&incoming.body) {
+            let event_id = object_name(&incoming.delivery_id);
+            let rehearsal = self.deliveries.rehearse(incoming).await.ok_or(Answer::Unavailable)?;
+            let listener = listener.name_any();
+            return Ok(Answer::Rehearsed { listener, namespace, event_id, rehearsal: Box::new(rehearsal) });
+        }
         match self.deliveries.store(incoming).await {
             Ok(event_id) => Ok(Answer::Accepted { listener: listener.name_any(), namespace, event_id }),
             Err(error) => {
@@ -266,8 +263,8 @@ where
     }
 }
 
-/// Headers by canonical name, several values joined by commas as Tekton joins them.
-fn kept_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
+/// Headers by canonical name, several values joined by commas as Tekton joins them; without those that carry secrets.
+pub fn kept_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
     let mut kept: BTreeMap<String, String> = BTreeMap::new();
     for name in headers.keys().filter(|name| !SECRET_HEADERS.contains(&name.as_str())).take(MAX_HEADERS) {
         let values: Vec<&str> =

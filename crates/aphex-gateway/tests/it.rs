@@ -4,10 +4,14 @@
 mod corpus;
 #[path = "it/deliveries.rs"]
 mod deliveries;
+#[path = "it/dry_runs.rs"]
+mod dry_runs;
 #[path = "it/github.rs"]
 mod github;
 #[path = "it/golden.rs"]
 mod golden;
+#[path = "it/homes.rs"]
+mod homes;
 #[path = "it/malformed.rs"]
 mod malformed;
 #[path = "it/options.rs"]

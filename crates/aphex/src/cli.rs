@@ -1,6 +1,7 @@
 //! The command line, as typed. What the words mean is said here; what they do is in `commands`.
 
 mod calls;
+mod delivery;
 mod examples;
 mod exposure;
 mod files;
@@ -18,6 +19,7 @@ mod runs;
 mod secret;
 mod session;
 mod shell;
+mod trigger;
 mod upstream;
 
 use std::path::PathBuf;
@@ -28,6 +30,9 @@ use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 use crate::complete;
 
 pub(crate) use calls::Calls;
+#[cfg(test)]
+pub(crate) use delivery::Moment;
+pub(crate) use delivery::{DeliveryVerb, Filters, GetDelivery, ListDeliveries, Outcome, Replay};
 pub(crate) use exposure::{Choice, Exposure};
 pub(crate) use files::{Apply, Plan};
 pub(crate) use format::Format;
@@ -35,7 +40,8 @@ pub(crate) use install::{Auth, Install};
 pub(crate) use issuer::{Issuer, Signing};
 pub(crate) use local::{Demo, Part, Up};
 pub(crate) use looking::{
-    Delete, Describe, DescribeOne, Described, Keep, List, Look, Named, RotateSecret, Tend,
+    CheckRepo, Delete, Describe, DescribeOne, Described, Keep, KeepRepo, List, Look, Named, RotateSecret,
+    Tend,
 };
 pub(crate) use people::{AddUser, GroupVerb, Groups, Place, UserVerb, Users};
 pub(crate) use pipeline::{CreatePipeline, PipelineVerb};
@@ -45,6 +51,7 @@ pub(crate) use runs::{Cancel, Grace, Logs, Open, Opened, Rerun, RunVerb};
 pub(crate) use secret::{ListSecrets, RemoveSecrets, SecretVerb, SetSecret};
 pub(crate) use session::{Login, Logout, Plugin, Token, Whoami};
 pub(crate) use shell::{Completion, Man, Pages, Shell, Version};
+pub(crate) use trigger::{Asking, Backtest, TestTriggers, TriggerVerb};
 pub(crate) use upstream::Upstream;
 
 /// Onboards a GitHub repository with one Kubernetes resource; a push becomes a PipelineRun.
@@ -120,7 +127,7 @@ pub(crate) enum Command {
     /// Repository bindings
     Repo {
         #[command(subcommand)]
-        verb: Keep,
+        verb: KeepRepo,
     },
     /// Pipelines of developers, in the namespaces of teams and users
     Pipeline {
@@ -140,7 +147,12 @@ pub(crate) enum Command {
     /// Webhook deliveries and what became of them
     Delivery {
         #[command(subcommand)]
-        verb: Look,
+        verb: DeliveryVerb,
+    },
+    /// Triggers that are not applied yet, on events that are made up or stored
+    Trigger {
+        #[command(subcommand)]
+        verb: TriggerVerb,
     },
     /// Runs of pipelines, made by pushes
     Run {

@@ -24,12 +24,15 @@ mod pipeline;
 mod plan;
 mod push;
 mod repo;
+mod report;
 mod rotate;
 mod run;
 mod secret;
 mod settings;
 mod tend;
 mod token;
+mod trial;
+mod trigger;
 mod up;
 mod version;
 mod whoami;
@@ -54,6 +57,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Pipeline { verb } => pipeline::run(&global, verb).await,
         Command::Kb { verb } => kb::run(&global, verb).await,
         Command::Delivery { verb } => delivery::run(&global, verb).await,
+        Command::Trigger { verb } => return trigger::run(&global, verb).await,
         Command::Run { verb } => run::run(&global, verb).await,
         Command::User(arguments) => people::user::run(&global, arguments).await,
         Command::Group(arguments) => people::group::run(&global, arguments).await,

@@ -4,6 +4,8 @@
 pub(crate) const FAILURE: u8 = 1;
 /// The command line is not as it should be; what clap refuses has it too.
 pub(crate) const USAGE: u8 = 2;
+/// `aphex trigger test`: the event is not wanted.
+pub(crate) const NOT_WANTED: u8 = 3;
 /// The object asked for does not exist.
 pub(crate) const NOT_FOUND: u8 = 4;
 /// The server understood and refuses: not allowed, or not valid.
@@ -14,7 +16,7 @@ pub(crate) const UNREACHABLE: u8 = 6;
 pub(crate) const TIMED_OUT: u8 = 7;
 /// Everything asked for is done.
 pub(crate) const DONE: u8 = 0;
-/// `aphex plan`: something would change.
+/// `aphex plan`: something would change. `aphex trigger backtest`: something would be decided otherwise.
 pub(crate) const CHANGES: u8 = 2;
 
 /// An error that asks for one of these codes.

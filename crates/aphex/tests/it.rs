@@ -27,4 +27,5 @@ mod it {
     pub(crate) mod terminal;
     pub(crate) mod tunnel;
     pub(crate) mod versions;
+    pub(crate) mod why;
 }

@@ -8,7 +8,7 @@ mod secret_store;
 mod tunnel;
 
 pub(crate) use event_listener::push_params;
-pub(crate) use rbac::{gateway_binding, listener_rules};
+pub(crate) use rbac::{gateway_binding, listener_rules, user_subject};
 
 use aphex_api::foreign::external_secrets::ClusterSecretStore;
 use aphex_api::foreign::triggers::{EventListener, TriggerBinding};
@@ -42,7 +42,9 @@ pub(crate) const GATEWAY: &str = "aphex-gateway";
 const GATEWAY_SERVICE: &str = "aphex-gateway";
 const GATEWAY_PORT: &str = "http";
 /// The ClusterRole that the RoleBinding gives; part of the platform's manifests.
-pub(super) const GATEWAY_ROLE: &str = "aphex-gateway-listener";
+pub(crate) const GATEWAY_AT_LISTENER: &str = "aphex-gateway-listener";
+/// The ClusterRole by which it keeps Deliveries in the namespaces of tenants.
+pub(crate) const GATEWAY_AT_TENANT: &str = "aphex-gateway-tenant";
 /// The RoleBinding that lets Tekton's own sink, where there is one, act as the accounts of triggers; and what it gives.
 pub(super) const LISTENER_DISPATCHER: &str = "aphex-listener-dispatcher";
 /// What Tekton's own sink reads in all namespaces once a listener selects some; part of the platform's manifests.

@@ -27,6 +27,8 @@ use crate::context::Settings;
 pub(super) const RUNNER: &str = "pipeline-runner";
 /// The Role and RoleBinding by which the trigger makes runs in the tenant namespace.
 pub(super) const DISPATCHER: &str = "trigger-dispatcher";
+/// The Role and RoleBinding by which administrators of the organization see the tenant's Deliveries.
+pub(super) const DELIVERY_READER: &str = "delivery-reader";
 /// The ResourceQuota.
 pub(super) const QUOTA: &str = "tenant-quota";
 /// The LimitRange.

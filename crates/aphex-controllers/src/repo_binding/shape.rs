@@ -12,7 +12,7 @@
 //! Which shape a binding has never changes: the schema keeps `aphexOrg` and `tenantName` as they are.
 
 use aphex_api::foreign::tekton::Pipeline;
-use aphex_api::names::{OrgName, TenantName};
+use aphex_api::names::{AdminEmail, OrgName, TenantName};
 use aphex_api::repo_binding::RepoBindingSpec;
 
 use crate::context::Settings;
@@ -32,6 +32,8 @@ pub enum Shape {
         name: OrgName,
         /// The Tekton Pipeline, as `tekton.dev/v1`.
         pipeline: Box<Pipeline>,
+        /// Its administrators, who may see what became of the tenant's pushes.
+        admins: Vec<AdminEmail>,
     },
     /// A tenant that belongs to no organization.
     Standalone {

@@ -105,7 +105,10 @@ pub(super) fn validate(
     let (shape, webhook_url) = match organization.zip(pipeline) {
         Some((name, pipeline)) => {
             let url = reachable(observed, &name)?;
-            (Shape::Organization { name, pipeline: Box::new(pipeline) }, url)
+            let admins = observed.organization.iter().flat_map(|organization| &organization.spec.admin_users);
+            // One that is not valid makes the organization fail, not its tenants.
+            let admins = admins.filter_map(|admin| admin.parse().ok()).collect();
+            (Shape::Organization { name, pipeline: Box::new(pipeline), admins }, url)
         }
         None => (
             Shape::Standalone {

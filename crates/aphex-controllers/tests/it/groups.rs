@@ -167,7 +167,6 @@ const MORE: &[(&[&str], &[&str], &[&str])] = &[
         &["get", "list", "watch"],
         &[
             "customruns.tekton.dev",
-            "deliveries.aphex.io",
             "events",
             "events.events.k8s.io",
             "eventlisteners.triggers.tekton.dev",
@@ -193,6 +192,7 @@ const MORE: &[(&[&str], &[&str], &[&str])] = &[
         &["create", "update", "patch"],
         &["pipelines.platform.dev"],
     ),
+    (&["platform-operators"], &["get", "list", "watch", "patch"], &["deliveries.aphex.io"]),
     (&["platform-operators"], &["delete"], &["pipelines.platform.dev"]),
     (&["platform-operators"], &["patch", "delete"], &["pipelineruns.tekton.dev"]),
     (&["platform-operators"], &["create", "update", "patch", "delete"], &["knowledgebases.aphex.io"]),

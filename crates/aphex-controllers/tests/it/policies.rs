@@ -400,6 +400,40 @@ async fn no_privileged_name_becomes_a_tenant_and_no_namespace_makes_tenants_but_
         .await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_is_made_by_the_gateway_and_stays_as_it_is() -> anyhow::Result<()> {
+    let refused = Some(("aphex-deliveries", "made by the gateway alone"));
+    let deliveries =
+        |namespace: &str, rest: &str| group("aphex.io/v1alpha1", namespace, &format!("deliveries{rest}"));
+    let delivery = |name: &str| {
+        let mut delivery = object("aphex.io/v1alpha1", "Delivery", name, &json!({}));
+        let time = "2026-11-24T00:00:00.000000Z";
+        delivery["spec"] = json!({
+            "listener": "github-listener", "listenerNamespace": "org-shield", "deliveryID": name, "payload": "",
+            "verifiedBy": [], "receivedTime": time,
+        });
+        delivery
+    };
+    let world = World::start().await?;
+    for namespace in [TENANT, TEAM] {
+        let mut there = delivery("there");
+        there["metadata"]["namespace"] = json!(namespace);
+        world.engine.apply(&there).await?;
+    }
+    let forged = json!({ "spec": { "listener": "another" } });
+    let replay = json!({ "metadata": { "annotations": { "platform.aphex/replay": "1" } } });
+    world
+        .check(&[
+            (Who::Deployer, Method::POST, deliveries(TENANT, ""), delivery("new"), refused),
+            (Who::Developer, Method::POST, deliveries(TEAM, ""), delivery("new"), refused),
+            (Who::Operator, Method::POST, deliveries(TENANT, ""), delivery("new"), None),
+            (Who::Deployer, Method::PATCH, deliveries(TENANT, "/there"), forged.clone(), refused),
+            (Who::Developer, Method::PATCH, deliveries(TEAM, "/there"), forged, refused),
+            (Who::Deployer, Method::PATCH, deliveries(TENANT, "/there"), replay, None),
+        ])
+        .await
+}
+
 /// Whether the policy and the controller's own check agree is asked of the engine, name by name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_policy_and_the_controllers_refuse_the_same_names() -> anyhow::Result<()> {
@@ -509,7 +543,7 @@ fn the_policies_that_spare_somebody_spare_the_same() -> anyhow::Result<()> {
         .map(|object| &object["spec"]["matchConditions"])
         .filter(|them| !them.is_null())
         .collect();
-    assert_eq!(spared.len(), 5);
+    assert_eq!(spared.len(), 6);
     assert!(spared.windows(2).all(|pair| pair[0] == pair[1]), "{spared:#?}");
     Ok(())
 }

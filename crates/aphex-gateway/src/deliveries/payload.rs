@@ -30,7 +30,7 @@ const KEY: &str = "payload";
 
 /// A stored payload cannot be read.
 #[derive(Debug, Error)]
-pub(super) enum UnpackError {
+pub enum UnpackError {
     /// A Secret with a part of it cannot be read.
     #[error("cannot read part {0} of the payload")]
     Part(u32, #[source] Box<kube::Error>),
@@ -50,7 +50,7 @@ pub(super) enum UnpackError {
 
 impl UnpackError {
     /// Whether it may be readable later.
-    pub(super) fn may_pass(&self) -> bool {
+    pub fn may_pass(&self) -> bool {
         matches!(self, Self::Part(..))
     }
 }
@@ -75,9 +75,11 @@ pub(super) fn pack(json: &[u8]) -> std::io::Result<Packed> {
 
 /// A payload, read and as it was sent.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Payload {
-    pub(super) body: Value,
-    pub(super) raw: Arc<str>,
+pub struct Payload {
+    /// As JSON.
+    pub body: Value,
+    /// Every byte.
+    pub raw: Arc<str>,
 }
 
 fn unpack(text: &str) -> Result<Payload, UnpackError> {
@@ -92,7 +94,7 @@ fn unpack(text: &str) -> Result<Payload, UnpackError> {
 }
 
 /// The payload of a Delivery.
-pub(super) async fn fetch(client: &Client, delivery: &Delivery) -> Result<Payload, UnpackError> {
+pub async fn fetch(client: &Client, delivery: &Delivery) -> Result<Payload, UnpackError> {
     if delivery.spec.payload_parts == 0 {
         return unpack(&delivery.spec.payload);
     }

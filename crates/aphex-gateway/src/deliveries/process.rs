@@ -1,13 +1,11 @@
 //! One attempt at a Delivery: read, claim, evaluate, dispatch, publish the status.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aphex_api::delivery::{
-    Delivery, DeliveryPhase, DeliveryStatus, DeliveryVerdict, SecretKeyRef, TriggerResult, TriggerVerdict,
+    Delivery, DeliveryPhase, DeliveryStatus, DeliveryVerdict, TriggerResult, TriggerVerdict,
 };
-use aphex_api::foreign::triggers::{EVENT_POLICY_ANNOTATION, EventListener};
+use aphex_api::foreign::triggers::EventListener;
 use aphex_runtime::errors;
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
@@ -16,19 +14,14 @@ use thiserror::Error;
 
 use super::queue::Work;
 use super::verdict::{self, Outcome};
-use super::{Deliveries, FIELD_MANAGER, claim, object_name, payload};
-use crate::evaluate::{Evaluation, Planned, evaluate};
-use crate::event::{self, Event};
+use super::{Deliveries, FIELD_MANAGER, claim, payload};
+use crate::decision::{Case, Decision};
+use crate::evaluate::Planned;
+use crate::event::Event;
 use crate::interceptors::Rejection;
-use crate::interceptors::outside::{Outside, Question, Response};
-use crate::secrets::SecretCache;
 
 /// After how long a Delivery is looked at again when the engine could not be asked about it.
 const ENGINE_DOWN: Duration = Duration::from_secs(5);
-/// How long a Secret that an expression compares with is believed.
-const SECRET_KEPT: Duration = Duration::from_secs(30);
-/// How often evaluation begins again because it asked for a Secret that had not been read, or for an answer of a service.
-const ROUNDS: usize = 64;
 /// How often a status is written again after somebody else wrote to the Delivery.
 const WRITES: usize = 3;
 
@@ -110,95 +103,25 @@ impl Deliveries {
     }
 
     async fn decide(&self, delivery: &Delivery, replay: Option<&str>) -> Outcome {
-        let spec = &delivery.spec;
-        let namespace = delivery.namespace().unwrap_or_default();
         let payload = match payload::fetch(&self.client, delivery).await {
             Ok(payload) => payload,
             Err(error) if error.may_pass() => return Outcome::Later(errors::chain(&error)),
             Err(error) => return Outcome::Settled(DeliveryVerdict::Failed, errors::chain(&error)),
         };
-        let event = Event {
-            id: object_name(&spec.delivery_id),
-            kind: spec.event.clone(),
-            headers: spec.headers.clone(),
-            body: payload.body,
-            raw: payload.raw,
-            url: spec.request.clone(),
-            received: spec.received_time.as_ref().map_or_else(|| self.clock.now(), |time| time.0),
+        let case = Case::of(delivery, payload, replay, self.clock.now());
+        let (listener, planned) = match self.decider.decide(&case).await {
+            Decision::Settled(verdict, message) => return Outcome::Settled(verdict, message),
+            Decision::Triggers(listener, planned) => (listener, planned),
         };
-        let Some(listener) = self.snapshot.listener(&namespace, &spec.listener) else {
-            let message = format!("EventListener {} does not exist any more", spec.listener);
-            return Outcome::Settled(DeliveryVerdict::NoTrigger, message);
-        };
-        let plain =
-            listener.annotations().get(EVENT_POLICY_ANNOTATION).is_some_and(|policy| policy == "none");
-        if let Some((verdict, message)) = event::settled(&event, plain) {
-            return Outcome::Settled(verdict, message);
-        }
-        let mut seed = format!("{namespace}/{}", delivery.name_any());
-        if let Some(replay) = replay {
-            seed = format!("{seed}/{replay}");
-        }
-        let event = Arc::new(event);
-        let planned = self.evaluate(&listener, &event, &spec.verified_by, &seed).await;
         let mut results = Vec::with_capacity(planned.len());
         for planned in planned {
-            log_rejection(&planned, &event, &listener);
+            log_rejection(&planned, &case.event, &listener);
             results.push(match done_before(delivery, replay, &planned.result) {
                 Some(result) => result,
-                None => self.dispatch(planned, &event.id).await,
+                None => self.dispatch(planned, &case.event.id).await,
             });
         }
         Outcome::Triggers(results)
-    }
-
-    /// Evaluates on a thread that may be busy, after getting the Secrets and answers that it turns out to want.
-    async fn evaluate(
-        &self,
-        listener: &Arc<EventListener>,
-        event: &Arc<Event>,
-        verified: &[SecretKeyRef],
-        seed: &str,
-    ) -> Vec<Planned> {
-        let mut planned = Vec::new();
-        let mut answers = Arc::default();
-        for _ in 0..ROUNDS {
-            let asked = Arc::new(Asked {
-                cache: self.secrets.clone(),
-                answers: Arc::clone(&answers),
-                secrets: Mutex::default(),
-                questions: Mutex::default(),
-            });
-            let (snapshot, cel, outside) = (self.snapshot.clone(), Arc::clone(&self.cel), Arc::clone(&asked));
-            let (listener, event, caller) =
-                (Arc::clone(listener), Arc::clone(event), Arc::clone(&self.caller));
-            let (verified, seed) = (verified.to_vec(), seed.to_owned());
-            let run = move || {
-                evaluate(&Evaluation {
-                    snapshot: &snapshot,
-                    listener: &listener,
-                    event: &event,
-                    verified: &verified,
-                    outside,
-                    github_api: caller.github_api(),
-                    cel: &cel,
-                    seed: &seed,
-                })
-            };
-            planned = tokio::task::spawn_blocking(run).await.unwrap_or_default();
-            let (secrets, questions) = asked.open();
-            // A Secret that cannot be read makes its trigger fail, which the verdict shows.
-            let read = !secrets.is_empty()
-                && self.secrets.fetch(&secrets, SECRET_KEPT).await.is_ok()
-                && secrets.iter().any(|secret| self.secrets.current(secret).is_some());
-            if questions.is_empty() && !read {
-                break;
-            }
-            let mut known: Answers = (*answers).clone();
-            known.extend(self.caller.ask(questions).await);
-            answers = Arc::new(known);
-        }
-        planned
     }
 
     async fn dispatch(&self, planned: Planned, event_id: &str) -> TriggerResult {
@@ -268,43 +191,6 @@ impl Deliveries {
             Some(holder) => *holder != self.identity,
             None => status.verdict.is_some(),
         })
-    }
-}
-
-type Answers = HashMap<Question, Result<Response, String>>;
-
-/// What is known when evaluation begins; remembers what else it asked for.
-struct Asked {
-    cache: SecretCache,
-    answers: Arc<Answers>,
-    secrets: Mutex<BTreeSet<SecretKeyRef>>,
-    questions: Mutex<HashSet<Question>>,
-}
-
-impl Asked {
-    /// What had no answer.
-    fn open(&self) -> (Vec<SecretKeyRef>, Vec<Question>) {
-        let secrets = std::mem::take(&mut *self.secrets.lock().unwrap_or_else(PoisonError::into_inner));
-        let questions = std::mem::take(&mut *self.questions.lock().unwrap_or_else(PoisonError::into_inner));
-        (secrets.into_iter().collect(), questions.into_iter().collect())
-    }
-}
-
-impl Outside for Asked {
-    fn secret(&self, secret: &SecretKeyRef) -> Option<Vec<u8>> {
-        let value = self.cache.current(secret);
-        if value.is_none() {
-            self.secrets.lock().unwrap_or_else(PoisonError::into_inner).insert(secret.clone());
-        }
-        value
-    }
-
-    fn answer(&self, question: &Question) -> Option<Result<Response, String>> {
-        let answer = self.answers.get(question).cloned();
-        if answer.is_none() {
-            self.questions.lock().unwrap_or_else(PoisonError::into_inner).insert(question.clone());
-        }
-        answer
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use aphex_api::delivery::{Delivery, DeliveryPhase, SecretKeyRef};
+use aphex_api::delivery::{Delivery, DeliveryPhase, SecretKeyRef, listener_namespace};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::DeleteParams;
@@ -55,7 +55,7 @@ impl Index {
         let phase = delivery.status.as_ref().map(|status| status.phase);
         let key = Key::of(delivery);
         let group = Group {
-            namespace: key.namespace.clone(),
+            namespace: listener_namespace(delivery).to_owned(),
             listener: spec.listener.clone(),
             signers: spec.verified_by.clone(),
         };

@@ -92,6 +92,12 @@ pub(super) fn status(
     }
 }
 
+/// The verdict on an event by what its triggers made of it, and the sentence that goes with it; none while one is to be tried again.
+pub fn of(triggers: &[TriggerResult]) -> (Option<DeliveryVerdict>, String) {
+    let (verdict, message, _) = judge(triggers.to_vec(), false);
+    (verdict, message)
+}
+
 fn judge(
     mut triggers: Vec<TriggerResult>,
     old: bool,

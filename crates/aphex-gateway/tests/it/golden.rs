@@ -63,6 +63,7 @@ fn outcome(kind: &str, body: Value, objects: Objects) -> anyhow::Result<Value> {
     let planned = evaluate(&Evaluation {
         snapshot: &Snapshot::of(objects),
         listener: &listener,
+        kept_in: "org-acme",
         event: &event,
         verified: &[SecretKeyRef {
             namespace: "org-acme".into(),

@@ -56,6 +56,7 @@ fn planned(binding: &str, kind: &str, body: Value) -> anyhow::Result<Planned> {
     let planned = evaluate(&Evaluation {
         snapshot: &Snapshot::of(objects),
         listener: &listener,
+        kept_in: "org-acme-corp",
         event: &event,
         verified: &[SecretKeyRef {
             namespace: "org-acme-corp".into(),

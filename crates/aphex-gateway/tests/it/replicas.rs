@@ -81,6 +81,11 @@ async fn the_roles_give_what_is_asked_for_and_nothing_else() -> anyhow::Result<(
     let mut large = push()?;
     let noise: String = (0..1_500_000).map(|_| char::from(rand::random_range(b'a'..=b'z'))).collect();
     large["noise"] = noise.into();
+    world.at_home().await?;
+    for _ in 0..2 {
+        world.deliver("small", "push", &push()?, SECRET).await?;
+        world.verdict_in(&world.tenant(), "small").await?;
+    }
     world.deliver("large", "push", &large, SECRET).await?;
     world.verdict("large").await?;
     world.deliver("large", "push", &large, SECRET).await?;
@@ -110,20 +115,23 @@ async fn the_roles_give_what_is_asked_for_and_nothing_else() -> anyhow::Result<(
         platform::rules(role.unwrap_or(&serde_json::Value::Null))
     };
     let (everywhere, at_listeners) = (role("aphex-gateway")?, role("aphex-gateway-listener")?);
+    let at_tenants = role("aphex-gateway-tenant")?;
     let asked = world.requests.asked();
     let refused: Vec<String> = asked
         .iter()
         .filter(|asked| {
             // On a server that several tests share, this gateway sees the other tests' listeners as well.
             let at_a_listener = asked.namespace.starts_with("org-") && platform::allow(&at_listeners, asked);
-            !at_a_listener && !platform::allow(&everywhere, asked)
+            let at_a_tenant = !asked.namespace.starts_with("org-") && platform::allow(&at_tenants, asked);
+            !at_a_listener && !at_a_tenant && !platform::allow(&everywhere, asked)
         })
         .map(ToString::to_string)
         .collect();
     assert_eq!(refused, Vec::<String>::new(), "asked for and not allowed");
     let used: BTreeSet<(String, String)> =
         asked.iter().map(|asked| (asked.kind(), asked.verb.clone())).collect();
-    let held = platform::single(&everywhere).into_iter().chain(platform::single(&at_listeners));
+    let held =
+        [&everywhere, &at_listeners, &at_tenants].into_iter().flat_map(|rules| platform::single(rules));
     let idle: Vec<_> = held
         .filter(|held| !used.contains(held))
         .filter(|(kind, verb)| !(verb == "delete" && RETENTION.contains(&kind.as_str())))

@@ -151,7 +151,7 @@ impl World {
     }
 
     /// What lets the gateway work in the organization's namespace; on a cluster the controllers write it.
-    fn admitted(&self) -> Value {
+    pub(crate) fn admitted(&self) -> Value {
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
             "metadata": { "name": "aphex-gateway", "namespace": self.organization() },
@@ -266,7 +266,16 @@ impl World {
 
     /// The Delivery of this name once it has a verdict.
     pub(crate) async fn verdict(&self, name: &str) -> anyhow::Result<(DeliveryVerdict, Delivery)> {
-        let api: Api<Delivery> = Api::namespaced(self.client.clone(), &self.organization());
+        self.verdict_in(&self.organization(), name).await
+    }
+
+    /// The same for a Delivery in another namespace than the organization's.
+    pub(crate) async fn verdict_in(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> anyhow::Result<(DeliveryVerdict, Delivery)> {
+        let api: Api<Delivery> = Api::namespaced(self.client.clone(), namespace);
         eventually("the delivery has a verdict", || async {
             let delivery = api.get(name).await?;
             Ok(delivery.status.as_ref().and_then(|status| status.verdict).map(|verdict| (verdict, delivery)))

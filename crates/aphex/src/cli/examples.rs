@@ -12,7 +12,7 @@ struct Sample {
     selector: &'static str,
 }
 
-const SAMPLES: [Sample; 6] = [
+const SAMPLES: [Sample; 5] = [
     Sample {
         command: "org",
         name: "acme-corp",
@@ -40,13 +40,6 @@ const SAMPLES: [Sample; 6] = [
         namespace: "",
         file: "examples/knowledge-base.yaml",
         selector: "team=platform",
-    },
-    Sample {
-        command: "delivery",
-        name: "72d3162e-cc78-11e3-81ab-4c9367dc0958",
-        namespace: "",
-        file: "",
-        selector: "app.kubernetes.io/part-of=aphex",
     },
     Sample {
         command: "run",

@@ -82,6 +82,31 @@ pub(crate) enum Keep {
     RotateSecret(RotateSecret),
 }
 
+/// What can be done with bindings.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeepRepo {
+    #[command(flatten)]
+    Keep(Keep),
+    /// Test the whole way from GitHub to a run, without starting one; say which step fails and what to do
+    #[command(
+        after_help = "Examples:\n  aphex repo check hello-world\n  aphex repo check hello-world -o json\n  aphex repo check hello-world --url http://127.0.0.1:8080/acme-corp\n\nExit code: 0 when no step failed, 1 when one did."
+    )]
+    Check(CheckRepo),
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CheckRepo {
+    /// Name of the RepoBinding
+    #[arg(add = ArgValueCompleter::new(complete::names))]
+    pub(crate) name: String,
+    /// Its namespace
+    #[arg(short = 'n', long, default_value = "platform-system", add = ArgValueCompleter::new(complete::namespaces))]
+    pub(crate) namespace: String,
+    /// Where to send the events [default: the webhook URL in the binding's status]
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+}
+
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RotateSecret {
     /// Its name

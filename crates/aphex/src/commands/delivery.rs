@@ -1,9 +1,23 @@
-//! `aphex delivery list|get`.
+//! `aphex delivery list|get|watch|replay`.
+
+mod explain;
+mod filter;
+mod replay;
 
 use aphex_api::delivery::Delivery;
+use aphex_gateway::deliveries::fetch_payload;
+use kube::Client;
+use kube::api::DynamicObject;
+use kube::core::ApiResource;
+use serde_json::Value;
 
-use super::look::{self, Shown, age, name, text};
-use crate::cli::{Global, Look};
+pub(super) use explain::triggers as explain_triggers;
+pub(super) use filter::Filter;
+
+use super::look::{self, Query, Shown, age, name, text};
+use crate::cli::{DeliveryVerb, Filters, Format, GetDelivery, Global, ListDeliveries, Look, Named};
+use crate::connect;
+use crate::output::say;
 
 const SHOWN: Shown = Shown {
     noun: "delivery",
@@ -32,13 +46,53 @@ const SHOWN: Shown = Shown {
 };
 
 /// `namespace/name` of what a delivery created.
-fn created(object: &serde_json::Value) -> String {
-    let all = object.pointer("/status/created").and_then(serde_json::Value::as_array);
+fn created(object: &Value) -> String {
+    let all = object.pointer("/status/created").and_then(Value::as_array);
     let names =
         all.into_iter().flatten().map(|one| format!("{}/{}", text(one, "/namespace"), text(one, "/name")));
     names.collect::<Vec<_>>().join(",")
 }
 
-pub(crate) async fn run(global: &Global, verb: Look) -> anyhow::Result<()> {
-    look::run::<Delivery>(global, verb, &SHOWN).await
+pub(crate) async fn run(global: &Global, verb: DeliveryVerb) -> anyhow::Result<()> {
+    match verb {
+        DeliveryVerb::List(ListDeliveries { filters, watch }) => list(global, filters, watch).await,
+        DeliveryVerb::Watch(filters) => list(global, filters, true).await,
+        DeliveryVerb::Get(arguments) => get(global, arguments).await,
+        DeliveryVerb::Replay(arguments) => replay::run(global, arguments).await,
+    }
+}
+
+async fn list(global: &Global, filters: Filters, watch: bool) -> anyhow::Result<()> {
+    let client = connect::client(global).await?;
+    let filter = Filter::of(&filters, jiff::Timestamp::now());
+    let query = Query {
+        namespace: filters.namespace,
+        selector: filter.selector(filters.selector.as_deref()),
+        watch,
+        wanted: &|object| filter.wants(object),
+        order: |object| (text(object, "/spec/receivedTime"), name(object).to_owned()),
+    };
+    look::list_some(global, &client, &ApiResource::erase::<Delivery>(&()), query, &SHOWN).await
+}
+
+async fn get(global: &Global, arguments: GetDelivery) -> anyhow::Result<()> {
+    let GetDelivery { name, namespace, payload, watch } = arguments;
+    if watch || !(payload || global.output == Format::Table) {
+        return look::run::<Delivery>(global, Look::Get(Named { name, namespace, watch }), &SHOWN).await;
+    }
+    let client = connect::client(global).await?;
+    let delivery = find(&client, &name, namespace.as_deref()).await?;
+    if payload {
+        say(&fetch_payload(&client, &delivery).await?.raw);
+    } else {
+        say(&explain::delivery(&delivery).join("\n"));
+    }
+    Ok(())
+}
+
+/// One delivery by name, wherever it is.
+async fn find(client: &Client, name: &str, namespace: Option<&str>) -> anyhow::Result<Delivery> {
+    let resource = ApiResource::erase::<Delivery>(&());
+    let found: DynamicObject = look::must_find(client, &resource, name, namespace, &SHOWN).await?;
+    Ok(found.try_parse()?)
 }

@@ -7,7 +7,6 @@ mod cloudflare;
 mod cluster;
 mod configuration;
 mod gateway;
-mod report;
 
 use aphex_runtime::errors;
 use kube::Client;
@@ -16,8 +15,8 @@ use crate::cli::{Choice, Doctor, Exposure, Global};
 use crate::exposure::{self, Way};
 use crate::{connect, exit};
 
+use super::report::{Check, Report};
 use super::settings::Token;
-use report::{Check, Report};
 
 pub(crate) async fn run(global: &Global, mut arguments: Doctor) -> anyhow::Result<()> {
     let mut report = Report::default();

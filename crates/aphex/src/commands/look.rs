@@ -52,15 +52,39 @@ async fn list(
     shown: &Shown,
 ) -> anyhow::Result<()> {
     let List { namespace, selector, watch } = arguments;
-    let objects = api(client, resource, namespace.as_deref().or(shown.namespace));
-    if watch {
-        let config = watcher::Config { label_selector: selector, ..watcher::Config::default() };
-        return watch::run(global, objects, resource, config, shown).await;
+    let query = Query { namespace, selector, watch, wanted: &|_| true, order: by_name };
+    list_some(global, client, resource, query, shown).await
+}
+
+/// Which objects are listed, and in what order.
+pub(crate) struct Query<'a> {
+    pub(crate) namespace: Option<String>,
+    pub(crate) selector: Option<String>,
+    /// Go on and show each that changes.
+    pub(crate) watch: bool,
+    /// What the server cannot select by.
+    pub(crate) wanted: &'a dyn Fn(&Value) -> bool,
+    pub(crate) order: fn(&Value) -> (String, String),
+}
+
+/// Lists the objects that a query asks for.
+pub(crate) async fn list_some(
+    global: &Global,
+    client: &Client,
+    resource: &ApiResource,
+    query: Query<'_>,
+    shown: &Shown,
+) -> anyhow::Result<()> {
+    let objects = api(client, resource, query.namespace.as_deref().or(shown.namespace));
+    if query.watch {
+        let config = watcher::Config { label_selector: query.selector.clone(), ..watcher::Config::default() };
+        return watch::run(global, objects, resource, config, shown, &query).await;
     }
-    let parameters = ListParams { label_selector: selector, ..ListParams::default() };
+    let parameters = ListParams { label_selector: query.selector, ..ListParams::default() };
     let found = objects.list(&parameters).await.with_context(|| format!("cannot list {}", plural(shown)))?;
     let mut found = values(found.items, resource)?;
-    found.sort_by(|a, b| sorted_by(a).cmp(&sorted_by(b)));
+    found.retain(|object| (query.wanted)(object));
+    found.sort_by_key(query.order);
     if found.is_empty() && global.output.is_for_people() {
         output::note(&format!("No {} found.", plural(shown)));
         return Ok(());
@@ -80,14 +104,16 @@ async fn get(
     if arguments.watch {
         let objects = api(client, resource, found.metadata.namespace.as_deref());
         let config = watcher::Config::default().fields(&format!("metadata.name={}", arguments.name));
-        return watch::run(global, objects, resource, config, shown).await;
+        let query = Query { namespace: None, selector: None, watch: true, wanted: &|_| true, order: by_name };
+        return watch::run(global, objects, resource, config, shown, &query).await;
     }
     let (found, now) = (values(vec![found], resource)?, Timestamp::now());
     output::objects(&global.output, &found, true, || table(&global.output, &found, shown, now))
 }
 
-fn sorted_by(object: &Value) -> (&str, &str) {
-    (object["metadata"]["namespace"].as_str().unwrap_or_default(), name(object))
+/// By namespace and name.
+pub(crate) fn by_name(object: &Value) -> (String, String) {
+    (text(object, "/metadata/namespace"), name(object).to_owned())
 }
 
 fn plural(shown: &Shown) -> String {

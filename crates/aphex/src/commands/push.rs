@@ -1,5 +1,6 @@
 //! `aphex push`: a signed event for a binding, as GitHub would send it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -72,7 +73,8 @@ pub(crate) struct Sent {
     pub(crate) status: String,
     pub(crate) accepted: bool,
     pub(crate) body: String,
-    namespace: String,
+    /// Namespaces in which its Delivery may be.
+    places: BTreeSet<String>,
     delivery: String,
 }
 
@@ -102,22 +104,28 @@ pub(crate) async fn send(binding: &RepoBinding, event: &Event<'_>, payload: Vec<
         .with_context(|| format!("cannot reach the gateway at {url}"))?;
     let status = response.status();
     let body = response.text().await.context("cannot read the gateway's answer")?;
-    let namespace = serde_json::from_str::<Value>(&body)
+    let listener = serde_json::from_str::<Value>(&body)
         .ok()
-        .and_then(|answer| answer["namespace"].as_str().map(str::to_owned))
-        .unwrap_or_default();
-    Ok(Sent { status: status.to_string(), accepted: status.is_success(), body, namespace, delivery })
+        .and_then(|answer| answer["namespace"].as_str().map(str::to_owned));
+    let tenant = binding.spec.pipeline_name.clone().or_else(|| binding.spec.tenant_name.clone());
+    let places = listener.into_iter().chain(tenant).collect();
+    Ok(Sent { status: status.to_string(), accepted: status.is_success(), body, places, delivery })
 }
 
 /// Waits until the delivery has its verdict.
 pub(crate) async fn verdict(client: &Client, sent: &Sent) -> anyhow::Result<Delivery> {
-    let deliveries: Api<Delivery> = Api::namespaced(client.clone(), &sent.namespace);
     let decided = |delivery: Option<&Delivery>| {
         let phase = delivery.and_then(|delivery| delivery.status.as_ref()).map(|status| status.phase);
         matches!(phase, Some(DeliveryPhase::Done | DeliveryPhase::Failed))
     };
     let name = aphex_gateway::deliveries::object_name(&sent.delivery);
-    let waited = tokio::time::timeout(PATIENCE, await_condition(deliveries, &name, decided)).await;
+    // Where it is kept is the gateway's to say: in the tenant's namespace, else beside the listener.
+    let place = |namespace: &String| {
+        let deliveries: Api<Delivery> = Api::namespaced(client.clone(), namespace);
+        Box::pin(await_condition(deliveries, &name, decided))
+    };
+    let decision = futures::future::select_ok(sent.places.iter().map(place));
+    let waited = tokio::time::timeout(PATIENCE, decision).await.map(|first| first.map(|(found, _)| found));
     let Ok(found) = waited else {
         let message = format!(
             "accepted, but no verdict after {} s: `aphex delivery get {name}` shows how it goes on",
@@ -198,7 +206,7 @@ async fn git(folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {
 }
 
 /// A random UUID (version 4), as GitHub's delivery ids are.
-fn new_id() -> String {
+pub(crate) fn new_id() -> String {
     let bits = (rand::random::<u128>() & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
     let hex = format!("{bits:032x}");
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")

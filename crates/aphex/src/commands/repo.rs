@@ -1,10 +1,12 @@
-//! `aphex repo list|get|describe|apply|delete|rotate-secret`.
+//! `aphex repo list|get|describe|apply|delete|rotate-secret|check`.
+
+mod check;
 
 use aphex_api::repo_binding::RepoBinding;
 
 use super::look::{Shown, age, name, text};
 use super::{rotate, tend};
-use crate::cli::{Described, Global, Keep};
+use crate::cli::{Described, Global, Keep, KeepRepo};
 
 pub(super) const SHOWN: Shown = Shown {
     noun: "binding",
@@ -31,7 +33,11 @@ pub(super) const SHOWN: Shown = Shown {
     goes_with_it: " with its tenant namespace and everything in it",
 };
 
-pub(crate) async fn run(global: &Global, verb: Keep) -> anyhow::Result<()> {
+pub(crate) async fn run(global: &Global, verb: KeepRepo) -> anyhow::Result<()> {
+    let verb = match verb {
+        KeepRepo::Check(arguments) => return check::run(global, arguments).await,
+        KeepRepo::Keep(verb) => verb,
+    };
     match verb {
         Keep::Tend(tend) => tend::run::<RepoBinding>(global, tend, &SHOWN, Described::Repo).await,
         Keep::RotateSecret(arguments) => rotate::run::<RepoBinding>(global, &arguments).await,

@@ -30,11 +30,14 @@ const GOES_ON: &[(&str, &str)] = &[
     ("aphex issuer", "The issuer is ready."),
     ("aphex login", "http"),
     ("--watch", ""),
+    ("aphex delivery watch", ""),
 ];
 /// Exit codes other than 0, by a part of the line: questions that nobody is there to answer, and what needs pods.
 const CODES: &[(&str, &[i32])] = &[
     ("aphex plan", &[0, 2]),
     ("aphex doctor", &[0, 1]),
+    // Nobody has to listen there.
+    ("aphex repo check hello-world --url", &[1]),
     ("aphex logs", &[4]),
     // Nobody is logged in there.
     ("aphex token", &[5]),

@@ -1,5 +1,6 @@
 //! Who may do what in an organization's namespace.
 
+use aphex_api::names::AdminEmail;
 use aphex_api::profile::rule;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{
@@ -8,7 +9,7 @@ use k8s_openapi::api::rbac::v1::{
 use kube::core::ObjectMeta;
 
 use super::{
-    ADMIN_ROLE, GATEWAY, GATEWAY_ROLE, LISTENER_ACCOUNT, LISTENER_DISPATCHER, LISTENER_READER,
+    ADMIN_ROLE, GATEWAY, GATEWAY_AT_LISTENER, LISTENER_ACCOUNT, LISTENER_DISPATCHER, LISTENER_READER,
     ORGANIZATION_SECRETS, SECRET_READER, cluster_metadata, metadata,
 };
 use crate::context::Settings;
@@ -40,24 +41,27 @@ pub(super) fn role_bindings(valid: &Valid, settings: &Settings) -> Vec<RoleBindi
     let mut bindings = vec![
         binding(SECRET_READER.to_owned(), SECRET_READER, account_subject(valid, SECRET_READER)),
         binding(LISTENER_ACCOUNT.to_owned(), LISTENER_ACCOUNT, account_subject(valid, LISTENER_ACCOUNT)),
-        gateway_binding(metadata(&valid.name, GATEWAY), settings),
+        gateway_binding(metadata(&valid.name, GATEWAY), GATEWAY_AT_LISTENER, settings),
         dispatcher_binding(valid),
     ];
-    bindings.extend(valid.admins.iter().map(|admin| {
-        let subject = Subject {
-            api_group: Some("rbac.authorization.k8s.io".to_owned()),
-            kind: "User".to_owned(),
-            name: admin.to_string(),
-            namespace: None,
-        };
-        binding(admin.role_binding(), ADMIN_ROLE, subject)
-    }));
+    let admins = valid.admins.iter();
+    bindings.extend(admins.map(|admin| binding(admin.role_binding(), ADMIN_ROLE, user_subject(admin))));
     bindings
 }
 
-/// Lets the gateway work in the namespace of a listener: read webhook secrets, keep Deliveries, act as the accounts of triggers. In no other
-/// namespace may it act as anybody.
-pub(crate) fn gateway_binding(mut metadata: ObjectMeta, settings: &Settings) -> RoleBinding {
+/// A person.
+pub(crate) fn user_subject(user: &AdminEmail) -> Subject {
+    Subject {
+        api_group: Some("rbac.authorization.k8s.io".to_owned()),
+        kind: "User".to_owned(),
+        name: user.to_string(),
+        namespace: None,
+    }
+}
+
+/// Lets the gateway work in a namespace, by one of its roles: at a listener it reads webhook secrets, keeps Deliveries and acts as the accounts
+/// of triggers; in a tenant of an organization it keeps Deliveries and does nothing else.
+pub(crate) fn gateway_binding(mut metadata: ObjectMeta, role: &str, settings: &Settings) -> RoleBinding {
     metadata.name = Some(GATEWAY.to_owned());
     let gateway = Subject {
         kind: "ServiceAccount".to_owned(),
@@ -65,7 +69,7 @@ pub(crate) fn gateway_binding(mut metadata: ObjectMeta, settings: &Settings) -> 
         namespace: Some(settings.platform_namespace.clone()),
         api_group: None,
     };
-    RoleBinding { metadata, role_ref: role_ref("ClusterRole", GATEWAY_ROLE), subjects: Some(vec![gateway]) }
+    RoleBinding { metadata, role_ref: role_ref("ClusterRole", role), subjects: Some(vec![gateway]) }
 }
 
 /// Lets Tekton's own sink act as the accounts of triggers, here and nowhere else.

@@ -4,9 +4,12 @@ use aphex_api::profile::rule;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding, RoleRef, Subject};
 
-use super::{DISPATCHER, LISTENER_READER, RUNNER, cluster_metadata, metadata};
+use super::{DELIVERY_READER, DISPATCHER, LISTENER_READER, RUNNER, cluster_metadata, metadata};
 use crate::context::Settings;
-use crate::organization::{gateway_binding, listener_rules};
+use crate::organization::{
+    GATEWAY_AT_LISTENER, GATEWAY_AT_TENANT, gateway_binding, listener_rules, user_subject as user,
+};
+use crate::repo_binding::shape::Shape;
 use crate::repo_binding::validate::Valid;
 
 /// The account that pipelines run as.
@@ -18,6 +21,8 @@ pub(super) fn runner(valid: &Valid) -> ServiceAccount {
 ///
 /// An organization's trigger makes runs, here and nowhere else, and may do nothing more. The listener of a tenant that stands
 /// alone runs as the runner, who makes runs by its profile, and besides finds its triggers, which hold no secrets.
+///
+/// The runner sees no Deliveries: what an event said is for people. An organization's administrators see those of its tenants.
 pub(super) fn roles(valid: &Valid) -> Vec<Role> {
     let role = |name: &str, rules| Role { metadata: metadata(valid, name), rules: Some(rules) };
     let starter = if valid.organization().is_some() {
@@ -25,7 +30,11 @@ pub(super) fn roles(valid: &Valid) -> Vec<Role> {
     } else {
         role(LISTENER_READER, listener_rules())
     };
-    vec![role(RUNNER, valid.profile.rules()), starter]
+    let mut roles = vec![role(RUNNER, valid.profile.rules()), starter];
+    if valid.organization().is_some() {
+        roles.push(role(DELIVERY_READER, vec![rule("aphex.io", &["deliveries"], &["get", "list", "watch"])]));
+    }
+    roles
 }
 
 pub(super) fn role_bindings(valid: &Valid, settings: &Settings) -> Vec<RoleBinding> {
@@ -35,8 +44,8 @@ pub(super) fn role_bindings(valid: &Valid, settings: &Settings) -> Vec<RoleBindi
         subjects: Some(vec![subject]),
     };
     let runner = binding(RUNNER, runner_subject(valid));
-    let Some(organization) = valid.organization() else {
-        let gateway = gateway_binding(metadata(valid, ""), settings);
+    let Shape::Organization { name: organization, admins, .. } = &valid.shape else {
+        let gateway = gateway_binding(metadata(valid, ""), GATEWAY_AT_LISTENER, settings);
         return vec![runner, binding(LISTENER_READER, runner_subject(valid)), gateway];
     };
     let trigger = Subject {
@@ -45,7 +54,13 @@ pub(super) fn role_bindings(valid: &Valid, settings: &Settings) -> Vec<RoleBindi
         namespace: Some(organization.namespace()),
         api_group: None,
     };
-    vec![runner, binding(DISPATCHER, trigger)]
+    let readers = RoleBinding {
+        metadata: metadata(valid, DELIVERY_READER),
+        role_ref: role_ref("Role", DELIVERY_READER),
+        subjects: Some(admins.iter().map(user).collect::<Vec<_>>()).filter(|subjects| !subjects.is_empty()),
+    };
+    let gateway = gateway_binding(metadata(valid, ""), GATEWAY_AT_TENANT, settings);
+    vec![runner, binding(DISPATCHER, trigger), readers, gateway]
 }
 
 pub(super) fn cluster_role(valid: &Valid) -> ClusterRole {

@@ -61,7 +61,9 @@ pub(super) fn trigger_template(valid: &Valid) -> TriggerTemplate {
 
 pub(super) fn trigger(valid: &Valid) -> Option<Trigger> {
     valid.organization()?;
-    Some(Trigger { metadata: shared_metadata(valid, valid.tenant.trigger()), spec: spec(valid) })
+    let mut metadata = shared_metadata(valid, valid.tenant.trigger());
+    metadata.annotations = Some([(labels::DELIVERIES_NAMESPACE.to_owned(), valid.tenant.namespace())].into());
+    Some(Trigger { metadata, spec: spec(valid) })
 }
 
 /// What an event has to be, and what becomes of it.

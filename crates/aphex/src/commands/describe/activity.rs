@@ -1,5 +1,7 @@
 //! What happened to an object of late: webhook deliveries and runs.
 
+use std::collections::BTreeSet;
+
 use anyhow::Context as _;
 use aphex_api::delivery::Delivery;
 use aphex_api::foreign::tekton::PipelineRun;
@@ -26,8 +28,12 @@ pub(super) struct Scene {
 
 /// The last deliveries, newest first.
 pub(super) async fn deliveries(client: &Client, scene: &Scene) -> anyhow::Result<Vec<Value>> {
-    let Some(namespace) = &scene.listener else { return Ok(Vec::new()) };
-    let mut found = list::<Delivery>(client, namespace).await?;
+    let mut found = Vec::new();
+    // In the tenant's namespace; beside the listener, what came before there was one, and what is too large.
+    let places: BTreeSet<&String> = scene.listener.iter().chain(&scene.tenants).collect();
+    for namespace in places {
+        found.extend(list::<Delivery>(client, namespace).await?);
+    }
     if let Some(repository) = &scene.repository {
         // GitHub's names ignore case.
         found.retain(|delivery| text(delivery, "/spec/repository").eq_ignore_ascii_case(repository));

@@ -6,8 +6,8 @@ use aphex_controllers::tunnels::cloudflare::{Client, Connection, Error, Place, P
 use aphex_runtime::{Clock, Metrics, errors};
 use jiff::{SignedDuration, Timestamp};
 
-use super::report::{Check, Report};
 use crate::cli::Exposure;
+use crate::commands::report::{Check, Report};
 
 /// Ids that nothing has.
 const NO_TUNNEL: &str = "00000000-0000-0000-0000-000000000000";

@@ -12,9 +12,9 @@ use k8s_openapi::api::networking::v1::IngressClass;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
 
-use super::report::{Check, Report};
 use crate::cli::Exposure;
 use crate::commands::definitions;
+use crate::commands::report::{Check, Report};
 use crate::commands::settings::NAMESPACE;
 
 /// The oldest minor version of Kubernetes 1 that the platform runs on.

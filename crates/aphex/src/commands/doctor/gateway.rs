@@ -6,7 +6,7 @@ use aphex_runtime::errors;
 use http::{Request, StatusCode};
 use kube::Client;
 
-use super::report::{Check, Report};
+use crate::commands::report::{Check, Report};
 use crate::commands::settings::NAMESPACE;
 
 const CHECK: &str = "gateway";

@@ -12,7 +12,7 @@ use kube::core::ApiResource;
 use kube::runtime::watcher::{self, Event, watcher};
 use serde_json::Value;
 
-use super::{Shown, plural, sorted_by, table, value};
+use super::{Query, Shown, plural, table, value};
 use crate::cli::{Format, Global};
 use crate::output;
 
@@ -26,6 +26,7 @@ pub(super) async fn run(
     resource: &ApiResource,
     config: watcher::Config,
     shown: &Shown,
+    query: &Query<'_>,
 ) -> anyhow::Result<()> {
     let mut events = pin!(watcher(objects, config));
     let mut printer = Printer { format: &global.output, shown, widths: Vec::new(), started: false };
@@ -45,15 +46,19 @@ pub(super) async fn run(
                 true
             }
             Event::InitDone => {
-                fresh.sort_by(|a, b| sorted_by(a).cmp(&sorted_by(b)));
+                fresh.retain(|object| (query.wanted)(object));
+                fresh.sort_by_key(query.order);
                 printer.print(&std::mem::take(&mut fresh))?
             }
             Event::Apply(object) => {
-                !is_news(&mut known, &object) || printer.print(&[value(object, resource)?])?
+                let news = is_news(&mut known, &object);
+                let object = value(object, resource)?;
+                !news || !(query.wanted)(&object) || printer.print(&[object])?
             }
             Event::Delete(object) => {
                 known.remove(&object.metadata.uid);
-                printer.print(&[value(object, resource)?])?
+                let object = value(object, resource)?;
+                !(query.wanted)(&object) || printer.print(&[object])?
             }
         };
         if !read {

@@ -1,4 +1,4 @@
-//! What was found, for people and for programs.
+//! What checks found, for people and for programs.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -9,10 +9,11 @@ use crate::output::{self, Table};
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum State {
+pub(crate) enum State {
     Ok,
     Warn,
     Fail,
+    Skip,
 }
 
 impl State {
@@ -21,13 +22,14 @@ impl State {
             Self::Ok => "ok",
             Self::Warn => "warn",
             Self::Fail => "fail",
+            Self::Skip => "skip",
         }
     }
 }
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Check {
+pub(crate) struct Check {
     #[serde(rename = "check")]
     name: String,
     state: State,
@@ -37,39 +39,57 @@ pub(super) struct Check {
 }
 
 impl Check {
-    pub(super) fn ok(name: &str, found: &str) -> Self {
+    pub(crate) fn ok(name: &str, found: &str) -> Self {
         Self { name: name.to_owned(), state: State::Ok, found: found.to_owned(), remedy: None }
     }
 
     /// Works, but not all of it or not for long.
-    pub(super) fn warn(name: &str, found: &str, remedy: &str) -> Self {
+    pub(crate) fn warn(name: &str, found: &str, remedy: &str) -> Self {
         Self { state: State::Warn, remedy: Some(remedy.to_owned()), ..Self::ok(name, found) }
     }
 
+    /// Was not looked at.
+    pub(crate) fn skip(name: &str, why: &str) -> Self {
+        Self { state: State::Skip, ..Self::ok(name, why) }
+    }
+
     /// Does not work.
-    pub(super) fn fail(name: &str, found: &str, remedy: &str) -> Self {
+    pub(crate) fn fail(name: &str, found: &str, remedy: &str) -> Self {
         Self { state: State::Fail, ..Self::warn(name, found, remedy) }
+    }
+}
+
+impl Check {
+    /// Whether it was looked at and works.
+    pub(crate) fn is_ok(&self) -> bool {
+        self.state == State::Ok
     }
 }
 
 /// Everything that was looked at, in order.
 #[derive(Debug, Default)]
-pub(super) struct Report(Vec<Check>);
+pub(crate) struct Report(Vec<Check>);
 
 impl Report {
-    pub(super) fn add(&mut self, check: Check) {
+    pub(crate) fn add(&mut self, check: Check) {
         self.0.push(check);
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) fn failed(&self) -> usize {
+    pub(crate) fn failed(&self) -> usize {
         self.0.iter().filter(|check| check.state == State::Fail).count()
     }
 
-    pub(super) fn print(&self, format: &Format) -> anyhow::Result<()> {
+    /// What each was, and whether it failed.
+    #[cfg(test)]
+    pub(crate) fn states(&self) -> Vec<(String, bool)> {
+        self.0.iter().map(|check| (check.name.clone(), check.state == State::Fail)).collect()
+    }
+
+    pub(crate) fn print(&self, format: &Format) -> anyhow::Result<()> {
         match format {
             Format::Table | Format::Wide => output::say(self.table().render().trim_end()),
             Format::Name => {

@@ -1,0 +1,52 @@
+//! Who sent a request: which webhook secrets of a listener's triggers its sender knows.
+
+use aphex_api::delivery::SecretKeyRef;
+use aphex_api::foreign::triggers::EventListener;
+use bytes::Bytes;
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+
+use crate::secrets::{Candidate, SecretCache, SecretError};
+use crate::select::{self, Offer};
+use crate::signature::proofs::Proofs;
+use crate::snapshot::Snapshot;
+
+/// A sender that may speak to a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The secrets that it knows.
+    pub signers: Vec<SecretKeyRef>,
+    /// The namespace of the tenant that all of them are of.
+    pub home: Option<String>,
+}
+
+/// Every secret by which a sender could speak to a listener's triggers.
+pub fn candidates(offers: &[Offer], listener: &EventListener) -> Vec<Candidate> {
+    let namespace = listener.namespace().unwrap_or_default();
+    let mut candidates: Vec<Candidate> = offers.iter().flat_map(|offer| offer.secrets(&namespace)).collect();
+    candidates.sort();
+    candidates.dedup();
+    candidates
+}
+
+/// Which of the listener's secrets the sender knows, if any.
+pub async fn verify(
+    listener: &EventListener,
+    snapshot: &Snapshot,
+    secrets: &SecretCache,
+    proofs: &Proofs,
+    body: &Bytes,
+    now: Timestamp,
+) -> Result<Option<Verified>, SecretError> {
+    let offers = select::offers(listener, snapshot);
+    let mut candidates = candidates(&offers, listener);
+    candidates.retain(|(scheme, _)| proofs.has(*scheme));
+    if candidates.is_empty() {
+        return Ok(None);
+    }
+    let mut signers = secrets.signers(&candidates, proofs, body, now).await?;
+    signers.sort();
+    signers.dedup();
+    let home = select::home(&offers, listener, &signers);
+    Ok((!signers.is_empty()).then_some(Verified { signers, home }))
+}

@@ -1,0 +1,201 @@
+//! Flags of `aphex delivery`.
+
+use aphex_api::delivery::DeliveryVerdict;
+use clap::{Args, Subcommand, ValueEnum};
+use clap_complete::ArgValueCompleter;
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+
+use crate::complete;
+
+/// What can be done with webhook deliveries.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeliveryVerb {
+    /// All of them, or those that filters leave, the newest last
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  aphex delivery list\n  aphex delivery list --repo Codertocat/Hello-World --event push --since 2h\n  aphex delivery list --verdict not-wanted -o wide\n  aphex delivery list -n hello-world -o jsonpath='{range .items[*]}{.metadata.name}{\"\\n\"}{end}'\n  aphex delivery list --watch"
+    )]
+    List(ListDeliveries),
+    /// One, with what each trigger made of it, and why
+    #[command(
+        after_help = "Examples:\n  aphex delivery get 72d3162e-cc78-11e3-81ab-4c9367dc0958\n  aphex delivery get 72d3162e-cc78-11e3-81ab-4c9367dc0958 --payload\n  aphex delivery get 72d3162e-cc78-11e3-81ab-4c9367dc0958 -n hello-world -o yaml"
+    )]
+    Get(GetDelivery),
+    /// Show each as it comes and as it is decided, until Ctrl-C
+    #[command(
+        after_help = "Examples:\n  aphex delivery watch\n  aphex delivery watch --repo Codertocat/Hello-World --verdict failed"
+    )]
+    Watch(Filters),
+    /// Evaluate one once more, by the triggers as they are now
+    #[command(
+        after_help = "Examples:\n  aphex delivery replay 72d3162e-cc78-11e3-81ab-4c9367dc0958 --dry-run\n  aphex delivery replay 72d3162e-cc78-11e3-81ab-4c9367dc0958 --wait 60"
+    )]
+    Replay(Replay),
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ListDeliveries {
+    #[command(flatten)]
+    pub(crate) filters: Filters,
+    /// Go on and show each that comes or changes, until Ctrl-C
+    #[arg(short = 'w', long)]
+    pub(crate) watch: bool,
+}
+
+/// Which deliveries are meant.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Filters {
+    /// Only this namespace: a tenant's, or a listener's
+    #[arg(short = 'n', long, add = ArgValueCompleter::new(complete::namespaces))]
+    pub(crate) namespace: Option<String>,
+    /// All namespaces, as without -n
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    pub(crate) all_namespaces: bool,
+    /// Only those with these labels
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    pub(crate) selector: Option<String>,
+    /// Only those of this repository
+    #[arg(long, value_name = "OWNER/NAME")]
+    pub(crate) repo: Option<String>,
+    /// Only events of this type, such as push
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) event: Option<String>,
+    /// Only those with this outcome
+    #[arg(long, value_enum)]
+    pub(crate) verdict: Option<Outcome>,
+    /// Only those received since: how long ago (2h, 7d), or a time (2026-11-24T12:00:00Z)
+    #[arg(long, value_name = "WHEN", value_parser = Moment::parse)]
+    pub(crate) since: Option<Moment>,
+    /// Only those received before: how long ago, or a time
+    #[arg(long, value_name = "WHEN", value_parser = Moment::parse)]
+    pub(crate) until: Option<Moment>,
+    /// Only those of this EventListener: its name, or namespace/name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) listener: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct GetDelivery {
+    /// Its name, which is the id that GitHub shows
+    #[arg(add = ArgValueCompleter::new(complete::names))]
+    pub(crate) name: String,
+    /// Its namespace, when several have one of the name
+    #[arg(short = 'n', long, add = ArgValueCompleter::new(complete::namespaces))]
+    pub(crate) namespace: Option<String>,
+    /// Print the payload as it was received, and nothing else
+    #[arg(long, conflicts_with = "watch")]
+    pub(crate) payload: bool,
+    /// Go on and show it whenever it changes, until Ctrl-C
+    #[arg(short = 'w', long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Replay {
+    /// Its name, which is the id that GitHub shows
+    #[arg(add = ArgValueCompleter::new(complete::names))]
+    pub(crate) name: String,
+    /// Its namespace, when several have one of the name
+    #[arg(short = 'n', long, add = ArgValueCompleter::new(complete::namespaces))]
+    pub(crate) namespace: Option<String>,
+    /// Say what would become of it, and write nothing
+    #[arg(long, conflicts_with_all = ["wait", "no_wait"])]
+    pub(crate) dry_run: bool,
+    /// Wait so many seconds for the verdict
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_value = "30", default_missing_value = "300")]
+    pub(crate) wait: u64,
+    /// Do not wait for the verdict
+    #[arg(long, conflicts_with = "wait")]
+    pub(crate) no_wait: bool,
+    #[command(flatten)]
+    pub(crate) asking: super::Asking,
+}
+
+/// How a delivery may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Outcome {
+    /// Something was created
+    Created,
+    /// No trigger wanted it
+    NotWanted,
+    /// There is no trigger for the secret that signed it
+    NoTrigger,
+    /// GitHub's greeting
+    Ping,
+    /// A branch or tag was deleted
+    RefDeleted,
+    /// A tag was moved
+    Tag,
+    /// The commit's message asks for no run
+    SkipRequested,
+    /// A trigger failed for good
+    Failed,
+    /// There is no verdict yet
+    Pending,
+}
+
+impl Outcome {
+    /// Whether a delivery stands like this.
+    pub(crate) fn is(self, verdict: Option<DeliveryVerdict>) -> bool {
+        let wanted = match self {
+            Self::Created => DeliveryVerdict::Created,
+            Self::NotWanted => DeliveryVerdict::NotWanted,
+            Self::NoTrigger => DeliveryVerdict::NoTrigger,
+            Self::Ping => DeliveryVerdict::Ping,
+            Self::RefDeleted => DeliveryVerdict::RefDeleted,
+            Self::Tag => DeliveryVerdict::Tag,
+            Self::SkipRequested => DeliveryVerdict::SkipRequested,
+            Self::Failed => DeliveryVerdict::Failed,
+            Self::Pending => return verdict.is_none(),
+        };
+        verdict == Some(wanted)
+    }
+}
+
+/// A time, as people give it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// So long ago.
+    Ago(SignedDuration),
+    /// Then.
+    At(Timestamp),
+}
+
+impl Moment {
+    fn parse(text: &str) -> Result<Self, String> {
+        let wrong =
+            || "how long ago, such as 90m, 2h or 7d, or a time such as 2026-11-24T12:00:00Z".to_owned();
+        if let Ok(time) = text.parse::<Timestamp>() {
+            return Ok(Self::At(time));
+        }
+        let span: Span = text.parse().map_err(|_| wrong())?;
+        let long = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
+        if long.is_negative() { Err(wrong()) } else { Ok(Self::Ago(long)) }
+    }
+
+    /// The time that it is.
+    pub(crate) fn at(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::Ago(long) => now.saturating_sub(long).unwrap_or(Timestamp::MIN),
+            Self::At(time) => time,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_given_as_how_long_ago_or_as_they_are() {
+        let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
+        let at = |text: &str| Moment::parse(text).map(|moment| moment.at(now).to_string());
+        assert_eq!(at("2h").as_deref(), Ok("2026-11-24T10:00:00Z"));
+        assert_eq!(at("7d").as_deref(), Ok("2026-11-17T12:00:00Z"));
+        assert_eq!(at("1h30m").as_deref(), Ok("2026-11-24T10:30:00Z"));
+        assert_eq!(at("2026-11-01T00:00:00+01:00").as_deref(), Ok("2026-10-31T23:00:00Z"));
+        for wrong in ["", "soon", "-2h", "2", "1mo"] {
+            assert!(at(wrong).is_err(), "{wrong}");
+        }
+    }
+}

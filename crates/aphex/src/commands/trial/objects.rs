@@ -1,0 +1,235 @@
+//! The objects that triggers are made of: from files, from the engine, or from the engine with those of files in place.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Context as _;
+use aphex_api::foreign::triggers::{
+    ClusterInterceptor, ClusterTriggerBinding, EventListener, EventListenerSpec, Interceptor,
+    NamespaceSelector, Trigger, TriggerBinding, TriggerTemplate,
+};
+use aphex_gateway::problems::Checked;
+use aphex_gateway::secrets::SecretCache;
+use aphex_gateway::snapshot::{Objects, Snapshot};
+use aphex_runtime::errors;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DynamicObject, ListParams};
+use kube::core::ApiResource;
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::commands::look::{self, text};
+
+/// The listener that is there when files have none.
+pub(crate) const ASSUMED: &str = "github-listener";
+const GROUP: &str = "triggers.tekton.dev/";
+
+/// Kind, namespace and name.
+type Key = (String, String, String);
+
+/// Objects by kind, namespace and name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Book(BTreeMap<Key, Value>);
+
+/// Something that is wrong with an object as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) object: String,
+    pub(crate) message: String,
+}
+
+impl Book {
+    /// The objects of files; those that name no namespace get this one. Also gives the kinds that have no part in triggers.
+    pub(crate) fn of(objects: Vec<Value>, namespace: &str) -> anyhow::Result<(Self, BTreeSet<String>)> {
+        let (mut book, mut others) = (Self::default(), BTreeSet::new());
+        for mut object in objects {
+            let (version, kind) = (text(&object, "/apiVersion"), text(&object, "/kind"));
+            let secret = kind == "Secret" && version == "v1";
+            if !secret && !version.starts_with(GROUP) {
+                others.insert(kind);
+                continue;
+            }
+            anyhow::ensure!(!text(&object, "/metadata/name").is_empty(), "a {kind} has no metadata.name");
+            if !kind.starts_with("Cluster") && text(&object, "/metadata/namespace").is_empty() {
+                object["metadata"]["namespace"] = namespace.into();
+            }
+            book.insert(&kind, object);
+        }
+        Ok((book, others))
+    }
+
+    /// What the engine has now. Who may not list everywhere is shown what is in these namespaces.
+    pub(crate) async fn of_engine(client: &Client, namespaces: &BTreeSet<String>) -> anyhow::Result<Self> {
+        let mut book = Self::default();
+        book.list::<EventListener>(client, namespaces).await?;
+        book.list::<Trigger>(client, namespaces).await?;
+        book.list::<TriggerBinding>(client, namespaces).await?;
+        book.list::<ClusterTriggerBinding>(client, &BTreeSet::new()).await?;
+        book.list::<TriggerTemplate>(client, namespaces).await?;
+        book.list::<ClusterInterceptor>(client, &BTreeSet::new()).await?;
+        book.list::<Interceptor>(client, namespaces).await?;
+        Ok(book)
+    }
+
+    async fn list<K: Resource<DynamicType = ()>>(
+        &mut self,
+        client: &Client,
+        namespaces: &BTreeSet<String>,
+    ) -> anyhow::Result<()> {
+        let resource = ApiResource::erase::<K>(&());
+        let everywhere: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+        let mut found = match everywhere.list(&ListParams::default()).await {
+            Ok(list) => list.items,
+            Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
+            Err(kube::Error::Api(status)) if status.code == 403 && !namespaces.is_empty() => {
+                let mut found = Vec::new();
+                for namespace in namespaces {
+                    let list =
+                        look::api(client, &resource, Some(namespace)).list(&ListParams::default()).await;
+                    let list =
+                        list.with_context(|| format!("cannot list {} in {namespace}", resource.plural))?;
+                    found.extend(list.items);
+                }
+                found
+            }
+            // Built-in interceptors need no object, and bindings of the cluster are rare.
+            Err(kube::Error::Api(status)) if status.code == 403 && resource.kind.starts_with("Cluster") => {
+                Vec::new()
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot list {}", resource.plural)),
+        };
+        for object in found.drain(..) {
+            self.insert(&resource.kind, look::value(object, &resource)?);
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, kind: &str, object: Value) {
+        let key = (kind.to_owned(), text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
+        self.0.insert(key, object);
+    }
+
+    /// The same with the objects of another in place of its own.
+    pub(crate) fn with(&self, other: &Self) -> Self {
+        let mut book = self.clone();
+        book.0.extend(other.0.clone());
+        book
+    }
+
+    /// Namespace and name of each listener.
+    pub(crate) fn listeners(&self) -> Vec<(String, String)> {
+        let listeners = self.0.keys().filter(|(kind, ..)| kind == "EventListener");
+        listeners.map(|(_, namespace, name)| (namespace.clone(), name.clone())).collect()
+    }
+
+    /// Adds a listener that takes the events for all triggers.
+    pub(crate) fn assume_listener(&mut self, namespace: &str) -> anyhow::Result<()> {
+        let all = NamespaceSelector { match_names: vec!["*".to_owned()] };
+        let spec = EventListenerSpec { namespace_selector: all, ..EventListenerSpec::default() };
+        let mut listener = EventListener::new(ASSUMED, spec);
+        listener.metadata.namespace = Some(namespace.to_owned());
+        self.insert("EventListener", serde_json::to_value(listener)?);
+        Ok(())
+    }
+
+    /// What the gateway would see, and what is wrong with it. What cannot be read counts as not there.
+    pub(crate) fn view(&self) -> (Snapshot, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let objects = Objects {
+            listeners: self.read("EventListener", &mut problems),
+            triggers: self.read("Trigger", &mut problems),
+            bindings: self.read("TriggerBinding", &mut problems),
+            cluster_bindings: self.read("ClusterTriggerBinding", &mut problems),
+            templates: self.read("TriggerTemplate", &mut problems),
+            cluster_interceptors: self.read("ClusterInterceptor", &mut problems),
+            interceptors: self.read("Interceptor", &mut problems),
+        };
+        (Snapshot::of(objects), problems)
+    }
+
+    fn read<K: DeserializeOwned + Checked>(&self, kind: &str, problems: &mut Vec<Problem>) -> Vec<K> {
+        let mut read = Vec::new();
+        for ((_, namespace, name), object) in self.0.iter().filter(|((of, ..), _)| of == kind) {
+            let place = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
+            let title = format!("{kind} {place}{name}");
+            let mut tell = |message: String| problems.push(Problem { object: title.clone(), message });
+            match serde_json::from_value::<K>(object.clone()) {
+                Ok(one) => {
+                    one.problems().into_iter().for_each(&mut tell);
+                    read.push(one);
+                }
+                Err(error) => {
+                    tell(format!("it cannot be read, and counts as not there: {}", errors::chain(&error)));
+                }
+            }
+        }
+        read
+    }
+
+    /// The Secrets among them.
+    pub(crate) fn secrets(&self) -> anyhow::Result<SecretCache> {
+        let mut secrets = Vec::new();
+        for ((_, namespace, name), object) in self.0.iter().filter(|((kind, ..), _)| kind == "Secret") {
+            // What is in it is not for error messages.
+            let secret: Secret = serde_json::from_value(object.clone()).map_err(|_| {
+                anyhow::anyhow!("Secret {namespace}/{name} cannot be read: are its data base64?")
+            })?;
+            let mut data: BTreeMap<String, Vec<u8>> =
+                secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
+            let plain = secret.string_data.unwrap_or_default();
+            data.extend(plain.into_iter().map(|(key, value)| (key, value.into_bytes())));
+            secrets.push(((namespace.clone(), name.clone()), data));
+        }
+        Ok(SecretCache::of(secrets))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn trigger(name: &str, namespace: Option<&str>, marker: &str) -> Value {
+        json!({
+            "apiVersion": "triggers.tekton.dev/v1beta1", "kind": "Trigger",
+            "metadata": { "name": name, "namespace": namespace },
+            "spec": { "template": { "ref": marker } },
+        })
+    }
+
+    #[test]
+    fn objects_of_files_stand_in_for_those_of_the_engine() {
+        let (now, _) =
+            Book::of(vec![trigger("a", Some("x"), "old"), trigger("b", Some("x"), "kept")], "x").unwrap();
+        let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "p" } });
+        let (changed, others) = Book::of(vec![trigger("a", None, "new"), pod], "x").unwrap();
+        assert_eq!(others.into_iter().collect::<Vec<_>>(), ["Pod"]);
+        let both = now.with(&changed);
+        let templates: Vec<String> =
+            both.0.values().map(|object| text(object, "/spec/template/ref")).collect();
+        assert_eq!(templates, ["new", "kept"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_of_the_object() {
+        let mut broken = trigger("broken", Some("x"), "t");
+        broken["spec"]["interceptors"] = json!("none");
+        let (book, _) = Book::of(vec![broken], "x").unwrap();
+        let (_, problems) = book.view();
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].object, "Trigger x/broken");
+        assert!(problems[0].message.starts_with("it cannot be read"), "{problems:?}");
+    }
+
+    #[test]
+    fn a_secret_that_cannot_be_read_is_not_shown() {
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "s", "namespace": "x" },
+            "data": { "secret": "not base64: hunter2" },
+        });
+        let (book, _) = Book::of(vec![secret], "x").unwrap();
+        let error = book.secrets().unwrap_err().to_string();
+        assert!(error.contains("x/s") && !error.contains("hunter2"), "{error}");
+    }
+}
