@@ -32,6 +32,15 @@ const ROUNDS: usize = 64;
 /// How often a status is written again after somebody else wrote to the Delivery.
 const WRITES: usize = 3;
 
+/// What evaluation may reach for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// What this process has in memory.
+    Cached,
+    /// Secrets, services, GitHub.
+    Anywhere,
+}
+
 /// An attempt could not be made.
 #[derive(Debug, Error)]
 enum AttemptError {
@@ -43,6 +52,11 @@ enum AttemptError {
     Encode(#[source] serde_json::Error),
     #[error("cannot publish the status")]
     Publish(#[source] Box<kube::Error>),
+    #[error(
+        "the engine dropped the status: the definition deliveries.aphex.io is that of an older release; apply \
+         platform/crds of this one"
+    )]
+    Dropped,
 }
 
 impl Deliveries {
@@ -101,7 +115,7 @@ impl Deliveries {
             Some(_) => {}
         }
         let patch = Patch::Merge(claim::patch(&found, &self.identity, now));
-        match api.patch_status(&found.name_any(), &params(), &patch).await {
+        match api.patch(&found.name_any(), &params(), &patch).await {
             Ok(claimed) => Ok(Ok(claimed)),
             // Somebody else was first, or changed it; the watch tells what became of it.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(Err(None)),
@@ -111,13 +125,12 @@ impl Deliveries {
 
     async fn decide(&self, delivery: &Delivery, replay: Option<&str>) -> Outcome {
         let spec = &delivery.spec;
-        let namespace = delivery.namespace().unwrap_or_default();
         let payload = match payload::fetch(&self.client, delivery).await {
             Ok(payload) => payload,
             Err(error) if error.may_pass() => return Outcome::Later(errors::chain(&error)),
             Err(error) => return Outcome::Settled(DeliveryVerdict::Failed, errors::chain(&error)),
         };
-        let event = Event {
+        let event = Arc::new(Event {
             id: object_name(&spec.delivery_id),
             kind: spec.event.clone(),
             headers: spec.headers.clone(),
@@ -125,41 +138,57 @@ impl Deliveries {
             raw: payload.raw,
             url: spec.request.clone(),
             received: spec.received_time.as_ref().map_or_else(|| self.clock.now(), |time| time.0),
-        };
+        });
+        let decided = self.decide_event(delivery, &event, replay, Reach::Anywhere).await;
+        decided.unwrap_or_else(|| Outcome::Later("the event could not be evaluated".to_owned()))
+    }
+
+    /// Asks the triggers and creates what they ask for; nothing when that takes more than may be reached.
+    pub(super) async fn decide_event(
+        &self,
+        delivery: &Delivery,
+        event: &Arc<Event>,
+        replay: Option<&str>,
+        reach: Reach,
+    ) -> Option<Outcome> {
+        let spec = &delivery.spec;
+        let namespace = delivery.namespace().unwrap_or_default();
         let Some(listener) = self.snapshot.listener(&namespace, &spec.listener) else {
             let message = format!("EventListener {} does not exist any more", spec.listener);
-            return Outcome::Settled(DeliveryVerdict::NoTrigger, message);
+            return Some(Outcome::Settled(DeliveryVerdict::NoTrigger, message));
         };
         let plain =
             listener.annotations().get(EVENT_POLICY_ANNOTATION).is_some_and(|policy| policy == "none");
-        if let Some((verdict, message)) = event::settled(&event, plain) {
-            return Outcome::Settled(verdict, message);
+        if let Some((verdict, message)) = event::settled(event, plain) {
+            return Some(Outcome::Settled(verdict, message));
         }
         let mut seed = format!("{namespace}/{}", delivery.name_any());
         if let Some(replay) = replay {
             seed = format!("{seed}/{replay}");
         }
-        let event = Arc::new(event);
-        let planned = self.evaluate(&listener, &event, &spec.verified_by, &seed).await;
+        let planned = self.evaluate(&listener, event, &spec.verified_by, &seed, reach).await?;
         let mut results = Vec::with_capacity(planned.len());
         for planned in planned {
-            log_rejection(&planned, &event, &listener);
+            log_rejection(&planned, event, &listener);
             results.push(match done_before(delivery, replay, &planned.result) {
                 Some(result) => result,
                 None => self.dispatch(planned, &event.id).await,
             });
         }
-        Outcome::Triggers(results)
+        Some(Outcome::Triggers(results))
     }
 
     /// Evaluates on a thread that may be busy, after getting the Secrets and answers that it turns out to want.
+    ///
+    /// Nothing when it wants one and may not reach for it, or when it could not be made.
     async fn evaluate(
         &self,
         listener: &Arc<EventListener>,
         event: &Arc<Event>,
         verified: &[SecretKeyRef],
         seed: &str,
-    ) -> Vec<Planned> {
+        reach: Reach,
+    ) -> Option<Vec<Planned>> {
         let mut planned = Vec::new();
         let mut answers = Arc::default();
         for _ in 0..ROUNDS {
@@ -185,8 +214,11 @@ impl Deliveries {
                     seed: &seed,
                 })
             };
-            planned = tokio::task::spawn_blocking(run).await.unwrap_or_default();
+            planned = tokio::task::spawn_blocking(run).await.ok()?;
             let (secrets, questions) = asked.open();
+            if reach == Reach::Cached {
+                return (secrets.is_empty() && questions.is_empty()).then_some(planned);
+            }
             // A Secret that cannot be read makes its trigger fail, which the verdict shows.
             let read = !secrets.is_empty()
                 && self.secrets.fetch(&secrets, SECRET_KEPT).await.is_ok()
@@ -198,7 +230,7 @@ impl Deliveries {
             known.extend(self.caller.ask(questions).await);
             answers = Arc::new(known);
         }
-        planned
+        Some(planned)
     }
 
     async fn dispatch(&self, planned: Planned, event_id: &str) -> TriggerResult {
@@ -218,7 +250,7 @@ impl Deliveries {
         result
     }
 
-    fn report(&self, delivery: &Delivery, status: &DeliveryStatus, now: Timestamp) {
+    pub(super) fn report(&self, delivery: &Delivery, status: &DeliveryStatus, now: Timestamp) {
         let (name, namespace) = (delivery.name_any(), delivery.namespace().unwrap_or_default());
         let Some(verdict) = status.verdict else {
             self.metrics.retried();
@@ -245,8 +277,9 @@ impl Deliveries {
         let name = delivery.name_any();
         for _ in 0..WRITES {
             let patch = verdict::patch(&delivery, status).map_err(AttemptError::Encode)?;
-            match api.patch_status(&name, &params(), &Patch::Merge(patch)).await {
-                Ok(_) => return Ok(()),
+            match api.patch(&name, &params(), &Patch::Merge(patch)).await {
+                Ok(made) if verdict::is_kept(&made, status) => return Ok(()),
+                Ok(_) => return Err(AttemptError::Dropped),
                 Err(kube::Error::Api(answer)) if answer.code == 404 => return Ok(()),
                 Err(kube::Error::Api(answer)) if answer.code == 409 => {
                     let found = api.get_opt(&name).await.map_err(|e| AttemptError::Read(Box::new(e)))?;
