@@ -7,8 +7,9 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
-use kube::CustomResource;
+use kube::{CustomResource, CustomResourceExt};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +106,17 @@ pub fn listener_namespace(delivery: &Delivery) -> &str {
     }
 }
 
+impl Delivery {
+    /// The definition. Its status is no subresource: the engine would drop it from the write that creates the object.
+    pub fn crd() -> CustomResourceDefinition {
+        let mut definition = <Self as CustomResourceExt>::crd();
+        for version in &mut definition.spec.versions {
+            version.subresources = None;
+        }
+        definition
+    }
+}
+
 /// A key of a Secret.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretKeyRef {
@@ -163,7 +175,7 @@ pub struct DeliveryStatus {
     /// The replay annotation's value that the verdict answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_replay: Option<String>,
-    /// The generation of the spec that the status speaks of.
+    /// The generation of the object that the status was written into; the spec never changes.
     #[serde(default)]
     pub observed_generation: i64,
     /// `Ready` is True once there is a verdict, False when it is `Failed`, Unknown before.
@@ -309,8 +321,6 @@ fn date_time(_: &mut SchemaGenerator) -> Schema {
 
 #[cfg(test)]
 mod tests {
-    use kube::CustomResourceExt as _;
-
     use super::*;
 
     #[test]
@@ -324,6 +334,7 @@ mod tests {
             .flatten()
             .map(|c| c.name.clone())
             .collect();
+        assert_eq!(crd.spec.versions[0].subresources, None);
         assert_eq!(columns, ["Event", "Repository", "Ref", "Verdict", "Created", "Message", "Age"]);
     }
 

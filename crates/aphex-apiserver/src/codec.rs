@@ -10,8 +10,8 @@
 use aphex_schema::default;
 use aphex_store::{Entry, Payload};
 use bytes::{BufMut, Bytes, BytesMut};
-use serde::{Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Map, Value, json};
 
 use crate::convert;
 use crate::object;
@@ -79,10 +79,23 @@ fn write<T: Serialize + ?Sized>(bytes: &mut Vec<u8>, value: &T) {
 
 /// Parses stored bytes.
 pub fn parse(bytes: &[u8]) -> Result<Value, Status> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        tracing::error!(%error, "a stored object cannot be read");
-        Status::internal("stored object cannot be read")
-    })
+    serde_json::from_slice(bytes).map_err(|error| unreadable(&error))
+}
+
+/// Parses the metadata of stored bytes and nothing else: `{"metadata": …}`.
+pub fn parse_metadata(bytes: &[u8]) -> Result<Value, Status> {
+    #[derive(Deserialize)]
+    struct Object {
+        #[serde(default)]
+        metadata: Map<String, Value>,
+    }
+    let object: Object = serde_json::from_slice(bytes).map_err(|error| unreadable(&error))?;
+    Ok(json!({ "metadata": object.metadata }))
+}
+
+fn unreadable(error: &serde_json::Error) -> Status {
+    tracing::error!(%error, "a stored object cannot be read");
+    Status::internal("stored object cannot be read")
 }
 
 /// An entry as an object of the resource's version.
@@ -194,8 +207,6 @@ pub fn with_revision(mut object: Value, revision: u64) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::registry::Registry;
 
@@ -229,6 +240,14 @@ mod tests {
         );
         assert_eq!(&without_type(&deployment("apps/v1")).unwrap()[..], b"\"spec\":{}}");
         assert_eq!(without_type(&custom), None);
+    }
+
+    #[test]
+    fn metadata_is_read_without_the_rest() {
+        let bytes = br#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"a","labels":{"x":"y"}},"data":{"k":"v"}}"#;
+        let metadata = json!({ "metadata": parse(bytes).unwrap()["metadata"] });
+        assert_eq!(parse_metadata(bytes).unwrap(), metadata);
+        assert!(parse_metadata(b"{\"metadata\":1}").is_err());
     }
 
     #[test]

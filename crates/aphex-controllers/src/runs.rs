@@ -40,6 +40,10 @@ use index::{Arrival, Index};
 const NAME: &str = "runs";
 /// Tenants worked on at once.
 const CONCURRENCY: usize = 8;
+/// After planning, rest so many times as long, so that a tenant with many runs and many pushes leaves the machine to them.
+const REST: u32 = 4;
+/// But no longer than this.
+const LONGEST_REST: Duration = Duration::from_millis(250);
 /// When a tenant is looked at again after the engine refused something.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -185,8 +189,10 @@ async fn work(context: &Context, shared: &Shared) {
             dirty.append(&mut again);
             due = None;
         }
+        let planning = Mutex::new(Duration::ZERO);
+        let planning = &planning;
         let failed: Vec<String> = futures::stream::iter(dirty)
-            .map(|tenant| async move { (!pass(context, shared, &tenant).await).then_some(tenant) })
+            .map(|tenant| async move { (!pass(context, shared, &tenant, planning).await).then_some(tenant) })
             .buffer_unordered(CONCURRENCY)
             .filter_map(|failed| async move { failed })
             .collect()
@@ -195,13 +201,18 @@ async fn work(context: &Context, shared: &Shared) {
             again.extend(failed);
             due.get_or_insert_with(|| Instant::now() + AGAIN);
         }
+        // What changes meanwhile is looked at in one pass.
+        let planned = *planning.lock().unwrap_or_else(PoisonError::into_inner);
+        tokio::time::sleep(planned.saturating_mul(REST).min(LONGEST_REST)).await;
     }
 }
 
-/// One pass over a tenant's runs; false when it has to be repeated.
-async fn pass(context: &Context, shared: &Shared, tenant: &str) -> bool {
+/// One pass over a tenant's runs; false when it has to be repeated. Adds the time that the planning took.
+async fn pass(context: &Context, shared: &Shared, tenant: &str, planning: &Mutex<Duration>) -> bool {
     let began = std::time::Instant::now();
-    let Some(plan) = shared.index().plan(tenant, &context.metrics) else { return true };
+    let plan = shared.index().plan(tenant, &context.metrics);
+    *planning.lock().unwrap_or_else(PoisonError::into_inner) += began.elapsed();
+    let Some(plan) = plan else { return true };
     if plan.actions.is_empty() {
         return true;
     }

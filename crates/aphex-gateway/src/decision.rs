@@ -49,10 +49,13 @@ pub struct Case {
 impl Case {
     /// The event that a Delivery keeps, or a replay of it.
     pub fn of(delivery: &Delivery, payload: Payload, replay: Option<&str>, now: Timestamp) -> Self {
+        Self::at(delivery, Arc::new(Self::event(delivery, payload, now)), replay)
+    }
+
+    /// The event that a Delivery keeps.
+    pub(crate) fn event(delivery: &Delivery, payload: Payload, now: Timestamp) -> Event {
         let spec = &delivery.spec;
-        let listener_namespace = listener_namespace(delivery).to_owned();
-        let kept_in = delivery.namespace().unwrap_or_default();
-        let event = Event {
+        Event {
             id: object_name(&spec.delivery_id),
             kind: spec.event.clone(),
             headers: spec.headers.clone(),
@@ -60,7 +63,14 @@ impl Case {
             raw: payload.raw,
             url: spec.request.clone(),
             received: spec.received_time.as_ref().map_or(now, |time| time.0),
-        };
+        }
+    }
+
+    /// A Delivery, or a replay of it, whose event has been read.
+    pub(crate) fn at(delivery: &Delivery, event: Arc<Event>, replay: Option<&str>) -> Self {
+        let spec = &delivery.spec;
+        let listener_namespace = listener_namespace(delivery).to_owned();
+        let kept_in = delivery.namespace().unwrap_or_default();
         // The same wherever the event is kept: sent again, it may be kept elsewhere, and must create the same.
         let name = if kept_in == listener_namespace { delivery.name_any() } else { event.id.clone() };
         let seed = format!("{listener_namespace}/{name}");
@@ -68,11 +78,20 @@ impl Case {
             seed: replay.map(|replay| format!("{seed}/{replay}")).unwrap_or(seed),
             listener: spec.listener.clone(),
             verified: spec.verified_by.clone(),
-            event: Arc::new(event),
+            event,
             listener_namespace,
             kept_in,
         }
     }
+}
+
+/// What evaluation may reach for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// What this process has in memory.
+    Cached,
+    /// Secrets, services, GitHub.
+    Anywhere,
 }
 
 /// What becomes of an event.
@@ -109,21 +128,33 @@ impl Decider {
 
     /// Decides about an event.
     pub async fn decide(&self, case: &Case) -> Decision {
+        let failed = || "the event could not be evaluated: this is a fault of the gateway".to_owned();
+        let decided = self.decide_within(case, Reach::Anywhere).await;
+        decided.unwrap_or_else(|| Decision::Settled(DeliveryVerdict::Failed, failed()))
+    }
+
+    /// Decides about an event; nothing when that takes more than may be reached, or went wrong here.
+    pub(crate) async fn decide_within(&self, case: &Case, reach: Reach) -> Option<Decision> {
         let Some(listener) = self.snapshot.listener(&case.listener_namespace, &case.listener) else {
             let message = format!("EventListener {} does not exist any more", case.listener);
-            return Decision::Settled(DeliveryVerdict::NoTrigger, message);
+            return Some(Decision::Settled(DeliveryVerdict::NoTrigger, message));
         };
         let plain =
             listener.annotations().get(EVENT_POLICY_ANNOTATION).is_some_and(|policy| policy == "none");
         if let Some((verdict, message)) = event::settled(&case.event, plain) {
-            return Decision::Settled(verdict, message);
+            return Some(Decision::Settled(verdict, message));
         }
-        let planned = self.evaluate(&listener, case).await;
-        Decision::Triggers(listener, planned)
+        let planned = self.evaluate(&listener, case, reach).await?;
+        Some(Decision::Triggers(listener, planned))
     }
 
     /// Evaluates on a thread that may be busy, after getting the Secrets and answers that it turns out to want.
-    async fn evaluate(&self, listener: &Arc<EventListener>, case: &Case) -> Vec<Planned> {
+    async fn evaluate(
+        &self,
+        listener: &Arc<EventListener>,
+        case: &Case,
+        reach: Reach,
+    ) -> Option<Vec<Planned>> {
         let mut planned = Vec::new();
         let mut answers = Arc::default();
         for _ in 0..ROUNDS {
@@ -148,8 +179,11 @@ impl Decider {
                     seed: &case.seed,
                 })
             };
-            planned = tokio::task::spawn_blocking(run).await.unwrap_or_default();
+            planned = tokio::task::spawn_blocking(run).await.ok()?;
             let (secrets, questions) = asked.open();
+            if reach == Reach::Cached {
+                return (secrets.is_empty() && questions.is_empty()).then_some(planned);
+            }
             // A Secret that cannot be read makes its trigger fail, which the verdict shows.
             let read = !secrets.is_empty()
                 && self.secrets.fetch(&secrets, SECRET_KEPT).await.is_ok()
@@ -161,7 +195,7 @@ impl Decider {
             known.extend(self.ask(questions).await);
             answers = Arc::new(known);
         }
-        planned
+        Some(planned)
     }
 
     async fn ask(&self, questions: Vec<Question>) -> Answers {

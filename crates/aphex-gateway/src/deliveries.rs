@@ -1,17 +1,22 @@
 //! The life of a Delivery: stored, claimed, evaluated, verdict; retention; replay.
 //!
 //! ```text
+//! evaluate -> dispatch -> store: Done | Failed, or Pending while the engine does not take what a trigger asks for
+//!
 //! store -> Pending -> (claim: Processing) -> evaluate -> dispatch -> Done | Failed
 //!             ^                                   |
-//!             +---- next attempt, with back-off --+   while the engine does not take what a trigger asks for
+//!             +---- next attempt, with back-off --+
 //! ```
 //!
+//! Most events go the first way, which is `inline`; the second is for those whose triggers ask others, for large
+//! payloads, and for what the first left open.
 //! The replica that received an event works on it without a claim for one lease; a restarted process takes up its own
 //! at once, any replica takes up another's when the lease is over. Two that work on the same Delivery create the same
-//! names, so the second finds everything there. Submodules: `claim` and `queue` say when, `process` what, `verdict` the
+//! names, so the second finds everything there. Submodules: `inline`, `claim` and `queue` say when, `process` what, `verdict` the
 //! outcome, `payload` the stored bytes, `retention` the end.
 
 mod claim;
+mod inline;
 mod payload;
 mod process;
 mod queue;
@@ -41,7 +46,7 @@ use tokio::sync::Semaphore;
 use crate::calls::Calls;
 use crate::decision::Decider;
 use crate::dispatch::Dispatcher;
-use crate::event::Facts;
+use crate::event::{Event, Facts};
 use crate::metrics::GatewayMetrics;
 use crate::rehearsal;
 use crate::secrets::SecretCache;
@@ -183,7 +188,8 @@ impl Deliveries {
             // The parts are Secrets, and a tenant's pipelines read and write those of its namespace.
             incoming.namespace.clone_from(&incoming.listener_namespace);
         }
-        match self.store_at(&incoming, &packed).await {
+        let event = inline::event(&object_name(&incoming.delivery_id), &mut incoming);
+        match self.store_at(&incoming, &event, &packed).await {
             Err(error)
                 if error.is_of_the_namespace() && incoming.namespace != incoming.listener_namespace =>
             {
@@ -192,13 +198,18 @@ impl Deliveries {
                     "event is stored beside its listener, since the tenant's namespace does not take it"
                 );
                 incoming.namespace.clone_from(&incoming.listener_namespace);
-                self.store_at(&incoming, &packed).await
+                self.store_at(&incoming, &event, &packed).await
             }
             stored => stored,
         }
     }
 
-    async fn store_at(&self, incoming: &Incoming, packed: &payload::Packed) -> Result<String, StoreError> {
+    async fn store_at(
+        &self,
+        incoming: &Incoming,
+        event: &Arc<Event>,
+        packed: &payload::Packed,
+    ) -> Result<String, StoreError> {
         let id = object_name(&incoming.delivery_id);
         let api: Api<Delivery> = Api::namespaced(self.client.clone(), &incoming.namespace);
         // GitHub gives one event the same id at every webhook that it goes to, so the id alone may be taken by the same
@@ -207,11 +218,15 @@ impl Deliveries {
             incoming.verified_by.iter().map(|s| format!("{}/{}", s.namespace, s.name)).collect();
         let other = hex(&format!("{id}/{}/{}", incoming.listener, signers.join(",")));
         for name in [id.clone(), format!("{}-{}", &id[..id.len().min(ID_MAX - 11)], &other[..10])] {
-            if let Some(delivery) = self.create(&api, &name, incoming, packed).await? {
-                self.queue.submit(delivery);
-                return Ok(id);
+            // Looked for first: a run that was deleted since must not be made again for an event that has its verdict.
+            let looked = api.get_opt(&name).await;
+            let mut there = looked.as_ref().ok().cloned().flatten();
+            if there.is_none() {
+                if self.create(&api, &name, incoming, event, packed, looked.is_ok()).await? {
+                    return Ok(id);
+                }
+                there = api.get_opt(&name).await.map_err(|e| StoreError::Read(name.clone(), Box::new(e)))?;
             }
-            let there = api.get_opt(&name).await.map_err(|e| StoreError::Read(name.clone(), Box::new(e)))?;
             // Gone between the two requests: retention took it, so it had its verdict.
             let Some(there) = there else { return Ok(id) };
             if same_event(&there, incoming) {
@@ -222,57 +237,60 @@ impl Deliveries {
         Err(StoreError::Taken(id))
     }
 
-    /// Creates the Delivery; nothing when the name is taken.
+    /// Creates the Delivery; false when the name is taken. Where it is known to be free the event is decided first.
     async fn create(
         &self,
         api: &Api<Delivery>,
         name: &str,
         incoming: &Incoming,
+        event: &Arc<Event>,
         parts: &payload::Packed,
-    ) -> Result<Option<Delivery>, StoreError> {
+        free: bool,
+    ) -> Result<bool, StoreError> {
         if parts.rest.is_empty() {
-            return self.post(api, name, incoming, parts).await;
+            let mut delivery = build(name, incoming, event, parts, &self.identity);
+            if free {
+                delivery.status = self.decide_at_once(&delivery, event).await;
+            }
+            return Ok(self.post(api, delivery).await?.is_some());
         }
         // A part that exists is either a redelivery's or of another event: only reading the Delivery can tell.
-        if api
-            .get_metadata_opt(name)
-            .await
-            .map_err(|e| StoreError::Read(name.to_owned(), Box::new(e)))?
-            .is_some()
-        {
-            return Ok(None);
+        let taken = api.get_metadata_opt(name).await;
+        if taken.map_err(|e| StoreError::Read(name.to_owned(), Box::new(e)))?.is_some() {
+            return Ok(false);
         }
         payload::store_rest(&self.client, &incoming.namespace, name, &parts.rest)
             .await
             .map_err(|error| StoreError::Part(name.to_owned(), Box::new(error)))?;
-        let made = self.post(api, name, incoming, parts).await?;
-        if let Some(delivery) = &made
-            && let Err(error) = payload::adopt_rest(&self.client, delivery).await
-        {
+        let delivery = build(name, incoming, event, parts, &self.identity);
+        let Some(made) = self.post(api, delivery).await? else { return Ok(false) };
+        if let Err(error) = payload::adopt_rest(&self.client, &made).await {
             // Retention removes parts by name as well.
             tracing::warn!(delivery.name = %name, error = %errors::chain(&error), "payload parts have no owner");
         }
-        Ok(made)
+        Ok(true)
     }
 
-    async fn post(
-        &self,
-        api: &Api<Delivery>,
-        name: &str,
-        incoming: &Incoming,
-        parts: &payload::Packed,
-    ) -> Result<Option<Delivery>, StoreError> {
-        let delivery = build(name, incoming, parts.clone(), &self.identity);
+    /// Stores a Delivery and sees to it that what is left to do is done; nothing when the name is taken.
+    async fn post(&self, api: &Api<Delivery>, delivery: Delivery) -> Result<Option<Delivery>, StoreError> {
+        let key = Key::of(&delivery);
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        match api.create(&params, &delivery).await {
-            Ok(mut made) => {
-                tracing::debug!(delivery.name = %name, delivery.namespace = %incoming.namespace, "event stored");
-                made.metadata.managed_fields = None;
-                Ok(Some(made))
+        let mut made = match api.create(&params, &delivery).await {
+            Ok(made) => made,
+            Err(kube::Error::Api(status)) if status.is_already_exists() => return Ok(None),
+            Err(error) => return Err(StoreError::Create(key.name, Box::new(error))),
+        };
+        tracing::debug!(delivery.name = %key.name, delivery.namespace = %key.namespace, "event stored");
+        made.metadata.managed_fields = None;
+        match &delivery.status {
+            Some(status) if verdict::is_kept(&made, status) => {
+                self.report(&made, status, self.clock.now());
+                // The watch tells the same a moment later, when it is not interrupted.
+                self.seen(&made);
             }
-            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
-            Err(error) => Err(StoreError::Create(name.to_owned(), Box::new(error))),
+            _ => self.queue.submit(made.clone()),
         }
+        Ok(Some(made))
     }
 
     /// The same event came again: nothing to do, unless it failed, for then its sender asks for another try.
@@ -380,8 +398,14 @@ fn same_event(there: &Delivery, incoming: &Incoming) -> bool {
             || there.spec.verified_by.iter().any(|signer| incoming.verified_by.contains(signer)))
 }
 
-fn build(name: &str, incoming: &Incoming, packed: payload::Packed, identity: &str) -> Delivery {
-    let facts = Facts::of(&incoming.event, &incoming.body);
+fn build(
+    name: &str,
+    incoming: &Incoming,
+    event: &Event,
+    packed: &payload::Packed,
+    identity: &str,
+) -> Delivery {
+    let facts = Facts::of(&event.kind, &event.body);
     let parts = u32::try_from(packed.rest.len()).unwrap_or(u32::MAX);
     let beside = incoming.namespace == incoming.listener_namespace;
     let elsewhere = if beside { String::new() } else { incoming.listener_namespace.clone() };
@@ -404,7 +428,7 @@ fn build(name: &str, incoming: &Incoming, packed: payload::Packed, identity: &st
             request: incoming.url.clone(),
             source: incoming.source.clone(),
             headers: incoming.headers.clone(),
-            payload: packed.first,
+            payload: packed.first.clone(),
             payload_parts: parts,
             verified_by: incoming.verified_by.clone(),
             received_by: identity.to_owned(),

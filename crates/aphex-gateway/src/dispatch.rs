@@ -3,7 +3,7 @@
 //! Names are deterministic, so "already exists" means "done before" when the object carries the event's id, and an
 //! error when somebody else's object has the name. Nothing here retries: the caller is told whether trying again helps.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use aphex_api::delivery::CreatedObject;
@@ -14,6 +14,7 @@ use kube::api::{GetParams, PostParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind, Request};
 use kube::discovery::Scope;
 use kube::{Client, Resource as _, ResourceExt as _};
+use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -93,6 +94,19 @@ impl DispatchError {
             },
         }
     }
+}
+
+/// As much of the engine's answer as is of interest; the rest is read past.
+#[derive(Debug, Deserialize)]
+struct Made {
+    metadata: MadeMeta,
+}
+
+#[derive(Debug, Deserialize)]
+struct MadeMeta {
+    uid: Option<String>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
 }
 
 /// Creates resources; knows how each kind is served.
@@ -176,13 +190,13 @@ impl Dispatcher {
             Some(account) => impersonate(request, account)?,
             None => request,
         };
-        let made = match self.client.request::<DynamicObject>(request).await {
+        let made = match self.client.request::<Made>(request).await {
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
                 let request = Request::new(&path).get(&name, &GetParams::default());
                 let request = request.map_err(|error| failed(kube::Error::BuildRequest(error)))?;
                 // Read with the gateway's own eyes: an account that may create need not be allowed to read.
-                let there: DynamicObject = self.client.request(request).await.map_err(failed)?;
-                if there.labels().get(EVENT_ID_LABEL).map(String::as_str) != Some(event_id) {
+                let there: Made = self.client.request(request).await.map_err(failed)?;
+                if there.metadata.labels.get(EVENT_ID_LABEL).map(String::as_str) != Some(event_id) {
                     let name = full_name(namespace.as_deref(), &name);
                     return Err(DispatchError::Taken { kind: types.kind, name });
                 }
@@ -190,7 +204,7 @@ impl Dispatcher {
             }
             made => made.map_err(failed)?,
         };
-        let uid = made.uid();
+        let uid = made.metadata.uid;
         Ok(CreatedObject { api_version: types.api_version, kind: types.kind, namespace, name, uid })
     }
 

@@ -1,11 +1,11 @@
 //! Receives GitHub webhooks and turns them into runs, with Tekton Triggers' semantics.
 //!
 //! ```text
-//! POST -> sink (verify, store) -> Delivery -> evaluate (select, interceptors, bindings, templates) -> dispatch
+//! POST -> sink (verify) -> evaluate (select, interceptors, bindings, templates) -> dispatch -> Delivery -> 200
 //! ```
 //!
 //! One process serves every EventListener on the engine. An event is answered once it is stored as a `Delivery`; what
-//! becomes of it is in that object's status. Evaluation is pure; [`dispatch`] alone writes kinds that are not ours, and
+//! became of it, or comes to, is in that object's status. Evaluation is pure; [`dispatch`] alone writes kinds that are not ours, and
 //! always as the trigger's ServiceAccount. Beyond Tekton, bindings and expressions may read `extensions.delivery`
 //! (`receivedTime`, `id`, `event`, `branch`, `tag`, `revision`, `repository`, `sender`); a listener that wants
 //! unsigned events says so by an annotation. Knows nothing of organizations and bindings: the objects that controllers make say it all.

@@ -2,8 +2,9 @@
 //!
 //! Reading it never waits. It holds no secrets: those are fetched by name, see [`crate::secrets`].
 
+mod shelf;
+
 use std::fmt::Debug;
-use std::hash::Hash;
 use std::sync::Arc;
 
 use aphex_api::foreign::triggers::{
@@ -15,7 +16,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt as _;
 use kube::api::{Api, ApiResource, DynamicObject};
-use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
@@ -27,6 +27,7 @@ use crate::interceptors::outside::{Endpoint, Interceptors};
 use crate::problems::Checked;
 use crate::report::Reporter;
 use crate::select::Triggers;
+use shelf::{Shelf, shelf};
 
 /// The watches ended before they had everything, because the process is stopping.
 #[derive(Debug, Error)]
@@ -36,13 +37,13 @@ pub struct NotSynced(&'static str);
 /// The view; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    listeners: Store<EventListener>,
-    triggers: Store<Trigger>,
-    bindings: Store<TriggerBinding>,
-    cluster_bindings: Store<ClusterTriggerBinding>,
-    templates: Store<TriggerTemplate>,
-    cluster_interceptors: Store<ClusterInterceptor>,
-    interceptors: Store<Interceptor>,
+    listeners: Shelf<EventListener>,
+    triggers: Shelf<Trigger>,
+    bindings: Shelf<TriggerBinding>,
+    cluster_bindings: Shelf<ClusterTriggerBinding>,
+    templates: Shelf<TriggerTemplate>,
+    cluster_interceptors: Shelf<ClusterInterceptor>,
+    interceptors: Shelf<Interceptor>,
 }
 
 impl Snapshot {
@@ -61,13 +62,16 @@ impl Snapshot {
 
     /// Waits until every watch has listed what is there.
     pub async fn synced(&self) -> Result<(), NotSynced> {
-        self.listeners.wait_until_ready().await.map_err(|_| NotSynced("eventlisteners"))?;
-        self.triggers.wait_until_ready().await.map_err(|_| NotSynced("triggers"))?;
-        self.bindings.wait_until_ready().await.map_err(|_| NotSynced("triggerbindings"))?;
-        self.cluster_bindings.wait_until_ready().await.map_err(|_| NotSynced("clustertriggerbindings"))?;
-        self.templates.wait_until_ready().await.map_err(|_| NotSynced("triggertemplates"))?;
-        self.cluster_interceptors.wait_until_ready().await.map_err(|_| NotSynced("clusterinterceptors"))?;
-        self.interceptors.wait_until_ready().await.map_err(|_| NotSynced("interceptors"))
+        let lists = [
+            ("eventlisteners", self.listeners.listed().await),
+            ("triggers", self.triggers.listed().await),
+            ("triggerbindings", self.bindings.listed().await),
+            ("clustertriggerbindings", self.cluster_bindings.listed().await),
+            ("triggertemplates", self.templates.listed().await),
+            ("clusterinterceptors", self.cluster_interceptors.listed().await),
+            ("interceptors", self.interceptors.listed().await),
+        ];
+        lists.iter().find(|(_, listed)| !listed).map_or(Ok(()), |(kind, _)| Err(NotSynced(kind)))
     }
 
     /// A view of exactly these objects, which never changes.
@@ -85,19 +89,17 @@ impl Snapshot {
 
     /// One listener.
     pub fn listener(&self, namespace: &str, name: &str) -> Option<Arc<EventListener>> {
-        self.listeners.get(&ObjectRef::new(name).within(namespace))
+        self.listeners.get(namespace, name)
     }
 
     /// The listeners of a namespace, by name.
     pub fn listeners(&self, namespace: &str) -> Vec<Arc<EventListener>> {
-        let mut found: Vec<_> = self.listeners.state_filter(|l| l.namespace().as_deref() == Some(namespace));
-        found.sort_by_key(|listener| listener.name_any());
-        found
+        self.listeners.within(namespace)
     }
 
     /// One template.
     pub fn template(&self, namespace: &str, name: &str) -> Option<Arc<TriggerTemplate>> {
-        self.templates.get(&ObjectRef::new(name).within(namespace))
+        self.templates.get(namespace, name)
     }
 
     /// The binding objects that a trigger of this namespace may refer to.
@@ -127,25 +129,22 @@ pub struct Objects {
 
 impl Triggers for Snapshot {
     fn triggers(&self, namespace: Option<&str>) -> Vec<Arc<Trigger>> {
-        let wanted = |trigger: &Trigger| namespace.is_none() || trigger.namespace().as_deref() == namespace;
-        let mut found = self.triggers.state_filter(wanted);
-        found.sort_by_key(|trigger| (trigger.namespace(), trigger.name_any()));
-        found
+        namespace.map_or_else(|| self.triggers.all(), |namespace| self.triggers.within(namespace))
     }
 
     fn trigger(&self, namespace: &str, name: &str) -> Option<Arc<Trigger>> {
-        self.triggers.get(&ObjectRef::new(name).within(namespace))
+        self.triggers.get(namespace, name)
     }
 }
 
 impl Interceptors for Snapshot {
     fn cluster_interceptor(&self, name: &str) -> Option<Result<Endpoint, String>> {
-        let found = self.cluster_interceptors.get(&ObjectRef::new(name))?;
+        let found = self.cluster_interceptors.get("", name)?;
         Some(endpoint(&found.spec.client_config, found.status.as_ref()))
     }
 
     fn interceptor(&self, namespace: &str, name: &str) -> Option<Result<Endpoint, String>> {
-        let found = self.interceptors.get(&ObjectRef::new(name).within(namespace))?;
+        let found = self.interceptors.get(namespace, name)?;
         Some(endpoint(&found.spec.client_config, found.status.as_ref()))
     }
 }
@@ -181,23 +180,23 @@ struct Within<'a> {
 
 impl Bindings for Within<'_> {
     fn binding(&self, name: &str) -> Option<Vec<Param>> {
-        let found = self.snapshot.bindings.get(&ObjectRef::new(name).within(self.namespace));
+        let found = self.snapshot.bindings.get(self.namespace, name);
         found.map(|binding| binding.spec.params.clone())
     }
 
     fn cluster_binding(&self, name: &str) -> Option<Vec<Param>> {
-        self.snapshot.cluster_bindings.get(&ObjectRef::new(name)).map(|binding| binding.spec.params.clone())
+        self.snapshot.cluster_bindings.get("", name).map(|binding| binding.spec.params.clone())
     }
 }
 
-/// A store that a watch keeps current.
+/// Objects that a watch keeps current.
 ///
 /// Objects are read one by one: one that cannot be read is left out and reported, and harms no other.
-fn store<K>(client: &Client, reporter: &Reporter, shutdown: &Shutdown) -> Store<K>
+fn store<K>(client: &Client, reporter: &Reporter, shutdown: &Shutdown) -> Shelf<K>
 where
     K: Resource<DynamicType = ()> + Checked + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
-    let (reader, mut writer) = reflector::store();
+    let (reader, mut writer) = shelf();
     let (stop, reporter) = (shutdown.token(), reporter.clone());
     let types = ApiResource::erase::<K>(&());
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &types);
@@ -208,22 +207,22 @@ where
         while let Some(event) = events.next().await {
             use watcher::Event;
             match event {
-                Ok(Event::Init) => writer.apply_watcher_event(&Event::Init),
-                Ok(Event::InitDone) => writer.apply_watcher_event(&Event::InitDone),
+                Ok(Event::Init) => writer.apply(Event::Init),
+                Ok(Event::InitDone) => writer.apply(Event::InitDone),
                 Ok(Event::InitApply(object)) => {
                     if let Ok(read) = read::<K>(object, &types, &reporter) {
-                        writer.apply_watcher_event(&Event::InitApply(read));
+                        writer.apply(Event::InitApply(read));
                     }
                 }
                 Ok(Event::Apply(object)) => match read::<K>(object, &types, &reporter) {
-                    Ok(read) => writer.apply_watcher_event(&Event::Apply(read)),
+                    Ok(read) => writer.apply(Event::Apply(read)),
                     // What it was before counts no more.
-                    Err(Some(husk)) => writer.apply_watcher_event(&Event::Delete(husk)),
+                    Err(Some(husk)) => writer.apply(Event::Delete(husk)),
                     Err(None) => {}
                 },
                 Ok(Event::Delete(object)) => {
                     if let Some(husk) = husk(&object.name_any(), object.namespace().as_deref()) {
-                        writer.apply_watcher_event(&Event::Delete(husk));
+                        writer.apply(Event::Delete(husk));
                     }
                 }
                 Err(error) => {
@@ -263,17 +262,16 @@ fn husk<K: DeserializeOwned>(name: &str, namespace: Option<&str>) -> Option<K> {
     serde_json::from_value(json!({ "metadata": { "name": name, "namespace": namespace }, "spec": {} })).ok()
 }
 
-/// A store of exactly these objects.
-fn fixed<K>(objects: Vec<K>) -> Store<K>
+/// Exactly these objects.
+fn fixed<K>(objects: Vec<K>) -> Shelf<K>
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
-    K::DynamicType: Hash + Eq,
+    K: Resource,
 {
-    let (reader, mut writer) = reflector::store();
-    writer.apply_watcher_event(&watcher::Event::Init);
+    let (reader, mut writer) = shelf();
+    writer.apply(watcher::Event::Init);
     for object in objects {
-        writer.apply_watcher_event(&watcher::Event::InitApply(object));
+        writer.apply(watcher::Event::InitApply(object));
     }
-    writer.apply_watcher_event(&watcher::Event::InitDone);
+    writer.apply(watcher::Event::InitDone);
     reader
 }

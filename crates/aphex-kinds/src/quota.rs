@@ -36,6 +36,14 @@ pub fn concerns(request: &Request<'_>) -> bool {
     counted(request.group, request.plural) && handles(request)
 }
 
+/// Whether any of these quotas counts the object of a write, before it or after.
+pub fn seen(request: &Request<'_>, quotas: &[Value]) -> bool {
+    let counts = |quota: &Value| {
+        sees(request, quota, request.object) || request.old.is_some_and(|old| sees(request, quota, old))
+    };
+    concerns(request) && quotas.iter().any(counts)
+}
+
 /// What each quota has used once the write is done; none for those that it does not change.
 ///
 /// The error is why a quota refuses the write.

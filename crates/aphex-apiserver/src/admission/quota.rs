@@ -82,10 +82,14 @@ pub async fn commit(write: &Write<'_>, object: &Value, change: Change) -> Result
     if !is_counted(write, object) {
         return Ok(server.store.commit(vec![change]).await?);
     }
-    if find(&server.store, namespace)?.is_empty() {
+    let quotas = find(&server.store, namespace)?;
+    // Most kinds are counted by no quota of their namespace: their writes wait for nobody and go to disk together.
+    if !is_seen(write, object, &quotas)? {
         let committed = server.store.commit(vec![change]).await?;
-        // A quota made meanwhile may have been counted without this object.
-        if !find(&server.store, namespace)?.is_empty() {
+        // A quota that came into force meanwhile may have been counted without this object.
+        let now = find(&server.store, namespace)?;
+        let versions = |entries: &[Entry]| entries.iter().map(|entry| entry.modified).collect::<Vec<_>>();
+        if versions(&now) != versions(&quotas) && is_seen(write, object, &now)? {
             server.quotas.count_anew(namespace);
         }
         return Ok(committed);
@@ -130,6 +134,16 @@ fn is_counted(write: &Write<'_>, object: &Value) -> bool {
     resource.namespaced && write.operation != Operation::Delete && quota::concerns(&request(write, object))
 }
 
+/// Whether one of these quotas counts the object.
+fn is_seen(write: &Write<'_>, object: &Value, entries: &[Entry]) -> Result<bool, Refused> {
+    Ok(!entries.is_empty() && quota::seen(&request(write, object), &parse(entries)?))
+}
+
+fn parse(entries: &[Entry]) -> Result<Vec<Value>, Refused> {
+    let parsed: Result<Vec<Value>, Status> = entries.iter().map(|entry| codec::parse(&entry.value)).collect();
+    parsed.map_err(Refused::Quota)
+}
+
 fn find(store: &Store, namespace: &str) -> Result<Vec<Entry>, Refused> {
     let request = List { prefix: format!("{PREFIX}{namespace}/"), ..List::default() };
     match store.list(&request) {
@@ -142,8 +156,7 @@ fn find(store: &Store, namespace: &str) -> Result<Vec<Entry>, Refused> {
 fn charges(write: &Write<'_>, object: &Value) -> Result<Vec<Change>, Refused> {
     let server = &write.call.server;
     let entries = find(&server.store, write.call.namespace())?;
-    let parsed: Result<Vec<Value>, Status> = entries.iter().map(|entry| codec::parse(&entry.value)).collect();
-    let quotas = parsed.map_err(Refused::Quota)?;
+    let quotas = parse(&entries)?;
     let used = quota::charge(&request(write, object), &quotas)
         .map_err(|why| Refused::Quota(write.forbid(object, &why)))?;
     let resource = resource(server).map_err(Refused::Quota)?;

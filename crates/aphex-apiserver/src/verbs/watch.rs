@@ -233,8 +233,12 @@ impl Follower {
         if self.call.output == Output::JSON {
             return line(kind, bytes);
         }
-        let Ok(object) = codec::parse(bytes) else { return Bytes::new() };
-        self.shaped(kind, &object)
+        // Those who want metadata alone, such as a garbage collector, watch everything: the rest is read past.
+        let object = match self.call.output.shape {
+            Shape::Metadata(_) | Shape::MetadataList(_) => codec::parse_metadata(bytes),
+            Shape::Object | Shape::Table(_) => codec::parse(bytes),
+        };
+        object.map_or_else(|_| Bytes::new(), |object| self.shaped(kind, &object))
     }
 
     fn shaped(&mut self, kind: &str, object: &Value) -> Bytes {

@@ -206,11 +206,11 @@ fn bump_generation(call: &Call, new: &mut Value, live: &Value) {
     let changed = if call.resource.custom().is_some() {
         let status = call.resource.has_status();
         let counts = |field: &str| field != "metadata" && !(status && field == "status");
-        let content = |object: &Value| {
-            let map = object.as_object().cloned().unwrap_or_default();
-            map.into_iter().filter(|(field, _)| counts(field)).collect::<serde_json::Map<_, _>>()
+        let fields = |object: &Value| {
+            object.as_object().map_or(0, |map| map.keys().filter(|field| counts(field)).count())
         };
-        content(new) != content(live)
+        let mut content = new.as_object().into_iter().flatten().filter(|(field, _)| counts(field));
+        fields(new) != fields(live) || content.any(|(field, value)| live.get(field) != Some(value))
     } else {
         let mut fields = strategy.generation_fields.iter().copied().chain(["spec"]);
         fields.any(|field| new.get(field) != live.get(field))

@@ -74,6 +74,20 @@ async fn objects_made_while_a_quota_is_made_are_counted() {
 }
 
 #[tokio::test]
+async fn objects_made_while_a_quota_comes_to_count_them_are_counted() {
+    let server = Server::start().await;
+    quota(&server, &json!({"secrets": "5"}), &json!({"secrets": "0"})).await;
+    let makers = join_all((0..20).map(|number| {
+        let server = &server;
+        async move { server.config_map(&format!("m{number}"), &json!({})).await }
+    }));
+    let more = json!({"spec": {"hard": {"configmaps": "100"}}});
+    let (_, changed) = tokio::join!(makers, server.patch(&format!("{QUOTAS}/q"), MERGE, &more));
+    changed.expect(200);
+    until_used(&server, &json!({"secrets": "0", "configmaps": "20"})).await;
+}
+
+#[tokio::test]
 async fn what_is_deleted_is_given_back_quickly() {
     let server = Server::start().await;
     quota(&server, &json!({"configmaps": "50"}), &json!({"configmaps": "0"})).await;

@@ -1,5 +1,6 @@
 //! One attempt at a Delivery: read, claim, evaluate, dispatch, publish the status.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aphex_api::delivery::{
@@ -15,7 +16,7 @@ use thiserror::Error;
 use super::queue::Work;
 use super::verdict::{self, Outcome};
 use super::{Deliveries, FIELD_MANAGER, claim, payload};
-use crate::decision::{Case, Decision};
+use crate::decision::{Case, Decision, Reach};
 use crate::evaluate::Planned;
 use crate::event::Event;
 use crate::interceptors::Rejection;
@@ -36,6 +37,11 @@ enum AttemptError {
     Encode(#[source] serde_json::Error),
     #[error("cannot publish the status")]
     Publish(#[source] Box<kube::Error>),
+    #[error(
+        "the engine dropped the status: the definition deliveries.aphex.io is that of an older release; apply \
+         platform/crds of this one"
+    )]
+    Dropped,
 }
 
 impl Deliveries {
@@ -94,7 +100,7 @@ impl Deliveries {
             Some(_) => {}
         }
         let patch = Patch::Merge(claim::patch(&found, &self.identity, now));
-        match api.patch_status(&found.name_any(), &params(), &patch).await {
+        match api.patch(&found.name_any(), &params(), &patch).await {
             Ok(claimed) => Ok(Ok(claimed)),
             // Somebody else was first, or changed it; the watch tells what became of it.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(Err(None)),
@@ -108,9 +114,22 @@ impl Deliveries {
             Err(error) if error.may_pass() => return Outcome::Later(errors::chain(&error)),
             Err(error) => return Outcome::Settled(DeliveryVerdict::Failed, errors::chain(&error)),
         };
-        let case = Case::of(delivery, payload, replay, self.clock.now());
-        let (listener, planned) = match self.decider.decide(&case).await {
-            Decision::Settled(verdict, message) => return Outcome::Settled(verdict, message),
+        let event = Case::event(delivery, payload, self.clock.now());
+        let decided = self.decide_event(delivery, &Arc::new(event), replay, Reach::Anywhere).await;
+        decided.unwrap_or_else(|| Outcome::Later("the event could not be evaluated".to_owned()))
+    }
+
+    /// Asks the triggers and creates what they ask for; nothing when that takes more than may be reached.
+    pub(super) async fn decide_event(
+        &self,
+        delivery: &Delivery,
+        event: &Arc<Event>,
+        replay: Option<&str>,
+        reach: Reach,
+    ) -> Option<Outcome> {
+        let case = Case::at(delivery, Arc::clone(event), replay);
+        let (listener, planned) = match self.decider.decide_within(&case, reach).await? {
+            Decision::Settled(verdict, message) => return Some(Outcome::Settled(verdict, message)),
             Decision::Triggers(listener, planned) => (listener, planned),
         };
         let mut results = Vec::with_capacity(planned.len());
@@ -121,7 +140,7 @@ impl Deliveries {
                 None => self.dispatch(planned, &case.event.id).await,
             });
         }
-        Outcome::Triggers(results)
+        Some(Outcome::Triggers(results))
     }
 
     async fn dispatch(&self, planned: Planned, event_id: &str) -> TriggerResult {
@@ -141,7 +160,7 @@ impl Deliveries {
         result
     }
 
-    fn report(&self, delivery: &Delivery, status: &DeliveryStatus, now: Timestamp) {
+    pub(super) fn report(&self, delivery: &Delivery, status: &DeliveryStatus, now: Timestamp) {
         let (name, namespace) = (delivery.name_any(), delivery.namespace().unwrap_or_default());
         let Some(verdict) = status.verdict else {
             self.metrics.retried();
@@ -168,8 +187,9 @@ impl Deliveries {
         let name = delivery.name_any();
         for _ in 0..WRITES {
             let patch = verdict::patch(&delivery, status).map_err(AttemptError::Encode)?;
-            match api.patch_status(&name, &params(), &Patch::Merge(patch)).await {
-                Ok(_) => return Ok(()),
+            match api.patch(&name, &params(), &Patch::Merge(patch)).await {
+                Ok(made) if verdict::is_kept(&made, status) => return Ok(()),
+                Ok(_) => return Err(AttemptError::Dropped),
                 Err(kube::Error::Api(answer)) if answer.code == 404 => return Ok(()),
                 Err(kube::Error::Api(answer)) if answer.code == 409 => {
                     let found = api.get_opt(&name).await.map_err(|e| AttemptError::Read(Box::new(e)))?;

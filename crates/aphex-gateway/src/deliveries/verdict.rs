@@ -67,7 +67,7 @@ pub(super) fn status(
         Some(DeliveryVerdict::Failed) => DeliveryPhase::Failed,
         Some(_) => DeliveryPhase::Done,
     };
-    let generation = delivery.metadata.generation.unwrap_or_default();
+    let generation = next_generation(delivery);
     let before = delivery.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     DeliveryStatus {
         phase,
@@ -163,9 +163,26 @@ fn wait(attempts: u32) -> Duration {
     FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT)
 }
 
+/// The generation of the object that the status is written into: without a status subresource each write makes a new one.
+fn next_generation(delivery: &Delivery) -> i64 {
+    delivery.metadata.generation.unwrap_or_default().saturating_add(1)
+}
+
+/// Whether the engine stored a status that was written to it.
+pub(super) fn is_kept(stored: &Delivery, status: &DeliveryStatus) -> bool {
+    stored.status.as_ref().is_some_and(|kept| (kept.phase, kept.verdict) == (status.phase, status.verdict))
+}
+
 /// The status as a merge patch of one version of the Delivery; what is absent is cleared.
 pub(super) fn patch(delivery: &Delivery, status: &DeliveryStatus) -> serde_json::Result<Value> {
-    let mut value = serde_json::to_value(status)?;
+    let mut status = status.clone();
+    // It may have been made for an earlier version than it is written to.
+    let generation = next_generation(delivery);
+    status.observed_generation = generation;
+    for condition in &mut status.conditions {
+        condition.observed_generation = Some(generation);
+    }
+    let mut value = serde_json::to_value(&status)?;
     if let Some(fields) = value.as_object_mut() {
         for field in OPTIONAL {
             fields.entry(field).or_insert(Value::Null);

@@ -1,11 +1,15 @@
 //! What becomes of events.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::Context as _;
 use aphex_api::delivery::{Delivery, DeliveryVerdict, InterceptorVerdict, REPLAY_ANNOTATION, TriggerVerdict};
-use aphex_testkit::eventually;
+use aphex_testkit::{eventually, platform};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
@@ -36,6 +40,106 @@ async fn a_signed_push_becomes_one_run_however_often_it_is_delivered() -> anyhow
     assert_eq!(status.conditions[0].status, "True");
     let deliveries: Api<Delivery> = Api::namespaced(world.client.clone(), &world.organization());
     assert_eq!(deliveries.list(&ListParams::default()).await?.items.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_needs_nobody_else_is_answered_with_its_verdict_stored() -> anyhow::Result<()> {
+    let world = World::start("at-once").await?;
+    let mut topic = push()?;
+    topic["ref"] = "refs/heads/topic".into();
+    world.deliver("wanted", "push", &push()?, SECRET).await?;
+    world.deliver("unwanted", "push", &topic, SECRET).await?;
+    let deliveries: Api<Delivery> = Api::namespaced(world.client.clone(), &world.organization());
+    for (id, verdict) in [("wanted", DeliveryVerdict::Created), ("unwanted", DeliveryVerdict::NotWanted)] {
+        let delivery = deliveries.get(id).await?;
+        let status = delivery.status.clone().unwrap_or_default();
+        assert_eq!(status.verdict, Some(verdict), "{id}, not a moment after the answer");
+        assert_eq!(Some(status.observed_generation), delivery.metadata.generation, "{id}");
+        assert_eq!(status.conditions[0].observed_generation, delivery.metadata.generation, "{id}");
+    }
+    let asked = world.requests.asked();
+    let patched = asked.iter().find(|asked| asked.verb == "patch" && asked.namespace == world.organization());
+    assert_eq!(patched, None, "a run and two deliveries were created, and nothing was written twice");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_of_one_who_died_before_it_stored_the_event_is_found_by_the_senders_next_try()
+-> anyhow::Result<()> {
+    let world = World::start("orphan").await?;
+    world.deliver(ID, "push", &push()?, SECRET).await?;
+    let (_, first) = world.verdict(ID).await?;
+    let deliveries: Api<Delivery> = Api::namespaced(world.client.clone(), &world.organization());
+    // As if the gateway had been killed between the two writes.
+    deliveries.delete(ID, &DeleteParams::default()).await?;
+    assert_eq!(world.runs().await?.len(), 1);
+    world.deliver(ID, "push", &push()?, SECRET).await?;
+    let (verdict, second) = world.verdict(ID).await?;
+    assert_eq!(verdict, DeliveryVerdict::Created);
+    assert_ne!(first.uid(), second.uid());
+    assert_eq!(first.status.map(|status| status.created), second.status.map(|status| status.created));
+    assert_eq!(world.runs().await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_that_the_engine_did_not_store_after_its_run_was_made_is_not_acknowledged()
+-> anyhow::Result<()> {
+    let world = World::start("unstored").await?;
+    let bindings: Api<RoleBinding> = Api::namespaced(world.client.clone(), &world.organization());
+    let admitted = world.admitted();
+    // Everything but the right to create Deliveries.
+    let manifests = platform::manifests("gateway")?;
+    let role = manifests.iter().find(|object| object["metadata"]["name"] == "aphex-gateway-listener");
+    let mut rules = role.context("the gateway has a role")?["rules"].clone();
+    for rule in rules.as_array_mut().into_iter().flatten().filter(|rule| rule["resources"][0] == "deliveries")
+    {
+        rule["verbs"] = json!(["get", "patch", "delete"]);
+    }
+    let metadata = json!({ "name": "less", "namespace": world.organization() });
+    let kind = "rbac.authorization.k8s.io/v1";
+    world.apply(json!({ "apiVersion": kind, "kind": "Role", "metadata": metadata, "rules": rules })).await?;
+    let mut less = admitted.clone();
+    less["metadata"] = metadata;
+    less["roleRef"] = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "less" });
+    world.apply(less).await?;
+    bindings.delete("aphex-gateway", &DeleteParams::default()).await?;
+    let tries = AtomicU32::new(0);
+    let (id, refused) = eventually("the right is gone", || async {
+        let id = format!("try-{}", tries.fetch_add(1, Ordering::Relaxed));
+        let answer = world.deliver(&id, "push", &push()?, SECRET).await;
+        Ok(answer.err().map(|error| (id, error.to_string())))
+    })
+    .await?;
+    assert!(refused.starts_with("503"), "{refused}");
+    world.apply(admitted).await?;
+    eventually("it is stored now", || async { Ok(world.deliver(&id, "push", &push()?, SECRET).await.ok()) })
+        .await?;
+    let (verdict, delivery) = world.verdict(&id).await?;
+    assert_eq!(verdict, DeliveryVerdict::Created);
+    let mut runs = world.runs().await?;
+    runs.retain(|run| run.labels()["triggers.tekton.dev/triggers-eventid"] == id);
+    let [run] = runs.as_slice() else { panic!("one run, not {}", runs.len()) };
+    assert_eq!(delivery.status.unwrap_or_default().created[0].uid, run.uid());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_redelivery_makes_no_run_in_place_of_one_that_was_deleted() -> anyhow::Result<()> {
+    let world = World::start("pruned").await?;
+    world.deliver(ID, "push", &push()?, SECRET).await?;
+    let (_, first) = world.verdict(ID).await?;
+    let run = world.runs().await?.pop().context("a run was made")?;
+    world.run_api().delete(&run.name_any(), &DeleteParams::default()).await?;
+    eventually("the run is gone", || async { Ok(world.runs().await?.is_empty().then_some(())) }).await?;
+    // To the replica that stored it, and to one that has just begun and has seen nothing yet.
+    world.deliver(ID, "push", &push()?, SECRET).await?;
+    let world = world.gateway().await?;
+    world.deliver(ID, "push", &push()?, SECRET).await?;
+    let (_, second) = world.verdict(ID).await?;
+    assert_eq!((first.uid(), first.status), (second.uid(), second.status));
+    assert_eq!(world.runs().await?.len(), 0);
     Ok(())
 }
 

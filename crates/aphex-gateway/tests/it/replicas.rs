@@ -65,7 +65,7 @@ async fn what_a_lost_replica_had_claimed_another_takes_up_when_the_claim_ends() 
         ..DeliveryStatus::default()
     };
     let claim = Patch::Merge(json!({ "status": claimed }));
-    deliveries.patch_status("left-behind", &PatchParams::default(), &claim).await?;
+    deliveries.patch("left-behind", &PatchParams::default(), &claim).await?;
     let (verdict, _) = world.verdict("left-behind").await?;
     assert_eq!(verdict, DeliveryVerdict::Created);
     assert!(jiff::Timestamp::now() >= now + Duration::from_secs(2), "the claim stood until its end");
@@ -104,7 +104,7 @@ async fn the_roles_give_what_is_asked_for_and_nothing_else() -> anyhow::Result<(
             break;
         }
         let anew = Patch::Merge(json!({ "status": null }));
-        deliveries.patch_status("left-behind", &PatchParams::default(), &anew).await?;
+        deliveries.patch("left-behind", &PatchParams::default(), &anew).await?;
         world.verdict("left-behind").await?;
     }
     assert!(looked(), "a run that is there already is looked at");

@@ -18,7 +18,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::{Scope, pinned_kind};
-use kube::{Api, Client, CustomResourceExt as _, ResourceExt as _};
+use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -304,9 +304,13 @@ impl World {
 
     /// The runs in the tenant's namespace.
     pub(crate) async fn runs(&self) -> anyhow::Result<Vec<DynamicObject>> {
+        Ok(self.run_api().list(&ListParams::default()).await?.items)
+    }
+
+    /// Where the runs of the tenant are.
+    pub(crate) fn run_api(&self) -> Api<DynamicObject> {
         let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("tekton.dev", "v1", "PipelineRun"));
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.tenant(), &kind);
-        Ok(api.list(&ListParams::default()).await?.items)
+        Api::namespaced_with(self.client.clone(), &self.tenant(), &kind)
     }
 }
 

@@ -1,0 +1,51 @@
+//! Decides an event before it is stored, so that its Delivery is written once, verdict and all.
+//!
+//! ```text
+//! look: not there -> evaluate -> create what triggers ask for -> store the Delivery, verdict in it -> answer
+//!                        |                |
+//!                        +----------------+--> somebody else has to be asked, or it takes too long:
+//!                                              store it without a verdict, answer, decide afterwards
+//! ```
+//!
+//! Nothing is answered before the Delivery is stored, and what is created has a name made of the Delivery's: who dies
+//! between the two leaves a run that the sender's next try finds (`docs/adr/0048-verdict-first.md`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aphex_api::delivery::{Delivery, DeliveryStatus};
+
+use super::{Deliveries, Incoming, verdict};
+use crate::decision::Reach;
+use crate::event::Event;
+
+/// How long an event may take before it is stored first and decided afterwards: far less than a sender waits.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// The event as triggers see it; takes the body out of what came in.
+pub(super) fn event(id: &str, incoming: &mut Incoming) -> Arc<Event> {
+    Arc::new(Event {
+        id: id.to_owned(),
+        kind: incoming.event.clone(),
+        headers: incoming.headers.clone(),
+        body: std::mem::take(&mut incoming.body),
+        // JSON that was read is UTF-8.
+        raw: String::from_utf8_lossy(&incoming.json).into(),
+        url: incoming.url.clone(),
+        received: incoming.received,
+    })
+}
+
+impl Deliveries {
+    /// The status to store a Delivery with, once what its triggers ask for exists; nothing when it is to be stored first.
+    pub(super) async fn decide_at_once(
+        &self,
+        delivery: &Delivery,
+        event: &Arc<Event>,
+    ) -> Option<DeliveryStatus> {
+        let began = self.clock.now();
+        let deciding = self.decide_event(delivery, event, None, Reach::Cached);
+        let outcome = tokio::time::timeout(AT_ONCE, deciding).await.ok().flatten()?;
+        Some(verdict::status(delivery, outcome, 1, None, began, self.clock.now()))
+    }
+}
