@@ -120,6 +120,7 @@ impl Issuer {
                 id: provider.client_id,
                 name: provider.name,
                 redirect_uris: provider.redirect_uris,
+                post_logout_redirect_uris: Vec::new(),
                 secret: confidential.then_some(provider.client_secret),
                 issuer: self.settings.url.join(&path),
             })

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use aphex_runtime::errors;
 use http::{HeaderValue, StatusCode, header};
@@ -80,6 +81,12 @@ pub(crate) enum Error {
         /// One sentence for the client's developer.
         description: Cow<'static, str>,
     },
+    /// There were too many attempts; so many seconds have to pass first.
+    #[error("too many attempts; {seconds} s to wait")]
+    Wait {
+        /// How many.
+        seconds: u64,
+    },
     /// Something of ours failed; the caller reads only that.
     #[error("cannot {operation}")]
     Failed {
@@ -111,6 +118,11 @@ impl Error {
         Self::refused(Code::InvalidScope, "The requested scope is invalid, unknown, or malformed.")
     }
 
+    /// Too many attempts, for `map_err`.
+    pub(crate) fn wait(wait: Duration) -> Self {
+        Self::Wait { seconds: wait.as_secs() + u64::from(wait.subsec_nanos() > 0) }
+    }
+
     /// A failure of ours, for `map_err`.
     pub(crate) fn failed<E>(operation: &'static str) -> impl FnOnce(E) -> Self
     where
@@ -123,6 +135,9 @@ impl Error {
     pub(crate) fn tell(&self) -> (Code, &str) {
         match self {
             Self::Refused { code, description } => (*code, description),
+            Self::Wait { .. } => {
+                (Code::TooManyRequests, "There were too many attempts; Retry-After says how long to wait.")
+            }
             Self::Failed { .. } => {
                 tracing::error!(error = %errors::chain(self), "a request of the issuer failed");
                 (Code::ServerError, "The issuer could not do this; its log says why.")
@@ -138,6 +153,9 @@ impl Error {
         if code == Code::InvalidClient {
             let challenge = HeaderValue::from_static("Basic realm=\"token\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Self::Wait { seconds } = self {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

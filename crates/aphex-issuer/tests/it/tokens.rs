@@ -23,7 +23,7 @@ async fn metadata_names_endpoints_that_are_there() {
             assert_ne!(answer.status(), StatusCode::NOT_FOUND, "{name}");
             seen += 1;
         }
-        assert_eq!(seen, 7);
+        assert_eq!(seen, 8);
     }
     let health = http().get(world.at_path("/healthz")).send().await.unwrap();
     assert_eq!((health.status(), health.text().await.unwrap().as_str()), (StatusCode::OK, "OK"));

@@ -184,6 +184,7 @@ fn clients(issuer: &str) -> Clients {
         id: id.to_owned(),
         name: format!("<{id}>"),
         redirect_uris: vec![uri.to_owned()],
+        post_logout_redirect_uris: vec![format!("{uri}/logged-out")],
         secret: secret.map(SecretString::from),
         issuer: issuer.to_owned(),
     };
