@@ -106,8 +106,13 @@ pub async fn authenticate(server: &Arc<ApiServer>, parts: &Parts) -> Result<User
         Some(user) => user.clone().authenticated(),
         None => match bearer_token(&parts.headers) {
             Some(token) => user_of_token(server, token).await?,
-            None if is_public(parts.uri.path()) => User::anonymous(),
-            None => return Err(Status::unauthorized()),
+            None => {
+                let path = parts.uri.path();
+                if !server.config.anonymous.admits(path, || is_public(path)) {
+                    return Err(Status::unauthorized());
+                }
+                User::anonymous()
+            }
         },
     };
     impersonated(server, user, &parts.headers)
