@@ -32,7 +32,7 @@ pub(crate) fn document(issuer: &Issuer) -> Value {
         "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         "revocation_endpoint_auth_methods_supported": methods,
         "claims_supported": [
-            "iss", "sub", "aud", "iat", "exp", "auth_time", "nonce", "at_hash", "name", "preferred_username",
+            "iss", "sub", "aud", "azp", "iat", "exp", "auth_time", "nonce", "at_hash", "name", "preferred_username",
             "email", "email_verified", "groups"
         ],
         "prompt_values_supported": ["none", "login", "consent", "select_account"],

@@ -33,8 +33,26 @@ const OUT: &str = "Applications that you logged in to may keep you logged in unt
 #[derive(Deserialize)]
 struct Hint {
     iss: String,
-    aud: String,
+    aud: Audience,
+    azp: Option<String>,
     sub: String,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Hint {
+    /// The application that asked for it.
+    fn client(&self) -> Option<&str> {
+        match (&self.azp, &self.aud) {
+            (Some(client), _) | (None, Audience::One(client)) => Some(client),
+            (None, Audience::Many(all)) => all.first().map(String::as_str),
+        }
+    }
 }
 
 /// Who is to be logged out, and where the browser goes then.
@@ -57,10 +75,10 @@ impl Wish {
             )?),
         };
         let id = match (&hint, parameters.get("client_id")) {
-            (Some(hint), Some(id)) if hint.aud != id => {
+            (Some(hint), Some(id)) if hint.client() != Some(id) => {
                 return Err("The application brought the proof of another application.".into());
             }
-            (Some(hint), _) => Some(hint.aud.clone()),
+            (Some(hint), _) => hint.client().map(str::to_owned),
             (None, id) => id.map(str::to_owned),
         };
         let client = match id {

@@ -146,9 +146,13 @@ fn answer(issuer: &Issuer, client: &Client, user: &User, proven: &Proven) -> Res
         grant: id.clone(),
     };
     let access = issuer.keys.sign(ACCESS_TOKEN, &access).map_err(Error::failed("sign an access token"))?;
+    // Asked again: whom a client may speak for is configuration, and may have changed since.
+    let aud = issuer.audiences(client, scopes)?;
+    let azp = (aud.as_slice() != [client.id.as_str()]).then(|| client.id.clone());
     let identity = IdToken {
         iss: grant.issuer.clone(),
-        aud: client.id.clone(),
+        aud,
+        azp,
         exp,
         iat,
         auth_time: grant.authenticated.as_second(),

@@ -67,6 +67,8 @@ struct Entry {
     #[serde(default, rename = "postLogoutRedirectURIs")]
     post_logout_redirect_uris: Vec<String>,
     #[serde(default)]
+    trusted_peers: Vec<String>,
+    #[serde(default)]
     public: bool,
     secret: Option<String>,
     /// Name of an environment variable with the secret, so that the file may be shown.
@@ -127,6 +129,7 @@ fn client(entry: Entry, issuer: &IssuerUrl) -> Result<Client, String> {
         name,
         redirect_uris: entry.redirect_uris,
         post_logout_redirect_uris: entry.post_logout_redirect_uris,
+        trusted_peers: entry.trusted_peers,
         secret,
         issuer: issuer.as_str().to_owned(),
     })
@@ -156,7 +159,7 @@ fn usual() -> String {
     format!(
         "# Who may ask the issuer for logins, as in Dex's staticClients. It is read at start.\n\
          # Loopback redirect URIs of public clients match with any port.\n\
-         - id: kubernetes\n  name: Kubernetes\n  public: true\n  redirectURIs:\n  - http://localhost:8000/callback\n  - http://localhost:18000/callback\n  - http://localhost:8000\n\
+         - id: kubernetes\n  name: Kubernetes\n  public: true\n  redirectURIs:\n  - http://localhost:8000/callback\n  - http://localhost:18000/callback\n  - http://localhost:8000\n  trustedPeers: [aphex]\n\
          - id: aphex\n  name: Aphex\n  public: true\n  redirectURIs:\n  - http://127.0.0.1/callback\n  - http://localhost/callback\n  - http://[::1]/callback\n\
          - id: argocd\n  name: Argo CD\n  secret: {}\n  redirectURIs:\n  - https://argocd.home.local/auth/callback\n  postLogoutRedirectURIs:\n  - https://argocd.home.local\n\
          - id: tekton-dashboard\n  name: Tekton Dashboard\n  secret: {}\n  redirectURIs:\n  - https://tekton.home.local/auth/callback\n  postLogoutRedirectURIs:\n  - https://tekton.home.local\n",

@@ -82,6 +82,7 @@ async fn issuer() -> std::sync::Arc<Issuer> {
         name: "Aphex".to_owned(),
         redirect_uris: vec![CALLBACK.to_owned()],
         post_logout_redirect_uris: vec![CALLBACK.to_owned()],
+        trusted_peers: Vec::new(),
         secret: None,
         issuer: URL.to_owned(),
     };
