@@ -45,7 +45,7 @@ use clap::{Args, Subcommand};
 
 use crate::engines;
 use crate::run::{note, say};
-use oidc::Oidc;
+pub(crate) use oidc::Oidc;
 use state::{Record, State};
 
 /// What runs in a cluster.

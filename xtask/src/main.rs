@@ -11,6 +11,7 @@ mod folders;
 mod generated;
 mod image;
 mod live;
+mod logins;
 mod openapi;
 mod orphans;
 mod progress;
@@ -55,6 +56,8 @@ enum Chore {
     Image(image::Arguments),
     /// The tests that can run on a real kube-apiserver, on one (needs Go)
     Live,
+    /// People log in at our issuer with our command line, at a real kube-apiserver (needs Go and curl)
+    Logins,
     /// Kubernetes' own conformance specs that need no running pods, on the embedded engine
     Conformance(conformance::Arguments),
     /// The platform as its users have it: on a whole node, or on the embedded engine
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         Chore::Cluster(arguments) => cluster::run(arguments),
         Chore::Image(arguments) => image::run(&arguments),
         Chore::Live => live::run(),
+        Chore::Logins => logins::run(),
         Chore::Conformance(arguments) => conformance::run(&arguments),
         Chore::E2e(arguments) => e2e::run(&arguments),
         Chore::Crds => generated::write_crds(),

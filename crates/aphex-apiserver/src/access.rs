@@ -106,7 +106,7 @@ pub async fn authenticate(server: &Arc<ApiServer>, parts: &Parts) -> Result<User
         Some(user) => user.clone().authenticated(),
         None => match bearer_token(&parts.headers) {
             Some(token) => user_of_token(server, token).await?,
-            None if is_public(parts.uri.path()) => User::anonymous(),
+            None if admits_anonymous(server, parts.uri.path()) => User::anonymous(),
             None => return Err(Status::unauthorized()),
         },
     };
@@ -127,6 +127,10 @@ fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = text.trim().split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+fn admits_anonymous(server: &ApiServer, path: &str) -> bool {
+    server.config.anonymous.admits(path, || is_public(path))
 }
 
 fn is_public(path: &str) -> bool {

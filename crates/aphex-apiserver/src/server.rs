@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aphex_auth::User;
-use aphex_auth::oidc::Issuer;
+use aphex_auth::oidc::{Anonymous, Issuer};
 use aphex_auth::tokens::Signer;
 use aphex_store::Store;
 use bytes::{Bytes, BytesMut};
@@ -49,6 +49,8 @@ pub struct Config {
     pub signer: Option<Arc<Signer>>,
     /// The OpenID Connect issuers whose tokens are accepted.
     pub issuers: Vec<Arc<Issuer>>,
+    /// Who gets in without credentials.
+    pub anonymous: Anonymous,
     /// The CA that client certificates are checked against, as PEM; other servers learn it from this one.
     pub client_ca: Option<String>,
     /// How often a watch that asks for bookmarks gets one.
@@ -67,6 +69,7 @@ impl Config {
             max_writes: 200,
             signer: None,
             issuers: Vec::new(),
+            anonymous: Anonymous::default(),
             client_ca: None,
             bookmark_every: Duration::from_mins(1),
             more_metrics: None,

@@ -10,6 +10,7 @@
 //! (`apiserver.config.k8s.io/v1`; `plugin/pkg/authenticator/token/oidc/oidc.go` of Kubernetes 1.35). Nothing here
 //! fetches: the API server brings the key set, and a new one when [`Refused::UnknownKey`] asks for it.
 
+mod anonymous;
 mod configuration;
 mod issuer;
 mod keys;
@@ -17,6 +18,7 @@ mod mapping;
 mod token;
 mod validation;
 
+pub use anonymous::{Anonymous, AnonymousCondition, AnonymousSettings};
 pub use configuration::{
     AudienceMatchPolicy, ClaimMappings, ClaimOrExpression, ClaimValidationRule, Configuration,
     ConfigurationError, ExtraMapping, IssuerSettings, Jwt, PrefixedClaimOrExpression, UserValidationRule,

@@ -80,6 +80,8 @@ async fn start(folder: &std::path::Path, algorithm: Algorithm) -> Outcome<(Strin
         id: "aphex".to_owned(),
         name: "Aphex".to_owned(),
         redirect_uris: vec![CALLBACK.to_owned()],
+        post_logout_redirect_uris: Vec::new(),
+        trusted_peers: Vec::new(),
         secret: None,
         issuer: url.clone(),
     };

@@ -3,7 +3,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::directory::User;
 use crate::oauth::{Scope, Scopes};
@@ -49,7 +49,11 @@ impl Person {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct IdToken {
     pub(crate) iss: String,
-    pub(crate) aud: String,
+    #[serde(serialize_with = "one_or_many")]
+    pub(crate) aud: Vec<String>,
+    /// Who asked, where it is not for the asking client alone (OpenID Connect Core section 2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) azp: Option<String>,
     pub(crate) exp: i64,
     pub(crate) iat: i64,
     pub(crate) auth_time: i64,
@@ -73,6 +77,14 @@ pub(crate) struct AccessToken {
     pub(crate) jti: String,
     /// The grant it stands on: with it, it goes.
     pub(crate) grant: String,
+}
+
+/// A single audience is a text, as most clients expect it.
+fn one_or_many<S: Serializer>(audiences: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    match audiences {
+        [one] => serializer.serialize_str(one),
+        many => serializer.collect_seq(many),
+    }
 }
 
 /// The left half of the token's hash (OpenID Connect Core section 3.1.3.6); SHA-256 for both algorithms.

@@ -28,6 +28,10 @@ pub struct Client {
     pub name: String,
     /// Where codes may be sent.
     pub redirect_uris: Vec<String>,
+    /// Where browsers may be sent after a logout (OpenID Connect RP-Initiated Logout section 3.1).
+    pub post_logout_redirect_uris: Vec<String>,
+    /// Clients that may ask for ID tokens which are for this one too, as Dex's `trustedPeers`.
+    pub trusted_peers: Vec<String>,
     /// What proves it; a public client, which runs where its users can look into it, has none.
     pub secret: Option<SecretString>,
     /// The issuer that its tokens name.

@@ -93,6 +93,7 @@ async fn codes(issuer: &Issuer, request: &Request) -> Result<Value, Error> {
     let form = token::form(request)?;
     let client = token::authenticate(issuer, request, &form)?;
     let scopes = Scopes::parse(form.get("scope").unwrap_or_default())?;
+    issuer.audiences(&client, &scopes)?;
     let waiting = issuer.storage.list::<UserCode>().map_err(Error::failed("count waiting devices"))?;
     if waiting.len() >= MOST_WAITING {
         let text = "Too many devices are waiting for their users; try again in a few minutes.";

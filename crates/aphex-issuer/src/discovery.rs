@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::issuer::Issuer;
+use crate::logout;
 use crate::oauth::Scope;
 use crate::token::GRANT_TYPES;
 
@@ -19,6 +20,7 @@ pub(crate) fn document(issuer: &Issuer) -> Value {
         "device_authorization_endpoint": url.join("/device/code"),
         "introspection_endpoint": url.join("/token/introspect"),
         "revocation_endpoint": url.join("/token/revoke"),
+        "end_session_endpoint": url.join(logout::PATH),
         "grant_types_supported": GRANT_TYPES,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
@@ -30,7 +32,7 @@ pub(crate) fn document(issuer: &Issuer) -> Value {
         "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         "revocation_endpoint_auth_methods_supported": methods,
         "claims_supported": [
-            "iss", "sub", "aud", "iat", "exp", "auth_time", "nonce", "at_hash", "name", "preferred_username",
+            "iss", "sub", "aud", "azp", "iat", "exp", "auth_time", "nonce", "at_hash", "name", "preferred_username",
             "email", "email_verified", "groups"
         ],
         "prompt_values_supported": ["none", "login", "consent", "select_account"],

@@ -14,7 +14,7 @@ use crate::directory::Directory;
 use crate::forms::Forms;
 use crate::grants::Grant;
 use crate::keys::{KeyError, Keys};
-use crate::oauth::Error;
+use crate::oauth::{Error, Scopes};
 use crate::providers::{ClientType, ProviderError, Providers};
 use crate::sessions::Session;
 use crate::settings::Settings;
@@ -120,10 +120,27 @@ impl Issuer {
                 id: provider.client_id,
                 name: provider.name,
                 redirect_uris: provider.redirect_uris,
+                post_logout_redirect_uris: Vec::new(),
+                trusted_peers: Vec::new(),
                 secret: confidential.then_some(provider.client_secret),
                 issuer: self.settings.url.join(&path),
             })
         }))
+    }
+
+    /// For whom an ID token is that a client asks for; refused where one of them does not trust the client.
+    pub(crate) fn audiences(&self, client: &Client, scopes: &Scopes) -> Result<Vec<String>, Error> {
+        let asked = scopes.audiences();
+        if asked.is_empty() {
+            return Ok(vec![client.id.clone()]);
+        }
+        for id in asked.iter().filter(|id| **id != client.id) {
+            let peer = self.client(id)?.filter(|peer| peer.issuer == client.issuer);
+            if !peer.is_some_and(|peer| peer.trusted_peers.contains(&client.id)) {
+                return Err(Error::invalid_scope());
+            }
+        }
+        Ok(asked.to_vec())
     }
 
     /// Drops what has expired and changes the signing key when it is due, until shutdown.

@@ -13,6 +13,7 @@
 //! are kept as hashes only; everything else that is kept is sealed.
 
 pub mod access;
+mod account;
 pub mod audit;
 mod authentik;
 mod authorize;
@@ -28,6 +29,7 @@ mod introspection;
 mod issuer;
 pub mod keys;
 mod login;
+mod logout;
 mod oauth;
 mod pages;
 pub mod providers;

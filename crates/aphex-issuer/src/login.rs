@@ -1,13 +1,15 @@
-//! Logging in with a password, logging out, and the page that says who one is.
+//! Logging in with a password, and the page that says who one is.
 
 use http::{Method, StatusCode};
 use secrecy::SecretString;
 
+use crate::account;
 use crate::audit::{Action, Actor};
 use crate::authorize;
 use crate::device;
 use crate::directory::{self, User};
 use crate::issuer::Issuer;
+use crate::logout;
 use crate::oauth::{Error, Parameters};
 use crate::pages::{self, Asks};
 use crate::sessions::Login;
@@ -16,8 +18,6 @@ use crate::web::{self, Request, Response};
 
 /// Where the form is sent.
 pub(crate) const PATH: &str = "/login";
-/// Where people log out.
-pub(crate) const LOGOUT: &str = "/logout";
 /// Passwords are shorter; longer ones would only cost time.
 const LONGEST: usize = 1024;
 
@@ -102,7 +102,7 @@ async fn verify(issuer: &Issuer, request: &Request, form: &Parameters) -> Result
 /// Whether a path may follow a login: one of the issuer's own pages, never another site.
 fn is_ours(next: &str) -> bool {
     let path = next.split('?').next().unwrap_or_default();
-    [authorize::PATH, device::PATH, LOGOUT, "/"].contains(&path)
+    [authorize::PATH, device::PATH, logout::PATH, account::PASSWORD, account::SESSIONS, "/"].contains(&path)
 }
 
 /// Where the browser will be sent in the end, for the policy of the page that has the form.
@@ -121,44 +121,15 @@ pub(crate) async fn go_on(issuer: &Issuer, request: &Request, next: &str, login:
     web::redirect(&Method::POST, &format!("{}{next}", issuer.settings.url.base_path()))
 }
 
-/// Answers `GET /logout`: asks first, because any page can send a browser here.
-pub(crate) fn ask_to_log_out(issuer: &Issuer, request: &Request) -> Response {
-    match issuer.login_of(request) {
-        Ok(Some(login)) => pages::logout(issuer, request, &login.user),
-        Ok(None) => {
-            pages::done(issuer, StatusCode::OK, "You are logged out", "Nobody is logged in here now.")
-        }
-        Err(error) => pages::failure(issuer, &error),
-    }
-}
-
-/// Answers `POST /logout`.
-pub(crate) async fn log_out(issuer: &Issuer, request: &Request) -> Response {
-    let form = Parameters::parse(&request.body).unwrap_or_default();
-    if !issuer.forms.check(issuer, request, &form) {
-        return ask_to_log_out(issuer, request);
-    }
-    let who = issuer.login_of(request);
-    match issuer.end_session(request).await {
-        Ok(cookie) => {
-            if let Ok(Some(login)) = who {
-                let by = Actor::user(&login.user.username, Some(request.source));
-                issuer.directory.audit().record(Action::Logout, &by, "", "");
-            }
-            let text = "Applications that you logged in to may keep you logged in until their own logout.";
-            web::with_cookie(pages::done(issuer, StatusCode::OK, "You are logged out", text), &cookie)
-        }
-        Err(error) => pages::failure(issuer, &error),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn nothing_but_our_own_pages_follows_a_login() {
-        for good in ["/", "/auth?client_id=x", "/device", "/device?user_code=X", "/logout"] {
+        for good in
+            ["/", "/auth?client_id=x", "/device", "/device?user_code=X", "/logout", "/password", "/sessions"]
+        {
             assert!(is_ours(good), "{good}");
         }
         for wrong in [

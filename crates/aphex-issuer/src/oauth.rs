@@ -3,14 +3,17 @@
 //! Codes are those of RFC 6749 (5.2, 4.1.2.1), RFC 6750 (3.1), RFC 7009 (2.2.1), RFC 8628 (3.5) and
 //! OpenID Connect Core 1.0 (3.1.2.6).
 
+mod scopes;
+
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use aphex_runtime::errors;
 use http::{HeaderValue, StatusCode, header};
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+pub(crate) use self::scopes::{Scope, Scopes};
 use crate::web::{self, Response};
 
 /// A code of an OAuth error.
@@ -80,6 +83,12 @@ pub(crate) enum Error {
         /// One sentence for the client's developer.
         description: Cow<'static, str>,
     },
+    /// There were too many attempts; so many seconds have to pass first.
+    #[error("too many attempts; {seconds} s to wait")]
+    Wait {
+        /// How many.
+        seconds: u64,
+    },
     /// Something of ours failed; the caller reads only that.
     #[error("cannot {operation}")]
     Failed {
@@ -111,6 +120,11 @@ impl Error {
         Self::refused(Code::InvalidScope, "The requested scope is invalid, unknown, or malformed.")
     }
 
+    /// Too many attempts, for `map_err`.
+    pub(crate) fn wait(wait: Duration) -> Self {
+        Self::Wait { seconds: wait.as_secs() + u64::from(wait.subsec_nanos() > 0) }
+    }
+
     /// A failure of ours, for `map_err`.
     pub(crate) fn failed<E>(operation: &'static str) -> impl FnOnce(E) -> Self
     where
@@ -123,6 +137,9 @@ impl Error {
     pub(crate) fn tell(&self) -> (Code, &str) {
         match self {
             Self::Refused { code, description } => (*code, description),
+            Self::Wait { .. } => {
+                (Code::TooManyRequests, "There were too many attempts; Retry-After says how long to wait.")
+            }
             Self::Failed { .. } => {
                 tracing::error!(error = %errors::chain(self), "a request of the issuer failed");
                 (Code::ServerError, "The issuer could not do this; its log says why.")
@@ -138,6 +155,9 @@ impl Error {
         if code == Code::InvalidClient {
             let challenge = HeaderValue::from_static("Basic realm=\"token\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Self::Wait { seconds } = self {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -191,67 +211,6 @@ impl Parameters {
     }
 }
 
-/// What a client may learn or do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Scope {
-    Openid,
-    Profile,
-    Email,
-    Groups,
-    OfflineAccess,
-}
-
-impl Scope {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Openid, Self::Profile, Self::Email, Self::Groups, Self::OfflineAccess];
-
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Openid => "openid",
-            Self::Profile => "profile",
-            Self::Email => "email",
-            Self::Groups => "groups",
-            Self::OfflineAccess => "offline_access",
-        }
-    }
-}
-
-/// A set of scopes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Scopes(Vec<Scope>);
-
-impl Scopes {
-    /// Reads a list; an unknown scope is refused, as Dex does, and so is a list without `openid`.
-    pub(crate) fn parse(text: &str) -> Result<Self, Error> {
-        let mut scopes = Vec::new();
-        for word in text.split(' ').filter(|word| !word.is_empty()) {
-            let known = Scope::ALL.into_iter().find(|scope| scope.as_str() == word);
-            scopes.push(known.ok_or_else(Error::invalid_scope)?);
-        }
-        scopes.sort_unstable();
-        scopes.dedup();
-        if scopes.first() == Some(&Scope::Openid) { Ok(Self(scopes)) } else { Err(Error::invalid_scope()) }
-    }
-
-    pub(crate) fn has(&self, scope: Scope) -> bool {
-        self.0.contains(&scope)
-    }
-
-    /// Whether every scope of the other is in this one.
-    pub(crate) fn covers(&self, other: &Self) -> bool {
-        other.0.iter().all(|scope| self.has(*scope))
-    }
-}
-
-impl fmt::Display for Scopes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words: Vec<&str> = self.0.iter().map(|scope| scope.as_str()).collect();
-        f.write_str(&words.join(" "))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,17 +227,6 @@ mod tests {
         assert_eq!((parameters.get("a"), parameters.get("b")), (None, Some("x y z")));
         assert_eq!(refusal(&parameters.required("a").unwrap_err()), Code::InvalidRequest);
         assert!(!format!("{parameters:?}").contains("x y z"));
-    }
-
-    #[test]
-    fn scopes_need_openid_and_refuse_what_is_unknown() {
-        let scopes = Scopes::parse("email openid  groups email").unwrap();
-        assert_eq!(scopes.to_string(), "openid email groups");
-        assert!(scopes.covers(&Scopes::parse("openid groups").unwrap()));
-        assert!(!scopes.covers(&Scopes::parse("openid profile").unwrap()));
-        for wrong in ["", "email", "openid secrets", "OPENID", "openid\temail"] {
-            assert_eq!(refusal(&Scopes::parse(wrong).unwrap_err()), Code::InvalidScope, "{wrong:?}");
-        }
     }
 
     #[tokio::test]

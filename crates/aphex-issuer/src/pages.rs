@@ -3,12 +3,15 @@
 //! Every text that is not written here goes through [`Text`], which escapes it. Fields carry the names by which
 //! password managers know them (HTML, autofill detail tokens).
 
+mod account;
+
 use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode, header};
 use url::Url;
 
+pub(crate) use self::account::{Leave, Place, home, logout, password, password_changed, sessions};
 use crate::directory::User;
 use crate::forms;
 use crate::issuer::Issuer;
@@ -16,7 +19,7 @@ use crate::oauth::Error;
 use crate::web::{self, Request, Response};
 
 /// Where the style sheet is; its name changes with its content's version, so browsers may keep it.
-pub(crate) const STYLE_PATH: &str = "/style-1.css";
+pub(crate) const STYLE_PATH: &str = "/style-2.css";
 const STYLE: &str = include_str!("pages/style.css");
 
 /// A text inside HTML, between tags or in a quoted attribute.
@@ -137,26 +140,6 @@ fn duration(seconds: u64) -> String {
     }
 }
 
-/// Who is logged in.
-pub(crate) fn home(issuer: &Issuer, request: &Request, user: &User) -> Response {
-    let groups = if user.groups.is_empty() { "none".to_owned() } else { user.groups.join(", ") };
-    let body = format!(
-        "<dl><dt>Name</dt><dd>{}</dd><dt>E-mail</dt><dd>{}</dd><dt>Groups</dt><dd>{}</dd></dl>",
-        Text(&user.name),
-        Text(&user.email),
-        Text(&groups)
-    );
-    let fields = "<button type=\"submit\" class=\"quiet\">Log out</button>".to_owned();
-    Page::new("You are logged in", body).with_form("/logout", fields).answer(issuer, Some(request))
-}
-
-/// Asks whether to log out.
-pub(crate) fn logout(issuer: &Issuer, request: &Request, user: &User) -> Response {
-    let body = format!("<p>You are logged in as <strong>{}</strong>.</p>", Text(&user.email));
-    let fields = "<button type=\"submit\">Log out</button>".to_owned();
-    Page::new("Log out?", body).with_form("/logout", fields).answer(issuer, Some(request))
-}
-
 /// Asks for the code that a device shows.
 pub(crate) fn device_code(issuer: &Issuer, request: &Request, problem: Option<&str>) -> Response {
     let fields = format!(
@@ -249,6 +232,7 @@ pub(crate) fn failure(issuer: &Issuer, error: &Error) -> Response {
     let (_, description) = error.tell();
     let status = match error {
         Error::Refused { .. } => StatusCode::BAD_REQUEST,
+        Error::Wait { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Failed { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     };
     problem(issuer, status, description)

@@ -7,7 +7,10 @@ use crate::authentik::applications;
 use crate::connector;
 use crate::issuer::Issuer;
 use crate::web::{self, Request, Response};
-use crate::{authorize, device, discovery, introspection, login, pages, revocation, setup, token, userinfo};
+use crate::{
+    account, authorize, device, discovery, introspection, login, logout, pages, revocation, setup, token,
+    userinfo,
+};
 
 /// How long relying parties may keep metadata and keys.
 const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=300");
@@ -61,15 +64,23 @@ impl Issuer {
             device::PATH if post => device::decide(self, request).await,
             "/" | login::PATH if get => login::home(self, request),
             login::PATH if post => login::submit(self, request).await,
-            login::LOGOUT if get => login::ask_to_log_out(self, request),
-            login::LOGOUT if post => login::log_out(self, request).await,
+            logout::PATH if get || post => logout::answer(self, request).await,
+            account::PASSWORD if get => account::show_password(self, request).await,
+            account::PASSWORD if post => account::change_password(self, request).await,
+            account::SESSIONS if get => account::show_sessions(self, request).await,
+            account::SESSIONS if post => account::end_session(self, request).await,
             setup::PATH if get => setup::show(self, request),
             setup::PATH if post => setup::submit(self, request).await,
             pages::STYLE_PATH if get => pages::style(),
             "/token" | "/token/introspect" | "/token/revoke" | "/device/code" => wrong_method("POST"),
-            authorize::PATH | device::PATH | login::PATH | login::LOGOUT | setup::PATH | "/userinfo" => {
-                wrong_method("GET, POST")
-            }
+            authorize::PATH
+            | device::PATH
+            | login::PATH
+            | logout::PATH
+            | setup::PATH
+            | "/userinfo"
+            | account::PASSWORD
+            | account::SESSIONS => wrong_method("GET, POST"),
             "/healthz" | "/keys" | "/" | pages::STYLE_PATH => wrong_method("GET"),
             _ => unknown(self, request),
         }

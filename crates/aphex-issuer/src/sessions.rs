@@ -1,7 +1,9 @@
 //! Logins in a browser: a random cookie whose digest names the record, bound to the person's session epoch.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use http::header;
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
@@ -13,14 +15,22 @@ use crate::secrets;
 use crate::storage::{Expires, Record};
 use crate::web::Request;
 
+/// As much of what a browser calls itself as is kept.
+const MOST_AGENT: usize = 300;
+
 /// A login that a browser holds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Session {
-    uid: String,
+    pub(crate) uid: String,
     /// The person's epoch at login; it moves when the password changes or the person is disabled.
-    epoch: u64,
-    authenticated: Timestamp,
-    expires: Timestamp,
+    pub(crate) epoch: u64,
+    pub(crate) authenticated: Timestamp,
+    pub(crate) expires: Timestamp,
+    /// From where the login came, and what the browser calls itself: people recognise theirs by it.
+    #[serde(default)]
+    pub(crate) source: Option<IpAddr>,
+    #[serde(default)]
+    pub(crate) agent: Option<String>,
 }
 
 impl Record for Session {
@@ -66,10 +76,26 @@ impl Issuer {
         user: User,
         request: &Request,
     ) -> Result<(Login, String), Error> {
-        let now = self.clock.now();
-        let expires = now.saturating_add(self.settings.lifetimes.session).unwrap_or(Timestamp::MAX);
-        let session =
-            Session { uid: user.uid.clone(), epoch: user.session_epoch, authenticated: now, expires };
+        self.continue_session(user, self.clock.now(), request).await
+    }
+
+    /// The same for somebody who has logged in before, at that time.
+    pub(crate) async fn continue_session(
+        &self,
+        user: User,
+        authenticated: Timestamp,
+        request: &Request,
+    ) -> Result<(Login, String), Error> {
+        let expires = authenticated.saturating_add(self.settings.lifetimes.session).unwrap_or(Timestamp::MAX);
+        let agent = request.header(&header::USER_AGENT);
+        let session = Session {
+            uid: user.uid.clone(),
+            epoch: user.session_epoch,
+            authenticated,
+            expires,
+            source: Some(request.source),
+            agent: agent.map(|agent| agent.chars().take(MOST_AGENT).collect()),
+        };
         let secret = secrets::random();
         let name = cookie_name(self, "session");
         let keep = Error::failed("keep a session");
@@ -81,7 +107,12 @@ impl Issuer {
         created.map_err(Error::failed("keep a session"))?;
         transaction.commit().await.map_err(keep)?;
         let cookie = cookie(self, &name, secret.expose_secret(), Some(self.settings.lifetimes.session));
-        Ok((Login { user, authenticated: now }, cookie))
+        Ok((Login { user, authenticated }, cookie))
+    }
+
+    /// The id of the browser's session, whether there is one or not.
+    pub(crate) fn session_id(&self, request: &Request) -> Option<String> {
+        request.cookie(&cookie_name(self, "session")).map(secrets::fingerprint)
     }
 
     /// Ends the browser's session; gives the cookie that makes it forget.

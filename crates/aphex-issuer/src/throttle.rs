@@ -15,6 +15,10 @@ use jiff::Timestamp;
 pub(crate) enum Subject {
     /// An account by the hash of the name typed; the name itself is not kept.
     Account([u8; 32]),
+    /// A client's secret, guessed at from one source: from another the client still gets in.
+    Client([u8; 32]),
+    /// A source that guesses at clients' secrets; people's logins from there are counted apart.
+    Clients(IpAddr),
     /// An address, or the network of 64 bits that an IPv6 host has to itself.
     Source(IpAddr),
 }
@@ -29,6 +33,9 @@ struct Rule {
 
 const ACCOUNT: Rule = Rule { free: 5, longest: Duration::from_mins(5) };
 const SOURCE: Rule = Rule { free: 20, longest: Duration::from_mins(15) };
+/// Secrets of clients are typed by nobody: a program that is set up wrong tries again by itself.
+const CLIENT: Rule = Rule { free: 10, longest: Duration::from_mins(1) };
+const CLIENTS: Rule = Rule { free: 50, longest: Duration::from_mins(5) };
 /// Failures are forgotten after so long without another.
 const MEMORY: Duration = Duration::from_hours(1);
 /// Most subjects remembered; beyond, those whose last failure is longest ago go first.
@@ -53,22 +60,37 @@ impl Subject {
         Self::Account(hash)
     }
 
+    /// A client that somebody claims to be, there or not, and whoever claims it.
+    pub(crate) fn client(id: &str, address: IpAddr) -> [Self; 2] {
+        let source = network(address);
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, format!("{source} {id}").as_bytes()).as_ref());
+        [Self::Client(hash), Self::Clients(source)]
+    }
+
     /// The source that an address stands for.
     pub(crate) fn source(address: IpAddr) -> Self {
-        Self::Source(match address.to_canonical() {
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-            }
-            address @ IpAddr::V4(_) => address,
-        })
+        Self::Source(network(address))
     }
 
     fn rule(self) -> Rule {
         match self {
             Self::Account(_) => ACCOUNT,
+            Self::Client(_) => CLIENT,
+            Self::Clients(_) => CLIENTS,
             Self::Source(_) => SOURCE,
         }
+    }
+}
+
+/// An address, or the network of 64 bits that an IPv6 host has to itself.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -78,11 +100,7 @@ impl Throttle {
     /// It counts before anything is known of the attempt: many at once must not all be the last free one.
     pub(crate) fn attempt(&self, subjects: &[Subject], now: Timestamp) -> Result<(), Duration> {
         let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let waits =
-            subjects.iter().filter_map(|subject| records.get(subject)).map(|record| wait(record, now));
-        if let Some(longest) = waits.max().filter(|wait| !wait.is_zero()) {
-            return Err(longest);
-        }
+        longest(&records, subjects, now)?;
         for subject in subjects {
             if records.len() >= MOST && !records.contains_key(subject) {
                 make_room(&mut records, now);
@@ -99,16 +117,21 @@ impl Throttle {
         Ok(())
     }
 
+    /// Says how long these have to wait, and counts nothing: for what is looked at in no time, and counted when it fails.
+    pub(crate) fn look(&self, subjects: &[Subject], now: Timestamp) -> Result<(), Duration> {
+        longest(&self.0.lock().unwrap_or_else(PoisonError::into_inner), subjects, now)
+    }
+
     /// An attempt was right. An account starts anew; a source keeps its other failures, or one good account would free
     /// all guesses.
     pub(crate) fn succeeded(&self, subjects: &[Subject]) {
         let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for subject in subjects {
             match subject {
-                Subject::Account(_) => {
+                Subject::Account(_) | Subject::Client(_) => {
                     records.remove(subject);
                 }
-                Subject::Source(_) => take_back(&mut records, subject),
+                Subject::Source(_) | Subject::Clients(_) => take_back(&mut records, subject),
             }
         }
     }
@@ -119,6 +142,14 @@ impl Throttle {
         for subject in subjects {
             take_back(&mut records, subject);
         }
+    }
+}
+
+fn longest(records: &HashMap<Subject, Record>, subjects: &[Subject], now: Timestamp) -> Result<(), Duration> {
+    let waits = subjects.iter().filter_map(|subject| records.get(subject)).map(|record| wait(record, now));
+    match waits.max().filter(|wait| !wait.is_zero()) {
+        Some(longest) => Err(longest),
+        None => Ok(()),
     }
 }
 

@@ -21,6 +21,7 @@ use crate::grants::{Grant, Refresh};
 use crate::issuer::Issuer;
 use crate::oauth::{Code, Error, Parameters, Scope, Scopes};
 use crate::secrets;
+use crate::throttle::Subject;
 use crate::web::{self, Request, Response};
 
 /// The grant type of devices (RFC 8628 section 3.4).
@@ -91,7 +92,21 @@ pub(crate) fn authenticate(
 ) -> Result<std::sync::Arc<Client>, Error> {
     let credentials = Credentials::read(request, form)?;
     let client = issuer.client(&credentials.id)?;
-    client.filter(|client| credentials.prove(client)).ok_or_else(Error::invalid_client)
+    let (subjects, now) = (Subject::client(&credentials.id, request.source), issuer.clock.now());
+    // A client without a secret has none that could be guessed: it is not kept waiting for what others do.
+    let guessable = credentials.secret.is_some() || client.as_ref().is_none_or(|client| !client.is_public());
+    if guessable {
+        issuer.throttle.look(&subjects, now).map_err(Error::wait)?;
+    }
+    if let Some(client) = client.filter(|client| credentials.prove(client)) {
+        if guessable {
+            issuer.throttle.succeeded(&subjects[..1]);
+        }
+        return Ok(client);
+    }
+    // Nothing of the name: clients that are there and those that are not count alike.
+    issuer.throttle.attempt(&subjects, now).map_err(Error::wait)?;
+    Err(Error::invalid_client())
 }
 
 /// A new grant's record, not kept yet.
@@ -131,9 +146,13 @@ fn answer(issuer: &Issuer, client: &Client, user: &User, proven: &Proven) -> Res
         grant: id.clone(),
     };
     let access = issuer.keys.sign(ACCESS_TOKEN, &access).map_err(Error::failed("sign an access token"))?;
+    // Asked again: whom a client may speak for is configuration, and may have changed since.
+    let aud = issuer.audiences(client, scopes)?;
+    let azp = (aud.as_slice() != [client.id.as_str()]).then(|| client.id.clone());
     let identity = IdToken {
         iss: grant.issuer.clone(),
-        aud: client.id.clone(),
+        aud,
+        azp,
         exp,
         iat,
         auth_time: grant.authenticated.as_second(),

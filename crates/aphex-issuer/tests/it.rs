@@ -10,6 +10,8 @@
 #[path = "it/world.rs"]
 mod world;
 
+#[path = "it/account.rs"]
+mod account;
 #[path = "it/browser.rs"]
 mod browser;
 #[path = "it/code.rs"]
@@ -18,12 +20,16 @@ mod code;
 mod devices;
 #[path = "it/faces.rs"]
 mod faces;
+#[path = "it/logout.rs"]
+mod logout;
 #[path = "it/pages.rs"]
 mod pages;
 #[path = "it/refresh.rs"]
 mod refresh;
 #[path = "it/restart.rs"]
 mod restart;
+#[path = "it/secrets.rs"]
+mod secrets;
 #[path = "it/tokens.rs"]
 mod tokens;
 #[path = "it/wishes.rs"]

@@ -28,6 +28,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
 use crate::complete;
+use crate::output::When;
 
 pub(crate) use calls::Calls;
 #[cfg(test)]
@@ -91,6 +92,9 @@ pub(crate) struct Global {
         add = ArgValueCandidates::new(complete::formats)
     )]
     pub(crate) output: Format,
+    /// Colour words that say how something is
+    #[arg(long, visible_alias = "colour", global = true, value_name = "WHEN", value_enum, default_value_t)]
+    pub(crate) color: When,
     /// Log as JSON, one object a line
     #[arg(long, global = true)]
     pub(crate) log_json: bool,

@@ -40,11 +40,12 @@ mod whoami;
 use aphex_runtime::log;
 
 use crate::cli::{Cli, Command, Global};
-use crate::exit;
+use crate::{exit, output};
 
 /// Runs the command; gives the exit code.
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
     let Cli { global, command } = cli;
+    output::decide(global.color);
     log::init(format(&global), default_filter(&command));
     match command {
         Command::Up(arguments) => up::run(&global, arguments).await,

@@ -117,7 +117,7 @@ async fn serve(
         None => None,
     };
     let local = logins.as_ref().map(|place| place.url.as_str());
-    let issuers = authentication::issuers(settings.authentication_config.as_deref(), local, &[ISSUER])?;
+    let trusted = authentication::trusted(settings.authentication_config.as_deref(), local, &[ISSUER])?;
     // Its first start looks for primes: meanwhile the others start.
     let issuer =
         logins.map(|place| shutdown.spawn(issuer::start(settings.data_dir.clone(), place, shutdown.clone())));
@@ -130,7 +130,8 @@ async fn serve(
     let metrics = Metrics::default();
     let server = ApiServer::start(aphex_apiserver::Config {
         signer: Some(Arc::new(signer)),
-        issuers,
+        issuers: trusted.issuers,
+        anonymous: trusted.anonymous,
         client_ca: Some(authority.ca_pem().to_owned()),
         more_metrics: Some(roles_metrics(&metrics)),
         ..aphex_apiserver::Config::new(store.clone())

@@ -1,12 +1,14 @@
 //! The only place that prints: answers to standard output, everything else to standard error.
 
+mod colour;
 mod template;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
+pub(crate) use colour::{Tone, When, decide, paint, paint_answer};
 pub(crate) use template::Template;
 
 use crate::cli::Format;
@@ -15,7 +17,14 @@ use crate::cli::Format;
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     head: Vec<&'static str>,
-    rows: Vec<Vec<String>>,
+    rows: Vec<Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    cells: Vec<String>,
+    /// The cell that says how the row's object is.
+    toned: Option<(usize, Tone)>,
 }
 
 impl Table {
@@ -24,7 +33,12 @@ impl Table {
     }
 
     pub(crate) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        self.rows.push(Row { cells, toned: None });
+    }
+
+    /// A row with one cell in a colour, where there are colours.
+    pub(crate) fn toned_row(&mut self, cells: Vec<String>, toned: Option<(usize, Tone)>) {
+        self.rows.push(Row { cells, toned });
     }
 
     /// Lines without trailing spaces.
@@ -35,24 +49,34 @@ impl Table {
     /// The same in columns that are at least so wide, and become so wide; rows that come later line up.
     pub(crate) fn lines(&self, widths: &mut Vec<usize>, with_head: bool) -> String {
         widths.resize(self.head.len(), 0);
-        let head: Vec<String> = self.head.iter().map(|cell| (*cell).to_owned()).collect();
+        let cells = self.head.iter().map(|cell| (*cell).to_owned()).collect();
+        let head = Row { cells, toned: None };
         for row in std::iter::once(&head).chain(&self.rows) {
-            for (width, cell) in widths.iter_mut().zip(row) {
+            for (width, cell) in widths.iter_mut().zip(&row.cells) {
                 *width = (*width).max(cell.chars().count());
             }
         }
         let mut text = String::new();
         for row in with_head.then_some(&head).into_iter().chain(&self.rows) {
-            let mut line = String::new();
-            for (width, cell) in widths.iter().zip(row) {
-                let padding = width - cell.chars().count() + 3;
-                line.push_str(cell);
-                line.extend(std::iter::repeat_n(' ', padding));
-            }
-            text.push_str(line.trim_end());
+            text.push_str(row.line(widths).trim_end());
             text.push('\n');
         }
         text
+    }
+}
+
+impl Row {
+    fn line(&self, widths: &[usize]) -> String {
+        let mut line = String::new();
+        for (column, (width, cell)) in widths.iter().zip(&self.cells).enumerate() {
+            let padding = width - cell.chars().count() + 3;
+            match self.toned.filter(|(toned, _)| *toned == column && !cell.is_empty()) {
+                Some((_, tone)) => line.push_str(&paint_answer(cell, tone.code())),
+                None => line.push_str(cell),
+            }
+            line.extend(std::iter::repeat_n(' ', padding));
+        }
+        line
     }
 }
 
@@ -129,24 +153,6 @@ pub(crate) fn complain(error: &anyhow::Error) {
     note(&format!("{} {chain}", paint("error:", "1;31")));
     if let Some(step) = crate::advice::next_step(error) {
         note(&format!("{} {step}", paint("next:", "1;33")));
-    }
-}
-
-/// Colours a word for standard error, on a terminal that wants it.
-pub(crate) fn paint(text: &str, code: &str) -> String {
-    painted(text, code, std::io::stderr().is_terminal())
-}
-
-/// Colours a text of the answer, on a terminal that wants it.
-pub(crate) fn paint_answer(text: &str, code: &str) -> String {
-    painted(text, code, std::io::stdout().is_terminal())
-}
-
-fn painted(text: &str, code: &str, terminal: bool) -> String {
-    if terminal && std::env::var_os("NO_COLOR").is_none() {
-        format!("\u{1b}[{code}m{text}\u{1b}[0m")
-    } else {
-        text.to_owned()
     }
 }
 

@@ -11,6 +11,7 @@ mod it {
     pub(crate) mod install;
     pub(crate) mod issuer;
     pub(crate) mod knowledge;
+    pub(crate) mod kubelogin;
     pub(crate) mod leader;
     pub(crate) mod login;
     pub(crate) mod manifests;

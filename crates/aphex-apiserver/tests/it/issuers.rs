@@ -389,3 +389,61 @@ async fn ask(real: &Real, token: &str) -> anyhow::Result<(u16, Value)> {
     let answer: Value = serde_json::from_slice(&bytes)?;
     Ok((code, answer["status"]["userInfo"].clone()))
 }
+
+/// What a caller without credentials is answered, by path.
+const ASKED: [&str; 6] = ["/livez", "/livez/etcd", "/version", "/readyz", "/apis", "/api/v1/namespaces"];
+
+async fn answers_without_credentials(configuration: &Value) -> Vec<(&'static str, u16)> {
+    let engine = Engine::trusting(configuration.clone()).await;
+    let mut answers = Vec::new();
+    for path in ASKED {
+        let request = Request::get(path).body(Full::new(Bytes::new())).unwrap();
+        answers.push((path, engine.server.handle(request).await.status().as_u16()));
+    }
+    answers
+}
+
+#[tokio::test]
+async fn who_gets_in_without_credentials_is_as_configured_here_and_at_a_real_api_server() {
+    let issuer = Issuer::start_tls().await.unwrap();
+    let configuration = |anonymous: Value| {
+        let mut configuration = issuer.configuration(&["kubernetes"]);
+        configuration["anonymous"] = anonymous;
+        configuration
+    };
+    let codes = |answers: &[(&str, u16)]| answers.iter().map(|(_, code)| *code).collect::<Vec<_>>();
+    let nobody = answers_without_credentials(&configuration(json!({ "enabled": false }))).await;
+    assert_eq!(codes(&nobody), [401; 6]);
+    let everybody = answers_without_credentials(&configuration(json!({ "enabled": true }))).await;
+    // In, and then forbidden: that is for the authorizer to say.
+    assert_eq!(codes(&everybody), [200, 200, 200, 200, 403, 403]);
+    let paths = json!([{ "path": "/livez" }, { "path": "/readyz" }, { "path": "/apis" }]);
+    let some = configuration(json!({ "enabled": true, "conditions": paths }));
+    let ours = answers_without_credentials(&some).await;
+    assert_eq!(codes(&ours), [200, 401, 401, 200, 403, 401]);
+
+    let programs = match Programs::find().unwrap() {
+        Ok(programs) => programs,
+        Err(missing) => {
+            aphex_testkit::left_out(
+                "anonymous callers at kube-apiserver",
+                &format!("{missing} is not there"),
+            );
+            return;
+        }
+    };
+    let real = Real::trusting(&programs, Disk::Quick, &some).await.unwrap();
+    let mut kubeconfig = kube::config::Kubeconfig::read_from(real.kubeconfig()).unwrap();
+    for user in &mut kubeconfig.auth_infos {
+        user.auth_info = None;
+    }
+    let options = kube::config::KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+    let client = kube::Client::try_from(config).unwrap();
+    let mut theirs = Vec::new();
+    for path in ASKED {
+        let request = Request::get(path).body(kube::client::Body::empty()).unwrap();
+        theirs.push((path, client.send(request).await.unwrap().status().as_u16()));
+    }
+    assert_eq!(ours, theirs);
+}

@@ -1,7 +1,8 @@
-//! `AuthenticationConfiguration` of kube-apiserver, as far as it is about JSON web tokens.
+//! `AuthenticationConfiguration` of kube-apiserver.
 
 use serde::Deserialize;
 
+use super::anonymous::{Anonymous, AnonymousSettings};
 use super::issuer::Issuer;
 use super::validation;
 
@@ -27,6 +28,9 @@ pub struct Configuration {
     /// The issuers, at most 64.
     #[serde(default)]
     pub jwt: Vec<Jwt>,
+    /// Who gets in without credentials.
+    #[serde(default)]
+    pub anonymous: Option<AnonymousSettings>,
 }
 
 /// One issuer with what its claims mean.
@@ -60,6 +64,8 @@ pub struct IssuerSettings {
     pub audiences: Vec<String>,
     /// `MatchAny` where there are several audiences.
     pub audience_match_policy: AudienceMatchPolicy,
+    /// Which way to the issuer: `controlplane` or `cluster`, where the server has such ways.
+    pub egress_selector_type: String,
 }
 
 /// How audiences of a token and of the configuration must meet.
@@ -174,7 +180,13 @@ impl Configuration {
                 },
                 user_validation_rules: Vec::new(),
             }],
+            anonymous: None,
         }
+    }
+
+    /// Who gets in without credentials.
+    pub fn anonymous(&self) -> Anonymous {
+        Anonymous::new(self.anonymous.as_ref())
     }
 
     /// The issuers with their rules compiled; none of them may be one of `own`, the server's own token issuers.

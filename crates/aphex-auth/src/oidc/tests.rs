@@ -33,6 +33,8 @@ fn what_a_configuration_must_not_say_is_named_with_its_field() {
         ("/jwt/0/issuer/url", json!("https://me:secret@issuer.example"), "username or password"),
         ("/jwt/0/issuer/url", json!("https://issuer.example?a=b"), "must not contain a query"),
         ("/jwt/0/issuer/url", json!("https://own.example"), "disallowed issuers"),
+        ("/jwt/0/issuer/egressSelectorType", json!("vpn"), "must be either controlplane or cluster"),
+        ("/jwt/0/issuer/egressSelectorType", json!("cluster"), "egress lookup required"),
         ("/jwt/0/issuer/discoveryURL", json!("https://issuer.example/"), "must be different"),
         ("/jwt/0/issuer/audiences", json!([]), "at least one"),
         ("/jwt/0/issuer/audiences", json!(["a", "b"]), "must be MatchAny"),
@@ -82,6 +84,28 @@ fn the_platform_s_own_issuer_makes_a_good_configuration() {
     let own = Configuration::of_platform("http://127.0.0.1:5556", &["aphex", "kubernetes"]);
     let issuers = own.issuers(&[]).unwrap();
     assert_eq!(issuers[0].discovery_url(), "http://127.0.0.1:5556/.well-known/openid-configuration");
+}
+
+#[test]
+fn who_gets_in_without_credentials_is_configured_by_path() {
+    let read = |anonymous: Value| {
+        Configuration::from_value(json!({
+            "apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration", "anonymous": anonymous,
+        }))
+    };
+    let admits =
+        |anonymous: Value, path: &str| read(anonymous).unwrap().anonymous().admits(path, || path == "/usual");
+    assert!(admits(Value::Null, "/usual") && !admits(Value::Null, "/livez"));
+    assert!(!admits(json!({}), "/usual") && !admits(json!({ "enabled": false }), "/livez"));
+    assert!(admits(json!({ "enabled": true }), "/anything"));
+    let only = json!({ "enabled": true, "conditions": [{ "path": "/livez" }] });
+    assert!(
+        admits(only.clone(), "/livez") && !admits(only.clone(), "/livez/etcd") && !admits(only, "/usual")
+    );
+    let odd = read(json!({ "enabled": false, "conditions": [{ "path": "/livez" }] })).unwrap();
+    let said = odd.issuers(&[]).map(drop).unwrap_err().to_string();
+    assert!(said.contains("enabled should be set to true"), "{said}");
+    assert!(read(json!({ "enabled": true, "paths": [] })).is_err(), "what is not known is refused");
 }
 
 #[test]

@@ -51,6 +51,13 @@ pub(super) fn problems(configuration: &Configuration, own: &[&str]) -> Vec<Strin
         check_mappings(&jwt.claim_mappings, &mut add);
         check_verified_email(jwt, &mut add);
     }
+    let anonymous = configuration.anonymous.as_ref();
+    if anonymous.is_some_and(|anonymous| !anonymous.enabled && !anonymous.conditions.is_empty()) {
+        found.push(
+            "anonymous.conditions: Invalid value: enabled should be set to true when conditions are defined"
+                .to_owned(),
+        );
+    }
     found
 }
 
@@ -90,6 +97,7 @@ fn check_issuer(issuer: &IssuerSettings, add: &mut impl FnMut(String)) {
     if issuer.audiences.len() > 1 && issuer.audience_match_policy == AudienceMatchPolicy::Unset {
         add("issuer.audienceMatchPolicy: Invalid value: \"\": audienceMatchPolicy must be MatchAny for multiple audiences".to_owned());
     }
+    check_egress(&issuer.egress_selector_type, add);
     if !issuer.certificate_authority.is_empty() {
         let certificates: Result<Vec<_>, _> =
             CertificateDer::pem_slice_iter(issuer.certificate_authority.as_bytes()).collect();
@@ -97,6 +105,21 @@ fn check_issuer(issuer: &IssuerSettings, add: &mut impl FnMut(String)) {
             add("issuer.certificateAuthority: Invalid value: it holds no PEM certificates".to_owned());
         }
     }
+}
+
+/// A way that the server does not have is refused, as kube-apiserver refuses it at start (`egressLookupForType` in oidc.go).
+fn check_egress(selector: &str, add: &mut impl FnMut(String)) {
+    let why = match selector {
+        "" => return,
+        "controlplane" | "cluster" => {
+            format!(
+                "egress lookup required with egress selector type {}: this server has none, leave it out",
+                quoted(selector)
+            )
+        }
+        _ => "egress selector must be either controlplane or cluster".to_owned(),
+    };
+    add(format!("issuer.egressSelectorType: Invalid value: {}: {why}", quoted(selector)));
 }
 
 fn check_url(field: &str, text: &str, add: &mut impl FnMut(String)) {

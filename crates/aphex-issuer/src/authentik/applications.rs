@@ -10,7 +10,7 @@ use crate::issuer::Issuer;
 use crate::oauth::{Error, Scope};
 use crate::providers::{Provider, ProviderError};
 use crate::web::{self, Request, Response};
-use crate::{authorize, introspection, login, revocation, token, userinfo};
+use crate::{authorize, introspection, logout, revocation, token, userinfo};
 
 /// What every path of these endpoints begins with.
 const BASE: &str = "/application/o/";
@@ -33,7 +33,7 @@ pub(crate) async fn answer(issuer: &Issuer, request: &Request) -> Option<Respons
         ["revoke"] if post => revocation::revoke(issuer, request).await,
         ["authorize" | "token" | "userinfo" | "introspect" | "revoke"] => not_allowed(&request.method),
         [slug, rest @ ..] => match issuer.providers.by_slug(slug) {
-            Ok(Some(provider)) => of_provider(issuer, request, &provider, rest),
+            Ok(Some(provider)) => of_provider(issuer, request, &provider, rest).await,
             Ok(None) => not_found(),
             Err(error) => failed(error),
         },
@@ -41,12 +41,12 @@ pub(crate) async fn answer(issuer: &Issuer, request: &Request) -> Option<Respons
     })
 }
 
-fn of_provider(issuer: &Issuer, request: &Request, provider: &Provider, rest: &[&str]) -> Response {
+async fn of_provider(issuer: &Issuer, request: &Request, provider: &Provider, rest: &[&str]) -> Response {
     let get = request.method == Method::GET;
     match rest {
         [".well-known", "openid-configuration"] if get => cached(&document(issuer, provider)),
         ["jwks"] if get => cached(&issuer.keys.jwks()),
-        ["end-session"] if get => login::ask_to_log_out(issuer, request),
+        ["end-session"] if get => logout::answer(issuer, request).await,
         [".well-known", "openid-configuration"] | ["jwks" | "end-session"] => not_allowed(&request.method),
         _ => not_found(),
     }

@@ -61,10 +61,15 @@ impl Wish {
             state: parameters.get("state").map(str::to_owned),
             issuer: client.issuer.clone(),
         };
-        Self::details(client, back.clone(), parameters).map_err(|error| Problem::Client(back, error))
+        Self::details(issuer, client, back.clone(), parameters).map_err(|error| Problem::Client(back, error))
     }
 
-    fn details(client: Arc<Client>, back: Back, parameters: &Parameters) -> Result<Self, Error> {
+    fn details(
+        issuer: &Issuer,
+        client: Arc<Client>,
+        back: Back,
+        parameters: &Parameters,
+    ) -> Result<Self, Error> {
         let refuse = |code, text: &'static str| Err(Error::refused(code, text));
         for (name, code) in [
             ("request", Code::RequestNotSupported),
@@ -86,6 +91,7 @@ impl Wish {
             return refuse(Code::InvalidRequest, "state and nonce may have 4096 bytes at most.");
         }
         let scopes = Scopes::parse(parameters.get("scope").unwrap_or_default())?;
+        issuer.audiences(&client, &scopes)?;
         let challenge = challenge(&client, parameters)?;
         let (silent, mut again) = prompt(parameters.get("prompt").unwrap_or_default())?;
         let max_age = match parameters.get("max_age").map(str::parse::<i64>) {

@@ -64,6 +64,10 @@ struct Entry {
     name: String,
     #[serde(default, rename = "redirectURIs")]
     redirect_uris: Vec<String>,
+    #[serde(default, rename = "postLogoutRedirectURIs")]
+    post_logout_redirect_uris: Vec<String>,
+    #[serde(default)]
+    trusted_peers: Vec<String>,
     #[serde(default)]
     public: bool,
     secret: Option<String>,
@@ -106,10 +110,10 @@ fn client(entry: Entry, issuer: &IssuerUrl) -> Result<Client, String> {
     if entry.id.is_empty() {
         return Err("it needs an id".to_owned());
     }
-    for uri in &entry.redirect_uris {
+    for uri in entry.redirect_uris.iter().chain(&entry.post_logout_redirect_uris) {
         let url = Url::parse(uri).map_err(|error| format!("redirect URI {uri:?}: {error}"))?;
         if url.fragment().is_some() || matches!(url.scheme(), "javascript" | "data" | "file") {
-            return Err(format!("redirect URI {uri:?} leads nowhere that a code may be sent to"));
+            return Err(format!("redirect URI {uri:?} leads nowhere that a browser may be sent to"));
         }
     }
     let (public, id) = (entry.public, entry.id.clone());
@@ -120,7 +124,15 @@ fn client(entry: Entry, issuer: &IssuerUrl) -> Result<Client, String> {
         _ => {}
     }
     let name = if entry.name.is_empty() { id.clone() } else { entry.name };
-    Ok(Client { id, name, redirect_uris: entry.redirect_uris, secret, issuer: issuer.as_str().to_owned() })
+    Ok(Client {
+        id,
+        name,
+        redirect_uris: entry.redirect_uris,
+        post_logout_redirect_uris: entry.post_logout_redirect_uris,
+        trusted_peers: entry.trusted_peers,
+        secret,
+        issuer: issuer.as_str().to_owned(),
+    })
 }
 
 fn secret(entry: &Entry) -> Result<Option<SecretString>, String> {
@@ -147,10 +159,10 @@ fn usual() -> String {
     format!(
         "# Who may ask the issuer for logins, as in Dex's staticClients. It is read at start.\n\
          # Loopback redirect URIs of public clients match with any port.\n\
-         - id: kubernetes\n  name: Kubernetes\n  public: true\n  redirectURIs:\n  - http://localhost:8000/callback\n  - http://localhost:18000/callback\n  - http://localhost:8000\n\
+         - id: kubernetes\n  name: Kubernetes\n  public: true\n  redirectURIs:\n  - http://localhost:8000/callback\n  - http://localhost:18000/callback\n  - http://localhost:8000\n  trustedPeers: [aphex]\n\
          - id: aphex\n  name: Aphex\n  public: true\n  redirectURIs:\n  - http://127.0.0.1/callback\n  - http://localhost/callback\n  - http://[::1]/callback\n\
-         - id: argocd\n  name: Argo CD\n  secret: {}\n  redirectURIs:\n  - https://argocd.home.local/auth/callback\n\
-         - id: tekton-dashboard\n  name: Tekton Dashboard\n  secret: {}\n  redirectURIs:\n  - https://tekton.home.local/auth/callback\n",
+         - id: argocd\n  name: Argo CD\n  secret: {}\n  redirectURIs:\n  - https://argocd.home.local/auth/callback\n  postLogoutRedirectURIs:\n  - https://argocd.home.local\n\
+         - id: tekton-dashboard\n  name: Tekton Dashboard\n  secret: {}\n  redirectURIs:\n  - https://tekton.home.local/auth/callback\n  postLogoutRedirectURIs:\n  - https://tekton.home.local\n",
         argocd.expose_secret(),
         tekton.expose_secret(),
     )

@@ -9,6 +9,8 @@ fn client(uris: &[&str], secret: Option<&str>) -> Client {
         id: "one".to_owned(),
         name: "One".to_owned(),
         redirect_uris: uris.iter().map(|uri| (*uri).to_owned()).collect(),
+        post_logout_redirect_uris: Vec::new(),
+        trusted_peers: Vec::new(),
         secret: secret.map(SecretString::from),
         issuer: "http://127.0.0.1:5556".to_owned(),
     }

@@ -81,6 +81,8 @@ async fn issuer() -> std::sync::Arc<Issuer> {
         id: "aphex".to_owned(),
         name: "Aphex".to_owned(),
         redirect_uris: vec![CALLBACK.to_owned()],
+        post_logout_redirect_uris: vec![CALLBACK.to_owned()],
+        trusted_peers: Vec::new(),
         secret: None,
         issuer: URL.to_owned(),
     };

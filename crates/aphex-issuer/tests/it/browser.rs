@@ -104,6 +104,33 @@ impl Window {
         self.post(&format!("element/{element}/click"), json!({})).await;
     }
 
+    /// Waits for a page: what a click leads to may take a moment.
+    async fn shows(&self, headline: &str) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            let head = self.ask("document.querySelector('h1')?.textContent").await;
+            if head == json!(headline) {
+                return;
+            }
+            if std::time::Instant::now() > deadline {
+                let body = self.ask("document.body.textContent").await;
+                panic!("{headline:?} does not come; there is {body}");
+            }
+        }
+    }
+
+    /// Waits until the page complains.
+    async fn told(&self) -> Value {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            let alert = self.ask("document.querySelector('[role=alert]')?.textContent").await;
+            if !alert.is_null() {
+                return alert;
+            }
+            assert!(std::time::Instant::now() < deadline, "the page does not complain");
+        }
+    }
+
     async fn screenshot(&self, name: &str) -> Vec<u8> {
         let picture = self.get("screenshot").await;
         let picture = base64::engine::general_purpose::STANDARD.decode(picture.as_str().unwrap()).unwrap();
@@ -163,7 +190,7 @@ async fn a_person_logs_in_on_a_small_screen_by_day_and_by_night() {
     window.enter("#login", "ada@example.com").await;
     window.enter("#password", "wrong").await;
     window.click("button").await;
-    let alert = window.ask("document.querySelector('[role=alert]').textContent").await;
+    let alert = window.told().await;
     assert!(alert.as_str().unwrap().contains("do not belong together"), "{alert}");
     assert_eq!(window.ask("document.activeElement.id").await, json!("password"), "what to type again");
     assert_eq!(window.ask("document.querySelector('#password').value").await, json!(""));
@@ -190,6 +217,53 @@ async fn a_person_logs_in_on_a_small_screen_by_day_and_by_night() {
     assert_eq!(cookies, json!(""), "no script can read the session");
     window.screenshot("home.png").await;
     window.click("button").await;
-    assert_eq!(window.ask("document.querySelector('h1').textContent").await, json!("You are logged out"));
+    window.shows("You are logged out").await;
+    window.close().await;
+}
+
+#[tokio::test]
+async fn a_person_looks_after_the_account_on_a_small_screen() {
+    let Some(window) = Window::open().await else { return };
+    let world = World::new().await;
+    let small = json!({ "width": 320, "height": 640, "deviceScaleFactor": 2, "mobile": true });
+    window.command("Emulation.setDeviceMetricsOverride", small).await;
+    // Somebody else's look at the account, and an application's.
+    let mut other = Browser::new();
+    other.log_in(&world, &world.wish(&[])).await;
+    world.tokens().await;
+
+    window.go(&world.at_path("/password")).await;
+    window.enter("#login", "ada").await;
+    window.enter("#password", PASSWORD).await;
+    window.click("button").await;
+    window.shows("Change your password").await;
+    for scheme in ["light", "dark"] {
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        window.command("Emulation.setEmulatedMedia", features).await;
+        for (path, name) in [("/", "account"), ("/password", "password"), ("/sessions", "sessions")] {
+            window.go(&world.at_path(path)).await;
+            let width = window.ask("document.documentElement.scrollWidth").await;
+            assert_eq!(width, json!(320), "{path}: nothing is cut off, nothing scrolls sideways");
+            assert!(window.screenshot(&format!("{name}-{scheme}.png")).await.len() > 2000);
+        }
+    }
+    let count = "document.querySelectorAll('ul.places li').length";
+    assert_eq!(window.ask(count).await, json!(4), "three browsers and what one of them was given");
+    assert!(window.ask("document.body.textContent").await.as_str().unwrap().contains("Chrome on"));
+    window.click("button[value='all.others']").await;
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while window.ask(count).await != json!(1) {
+        assert!(std::time::Instant::now() < deadline, "the others are still there");
+    }
+    assert!(other.get(&world.at_path("/")).await.html.contains("<h1>Log in</h1>"));
+
+    window.go(&world.at_path("/password")).await;
+    window.enter("#current", PASSWORD).await;
+    window.enter("#password", "nine green lanterns").await;
+    window.enter("#repeated", "nine green lanterns").await;
+    window.click("button").await;
+    window.shows("Your password is changed").await;
+    window.go(&world.at_path("/")).await;
+    window.shows("You are logged in").await;
     window.close().await;
 }

@@ -23,7 +23,7 @@ async fn metadata_names_endpoints_that_are_there() {
             assert_ne!(answer.status(), StatusCode::NOT_FOUND, "{name}");
             seen += 1;
         }
-        assert_eq!(seen, 7);
+        assert_eq!(seen, 8);
     }
     let health = http().get(world.at_path("/healthz")).send().await.unwrap();
     assert_eq!((health.status(), health.text().await.unwrap().as_str()), (StatusCode::OK, "OK"));
@@ -148,4 +148,41 @@ async fn tokens_of_the_key_before_are_good_until_they_expire() {
     let keys = Answer::of(http().get(world.at_path("/keys")).send().await.unwrap()).await.value;
     assert_eq!(keys["keys"].as_array().unwrap().len(), 1);
     assert_eq!(keys["keys"][0]["kid"].as_str().map(str::to_owned), kid(&after));
+}
+
+#[tokio::test]
+async fn a_client_that_another_trusts_gets_tokens_that_are_for_both() {
+    let world = World::new().await;
+    let both =
+        "openid email offline_access audience:server:client_id:kubernetes audience:server:client_id:aphex";
+    let code = Browser::new().log_in(&world, &world.wish(&[("scope", both)])).await;
+    let bought = world.buy(&code).await;
+    let claims = verified(&world, &bought.text("id_token"), "kubernetes", Algorithm::RS256).await;
+    assert_eq!((&claims["aud"], &claims["azp"]), (&json!(["aphex", "kubernetes"]), &json!("aphex")));
+    let renewed = world.refresh(&bought.text("refresh_token")).await;
+    let claims = verified(&world, &renewed.text("id_token"), "kubernetes", Algorithm::RS256).await;
+    assert_eq!(claims["aud"], json!(["aphex", "kubernetes"]), "a renewed one too");
+    // Its own tokens stay as they were.
+    let own = world.tokens().await;
+    let claims = verified(&world, own["id_token"].as_str().unwrap(), "aphex", Algorithm::RS256).await;
+    assert_eq!((&claims["aud"], claims.get("azp")), (&json!("aphex"), None));
+    // A logout knows who asked for it.
+    let hint = renewed.text("id_token");
+    let leaving = url::Url::parse_with_params(
+        &world.at_path("/logout"),
+        [("id_token_hint", hint.as_str()), ("client_id", "aphex")],
+    );
+    assert_eq!(Browser::new().get(leaving.unwrap().as_str()).await.status, StatusCode::OK);
+
+    for scope in ["openid audience:server:client_id:argocd", "openid audience:server:client_id:nobody"] {
+        let answer = Browser::new().get(&world.wish(&[("scope", scope)])).await;
+        assert_eq!(answer.location().1["error"], "invalid_scope", "{scope}");
+    }
+    let device = world
+        .post(
+            "/device/code",
+            &[("client_id", "kubernetes"), ("scope", "openid audience:server:client_id:aphex")],
+        )
+        .await;
+    assert_eq!(device.text("error"), "invalid_scope", "trust has one direction");
 }

@@ -184,6 +184,8 @@ fn clients(issuer: &str) -> Clients {
         id: id.to_owned(),
         name: format!("<{id}>"),
         redirect_uris: vec![uri.to_owned()],
+        post_logout_redirect_uris: vec![format!("{uri}/logged-out")],
+        trusted_peers: if id == "kubernetes" { vec!["aphex".to_owned()] } else { Vec::new() },
         secret: secret.map(SecretString::from),
         issuer: issuer.to_owned(),
     };

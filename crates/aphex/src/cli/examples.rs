@@ -72,9 +72,12 @@ impl Sample {
                 format!("list -l {selector} -o wide"),
                 "list -o jsonpath='{range .items[*]}{.metadata.name}{\"\\n\"}{end}'".to_owned(),
                 format!("list --watch{namespace}"),
+                "list -A -o name".to_owned(),
             ],
             "get" => vec![format!("get {name}{namespace}"), format!("get {name}{namespace} -o yaml")],
-            "describe" => vec![format!("describe {name}{namespace}")],
+            "describe" => {
+                vec![format!("describe {name}{namespace}"), format!("describe {name}{namespace} --watch")]
+            }
             // What a knowledge base tracks is elsewhere, and may take its time.
             "apply" if *command == "kb" => vec![format!("apply -f {file}")],
             "apply" => vec![format!("apply -f {file} --wait 60")],

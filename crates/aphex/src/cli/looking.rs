@@ -21,6 +21,9 @@ pub(crate) struct List {
     /// Only this namespace
     #[arg(short = 'n', long, add = ArgValueCompleter::new(complete::namespaces))]
     pub(crate) namespace: Option<String>,
+    /// In all namespaces
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    pub(crate) all_namespaces: bool,
     /// Only those with these labels
     #[arg(short = 'l', long, value_name = "SELECTOR")]
     pub(crate) selector: Option<String>,
@@ -128,6 +131,9 @@ pub(crate) struct DescribeOne {
     /// Its namespace, when it is not the usual one
     #[arg(short = 'n', long, add = ArgValueCompleter::new(complete::namespaces))]
     pub(crate) namespace: Option<String>,
+    /// Go on and show it again whenever something about it changes, until Ctrl-C
+    #[arg(short = 'w', long)]
+    pub(crate) watch: bool,
 }
 
 #[derive(Args, Clone, Debug)]

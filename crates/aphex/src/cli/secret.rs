@@ -16,7 +16,9 @@ pub(crate) enum SecretVerb {
     Set(SetSecret),
     /// Keys and ages, never values
     #[command(visible_alias = "ls")]
-    #[command(after_help = "Examples:\n  aphex secret list acme-corp")]
+    #[command(
+        after_help = "Examples:\n  aphex secret list acme-corp\n  aphex secret list -A -o json\n  aphex secret list acme-corp --watch"
+    )]
     List(ListSecrets),
     /// Remove keys
     #[command(visible_alias = "delete")]
@@ -39,8 +41,19 @@ pub(crate) struct SetSecret {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ListSecrets {
     /// Organization
-    #[arg(value_name = "ORGANIZATION", add = ArgValueCompleter::new(complete::names))]
-    pub(crate) organization: String,
+    #[arg(
+        value_name = "ORGANIZATION",
+        required_unless_present = "all_namespaces",
+        conflicts_with = "all_namespaces",
+        add = ArgValueCompleter::new(complete::names)
+    )]
+    pub(crate) organization: Option<String>,
+    /// Of every organization
+    #[arg(short = 'A', long)]
+    pub(crate) all_namespaces: bool,
+    /// Go on and show it whenever a key changes, until Ctrl-C
+    #[arg(short = 'w', long)]
+    pub(crate) watch: bool,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -22,6 +22,10 @@ pub(crate) struct Provider {
 pub(crate) struct Login {
     #[command(flatten)]
     pub(crate) provider: Provider,
+    /// Client of the issuer that the Kubernetes API knows, for whom the token has to be as well; '' for none [default:
+    /// kubernetes, where --client-id is aphex]
+    #[arg(long, value_name = "ID")]
+    pub(crate) audience: Option<String>,
     /// Log in with a browser on another machine: enter a code there, or paste the address it ends at
     #[arg(long)]
     pub(crate) no_browser: bool,

@@ -14,8 +14,8 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::Value;
 
 use crate::cli::{Apply, Global};
-use crate::output::{note, say};
-use crate::{connect, exit};
+use crate::output::{Table, note, say};
+use crate::{connect, exit, output};
 
 /// The field manager of objects applied with this command.
 pub(crate) const MANAGER: &str = "aphex-cli";
@@ -23,7 +23,7 @@ pub(crate) const MANAGER: &str = "aphex-cli";
 pub(crate) async fn run(global: &Global, arguments: Apply) -> anyhow::Result<()> {
     let objects = read_all(&arguments.files)?;
     let client = connect::client(global).await?;
-    apply_all(&client, &objects, &arguments).await
+    apply_all(global, &client, &objects, &arguments).await
 }
 
 /// The objects of all files; without any it is an error.
@@ -36,20 +36,38 @@ pub(crate) fn read_all(files: &[PathBuf]) -> anyhow::Result<Vec<Value>> {
     Ok(objects)
 }
 
-/// Applies objects in order, then waits where that was asked for.
-pub(crate) async fn apply_all(client: &Client, objects: &[Value], arguments: &Apply) -> anyhow::Result<()> {
+/// Applies objects in order, then waits where that was asked for; programs get the objects as they are then.
+pub(crate) async fn apply_all(
+    global: &Global,
+    client: &Client,
+    objects: &[Value],
+    arguments: &Apply,
+) -> anyhow::Result<()> {
+    let people = global.output.is_for_people();
     let mut applied = Vec::new();
     for object in objects {
         let done = apply(client, object, arguments.force_conflicts).await?;
-        say(&format!("{} serverside-applied", done.title));
+        if people {
+            say(&format!("{} serverside-applied", done.title));
+        }
         applied.push(done);
     }
     if let Some(seconds) = arguments.wait {
-        for done in applied.iter().filter(|done| becomes_ready(&done.object)) {
-            wait_until_ready(done, Duration::from_secs(seconds), note).await?;
+        for done in applied.iter_mut().filter(|done| becomes_ready(&done.object)) {
+            let types = done.object.types.clone();
+            done.object = wait_until_ready(done, Duration::from_secs(seconds), note).await?;
+            done.object.types = done.object.types.take().or(types);
         }
     }
-    Ok(())
+    if people {
+        return Ok(());
+    }
+    let mut values = Vec::new();
+    for mut done in applied {
+        done.object.metadata.managed_fields = None;
+        values.push(serde_json::to_value(done.object)?);
+    }
+    output::objects(&global.output, &values, values.len() == 1, Table::default)
 }
 
 /// An object that was applied and where it is.

@@ -67,6 +67,7 @@ async fn list(global: &Global, filters: Filters, watch: bool) -> anyhow::Result<
     let filter = Filter::of(&filters, jiff::Timestamp::now());
     let query = Query {
         namespace: filters.namespace,
+        everywhere: filters.all_namespaces,
         selector: filter.selector(filters.selector.as_deref()),
         watch,
         wanted: &|object| filter.wants(object),

@@ -6,6 +6,7 @@ mod activity;
 mod advice;
 mod show;
 mod tree;
+mod watch;
 
 use aphex_api::knowledge_base::KnowledgeBase;
 use aphex_api::names::OrgName;
@@ -49,29 +50,39 @@ struct Found {
 
 pub(crate) async fn run(global: &Global, arguments: Describe) -> anyhow::Result<()> {
     let client = connect::client(global).await?;
-    let found = find(&client, &arguments).await?;
-    match &global.output {
-        Format::Table | Format::Wide => say(&show::tree(&found, Timestamp::now())),
-        Format::Name => {
-            say(&format!("{}/{}", text(&found.object, "/kind").to_lowercase(), name(&found.object)));
-        }
-        form => say(&output::rendered(form, &show::document(&found))?.unwrap_or_default()),
+    if arguments.one.watch {
+        return watch::run(global, &client, &arguments).await;
     }
+    let found = find(&client, &arguments).await?;
+    say(&printed(&global.output, &found)?);
     Ok(())
 }
 
+/// What was found, in the wanted form.
+fn printed(format: &Format, found: &Found) -> anyhow::Result<String> {
+    Ok(match format {
+        Format::Table | Format::Wide => show::tree(found, Timestamp::now()),
+        Format::Name => format!("{}/{}", text(&found.object, "/kind").to_lowercase(), name(&found.object)),
+        form => output::rendered(form, &show::document(found))?.unwrap_or_default(),
+    })
+}
+
+fn resource_of(kind: Described) -> ApiResource {
+    match kind {
+        Described::Org => ApiResource::erase::<Organization>(&()),
+        Described::Repo => ApiResource::erase::<RepoBinding>(&()),
+        Described::Pipeline => ApiResource::erase::<Pipeline>(&()),
+        Described::Kb => ApiResource::erase::<KnowledgeBase>(&()),
+    }
+}
+
 async fn find(client: &Client, arguments: &Describe) -> anyhow::Result<Found> {
-    let (resource, subject, usual) = match arguments.kind {
-        Described::Org => (
-            ApiResource::erase::<Organization>(&()),
-            Some(SubjectKind::Organization),
-            Some("platform-system"),
-        ),
-        Described::Repo => {
-            (ApiResource::erase::<RepoBinding>(&()), Some(SubjectKind::RepoBinding), Some("platform-system"))
-        }
-        Described::Pipeline => (ApiResource::erase::<Pipeline>(&()), Some(SubjectKind::Pipeline), None),
-        Described::Kb => (ApiResource::erase::<KnowledgeBase>(&()), None, None),
+    let resource = resource_of(arguments.kind);
+    let (subject, usual) = match arguments.kind {
+        Described::Org => (Some(SubjectKind::Organization), Some("platform-system")),
+        Described::Repo => (Some(SubjectKind::RepoBinding), Some("platform-system")),
+        Described::Pipeline => (Some(SubjectKind::Pipeline), None),
+        Described::Kb => (None, None),
     };
     let namespace = arguments.one.namespace.as_deref().or(usual);
     let object = look::find(client, &resource, &arguments.one.name, namespace).await?;

@@ -55,7 +55,10 @@ pub(crate) async fn run(global: &Global, arguments: Login) -> anyhow::Result<()>
         }
         Plugin::Aphex => {
             let provider = Provider::discover(&issuer, &client_id, authority.as_deref()).await?;
-            let tokens = tokens(&provider, &arguments).await?;
+            let audience = audience(&arguments, &client_id);
+            let provider = provider.for_audience(audience.clone());
+            let tokens = tokens(&provider, &arguments).await;
+            let tokens = tokens.map_err(|error| explained(error, &client_id, audience.as_deref()))?;
             let identity = provider.verify(&tokens, None).await?;
             let vault = Vault::of_user()?;
             let held = vault.lock(&provider.issuer, &client_id).await?;
@@ -70,6 +73,25 @@ pub(crate) async fn run(global: &Global, arguments: Login) -> anyhow::Result<()>
         }
     }
     Ok(())
+}
+
+/// The client that the Kubernetes API knows: on the platform's clusters `kubernetes`, which trusts `aphex`.
+fn audience(arguments: &Login, client_id: &str) -> Option<String> {
+    match &arguments.audience {
+        Some(audience) => Some(audience.clone()).filter(|audience| !audience.is_empty()),
+        None => (client_id == CLIENT).then(|| KUBERNETES_CLIENT.to_owned()),
+    }
+}
+
+/// What to do where the issuer does not let one client ask for another's tokens.
+fn explained(error: anyhow::Error, client_id: &str, audience: Option<&str>) -> anyhow::Error {
+    let refused = aphex_runtime::errors::chain(error.as_ref()).contains("invalid_scope");
+    let Some(audience) = audience.filter(|_| refused) else { return error };
+    let message = format!(
+        "the issuer lets client {client_id} ask for no tokens that client {audience} takes: have {audience} trust {client_id} \
+         there (trustedPeers), or log in with --audience '' or --client-id {audience}"
+    );
+    error.context(exit::Coded { code: exit::REFUSED, message })
 }
 
 async fn tokens(provider: &Provider, arguments: &Login) -> anyhow::Result<Tokens> {
@@ -167,6 +189,9 @@ fn in_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
+/// What kubelogin asks for besides `openid`: who it is, the groups, and leave to renew the login.
+const EXTRA_SCOPES: [&str; 4] = ["email", "profile", "groups", "offline_access"];
+
 /// What the kubeconfig's user is to run.
 struct Entry<'a> {
     plugin: Plugin,
@@ -181,6 +206,10 @@ impl Entry<'_> {
             format!("--oidc-issuer-url={}", self.issuer),
             format!("--oidc-client-id={}", self.client_id),
         ];
+        if self.plugin == Plugin::Kubelogin {
+            // By itself it asks for `openid` alone, and gets a token without the claims that make a user of it.
+            flags.extend(EXTRA_SCOPES.iter().map(|scope| format!("--oidc-extra-scope={scope}")));
+        }
         flags.extend(self.authority.map(|path| format!("--certificate-authority={}", path.display())));
         flags
     }

@@ -11,8 +11,13 @@ use kube::{Api, Client, Resource};
 use serde_json::Value;
 
 use crate::cli::{Format, Global, List, Look, Named};
-use crate::output::{self, Table};
+use crate::output::{self, Table, Tone};
 use crate::{connect, exit, nearest};
+
+/// The column that says where an object is.
+const NAMESPACE: &str = "NAMESPACE";
+/// Columns whose words say how an object is, and are coloured so.
+const STATUS: [&str; 3] = ["PHASE", "STATE", "VERDICT"];
 
 /// What a kind adds to the commands that all kinds have.
 pub(crate) struct Shown {
@@ -51,14 +56,17 @@ async fn list(
     arguments: List,
     shown: &Shown,
 ) -> anyhow::Result<()> {
-    let List { namespace, selector, watch } = arguments;
-    let query = Query { namespace, selector, watch, wanted: &|_| true, order: by_name };
+    let List { namespace, all_namespaces, selector, watch } = arguments;
+    let query =
+        Query { namespace, everywhere: all_namespaces, selector, watch, wanted: &|_| true, order: by_name };
     list_some(global, client, resource, query, shown).await
 }
 
 /// Which objects are listed, and in what order.
 pub(crate) struct Query<'a> {
     pub(crate) namespace: Option<String>,
+    /// In all namespaces, where `namespace` names none, and not in the kind's usual one.
+    pub(crate) everywhere: bool,
     pub(crate) selector: Option<String>,
     /// Go on and show each that changes.
     pub(crate) watch: bool,
@@ -75,10 +83,12 @@ pub(crate) async fn list_some(
     query: Query<'_>,
     shown: &Shown,
 ) -> anyhow::Result<()> {
-    let objects = api(client, resource, query.namespace.as_deref().or(shown.namespace));
+    let usual = shown.namespace.filter(|_| !query.everywhere);
+    let objects = api(client, resource, query.namespace.as_deref().or(usual));
+    let view = View { shown, everywhere: query.everywhere };
     if query.watch {
         let config = watcher::Config { label_selector: query.selector.clone(), ..watcher::Config::default() };
-        return watch::run(global, objects, resource, config, shown, &query).await;
+        return watch::run(global, objects, resource, config, view, &query).await;
     }
     let parameters = ListParams { label_selector: query.selector, ..ListParams::default() };
     let found = objects.list(&parameters).await.with_context(|| format!("cannot list {}", plural(shown)))?;
@@ -90,7 +100,7 @@ pub(crate) async fn list_some(
         return Ok(());
     }
     let now = Timestamp::now();
-    output::objects(&global.output, &found, false, || table(&global.output, &found, shown, now))
+    output::objects(&global.output, &found, false, || table(&global.output, &found, view, now))
 }
 
 async fn get(
@@ -101,14 +111,22 @@ async fn get(
     shown: &Shown,
 ) -> anyhow::Result<()> {
     let found = must_find(client, resource, &arguments.name, arguments.namespace.as_deref(), shown).await?;
+    let view = View { shown, everywhere: false };
     if arguments.watch {
         let objects = api(client, resource, found.metadata.namespace.as_deref());
         let config = watcher::Config::default().fields(&format!("metadata.name={}", arguments.name));
-        let query = Query { namespace: None, selector: None, watch: true, wanted: &|_| true, order: by_name };
-        return watch::run(global, objects, resource, config, shown, &query).await;
+        let query = Query {
+            namespace: None,
+            everywhere: false,
+            selector: None,
+            watch: true,
+            wanted: &|_| true,
+            order: by_name,
+        };
+        return watch::run(global, objects, resource, config, view, &query).await;
     }
     let (found, now) = (values(vec![found], resource)?, Timestamp::now());
-    output::objects(&global.output, &found, true, || table(&global.output, &found, shown, now))
+    output::objects(&global.output, &found, true, || table(&global.output, &found, view, now))
 }
 
 /// By namespace and name.
@@ -197,13 +215,32 @@ pub(crate) fn value(object: DynamicObject, resource: &ApiResource) -> anyhow::Re
     Ok(value)
 }
 
-fn table(format: &Format, objects: &[Value], shown: &Shown, now: Timestamp) -> Table {
+/// Which columns are shown.
+#[derive(Clone, Copy)]
+struct View<'a> {
+    shown: &'a Shown,
+    /// Objects of several namespaces are told apart, where the kind's own columns do not.
+    everywhere: bool,
+}
+
+fn table(format: &Format, objects: &[Value], view: View<'_>, now: Timestamp) -> Table {
+    let shown = view.shown;
     let columns = shown.head.len() - if *format == Format::Wide { 0 } else { shown.wide };
-    let mut table = Table::new(&shown.head[..columns]);
+    let mut head = shown.head[..columns].to_vec();
+    let place = view.everywhere && !head.contains(&NAMESPACE);
+    if place {
+        head.insert(0, NAMESPACE);
+    }
+    let status = head.iter().position(|head| STATUS.contains(head));
+    let mut table = Table::new(&head);
     for object in objects {
         let mut cells = (shown.row)(object, now);
         cells.truncate(columns);
-        table.row(cells);
+        if place {
+            cells.insert(0, text(object, "/metadata/namespace"));
+        }
+        let tone = status.and_then(|column| Some((column, Tone::of(object, cells.get(column)?)?)));
+        table.toned_row(cells, tone);
     }
     table
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::Format;
-use crate::output::{self, Table};
+use crate::output::{self, Table, Tone};
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -109,7 +109,9 @@ impl Report {
     fn table(&self) -> Table {
         let mut table = Table::new(&["CHECK", "STATE", "FOUND, AND WHAT TO DO"]);
         for check in &self.0 {
-            table.row(vec![check.name.clone(), check.state.as_str().to_owned(), check.found.clone()]);
+            let state = check.state.as_str();
+            let cells = vec![check.name.clone(), state.to_owned(), check.found.clone()];
+            table.toned_row(cells, Tone::of_word(state).map(|tone| (1, tone)));
             // Below what was found, for both can be long.
             if let Some(remedy) = &check.remedy {
                 table.row(vec![String::new(), String::new(), format!("-> {remedy}")]);

@@ -2,7 +2,8 @@
 //!
 //! Values go in and never come out: they are read from standard input, a file or a hidden prompt, and nothing prints them.
 
-use std::collections::BTreeMap;
+mod list;
+
 use std::io::{IsTerminal as _, Read as _};
 
 use anyhow::Context as _;
@@ -17,8 +18,8 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use super::apply::MANAGER;
-use crate::cli::{Global, ListSecrets, RemoveSecrets, SecretVerb, SetSecret};
-use crate::output::{self, Table, note, say};
+use crate::cli::{Global, RemoveSecrets, SecretVerb, SetSecret};
+use crate::output::say;
 use crate::rights::{self, Wish};
 use crate::{ask, connect, exit, nearest};
 
@@ -34,7 +35,7 @@ const VALUE_MAX: u64 = 1024 * 1024;
 pub(crate) async fn run(global: &Global, verb: SecretVerb) -> anyhow::Result<()> {
     match verb {
         SecretVerb::Set(arguments) => set(global, arguments).await,
-        SecretVerb::List(arguments) => list(global, arguments).await,
+        SecretVerb::List(arguments) => list::run(global, arguments).await,
         SecretVerb::Rm(arguments) => remove(global, arguments).await,
     }
 }
@@ -53,36 +54,6 @@ async fn set(global: &Global, arguments: SetSecret) -> anyhow::Result<()> {
     let encoded = STANDARD.encode(&value);
     place.write(&json!({ key: encoded }), &noted(key, Some(Timestamp::now()))).await?;
     say(&format!("{key} set in {}/{NAME}", place.namespace));
-    Ok(())
-}
-
-async fn list(global: &Global, arguments: ListSecrets) -> anyhow::Result<()> {
-    let place = Place::of(global, &arguments.organization).await?;
-    let Some(secret) = place.read().await? else {
-        note(&format!("No secrets found: `aphex secret set {} KEY` sets one.", arguments.organization));
-        return Ok(());
-    };
-    let now = Timestamp::now();
-    let keys: BTreeMap<String, Option<Timestamp>> =
-        secret.data.iter().flatten().map(|(key, _)| (key.clone(), updated(&secret, key))).collect();
-    let document = json!({
-        "organization": arguments.organization,
-        "namespace": place.namespace,
-        "keys": keys.iter().map(|(key, time)| json!({ "key": key, "updated": time })).collect::<Vec<Value>>(),
-    });
-    if let Some(text) = output::rendered(&global.output, &document)? {
-        say(&text);
-    } else if global.output.is_for_people() {
-        let mut table = Table::new(&["KEY", "AGE"]);
-        for (key, time) in keys {
-            table.row(vec![key, output::age(time, now)]);
-        }
-        say(table.render().trim_end());
-    } else {
-        for key in keys.keys() {
-            say(key);
-        }
-    }
     Ok(())
 }
 

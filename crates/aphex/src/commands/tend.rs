@@ -62,7 +62,7 @@ async fn apply_kind<K: Resource<DynamicType = ()>>(global: &Global, arguments: A
         };
         rights::ensure(&client, Wish::new("patch", &resource, &namespace).named(look::name(object))).await?;
     }
-    apply::apply_all(&client, &objects, &arguments).await
+    apply::apply_all(global, &client, &objects, &arguments).await
 }
 
 /// Deletes by name, after asking.
@@ -92,7 +92,12 @@ pub(super) async fn delete<K: Resource<DynamicType = ()>>(
             .delete(name, &parameters)
             .await
             .with_context(|| format!("cannot delete {} {name:?}", shown.noun))?;
-        say(&format!("{} deleted", output::title(&look::value(object.clone(), &resource)?)));
+        let value = look::value(object.clone(), &resource)?;
+        match output::rendered(&global.output, &value)? {
+            Some(text) => say(&text),
+            None if global.output.is_for_people() => say(&format!("{} deleted", output::title(&value))),
+            None => say(&output::title(&value)),
+        }
     }
     if let Some(seconds) = arguments.wait {
         for object in &found {

@@ -1,39 +1,45 @@
-//! Whose tokens local mode's engine accepts: those of issuers in a file, or of the local issuer.
+//! Who gets into local mode's engine: those whom issuers in a file, or the local issuer, know; and who without credentials.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use aphex_auth::oidc::{Configuration, Issuer};
+use aphex_auth::oidc::{Anonymous, Configuration, Issuer};
 
 use crate::session::{CLIENT, KUBERNETES_CLIENT};
 
-/// The issuers that a file of kube-apiserver's `AuthenticationConfiguration` names, else the local one where there is one.
-///
-/// None of them may be one of `own`, the engine's issuers of service-account tokens.
-pub(crate) fn issuers(
-    file: Option<&Path>,
-    local: Option<&str>,
-    own: &[&str],
-) -> anyhow::Result<Vec<Arc<Issuer>>> {
-    let issuers = match (file, local) {
-        (Some(path), _) => read(path, own)?,
-        (None, Some(url)) => Configuration::of_platform(url, &[CLIENT, KUBERNETES_CLIENT])
-            .issuers(own)
-            .with_context(|| format!("the local issuer {url} cannot be trusted"))?,
-        (None, None) => Vec::new(),
-    };
-    Ok(issuers.into_iter().map(Arc::new).collect())
+/// Who gets in, besides those with the engine's own certificates and tokens.
+pub(crate) struct Trusted {
+    pub(crate) issuers: Vec<Arc<Issuer>>,
+    pub(crate) anonymous: Anonymous,
 }
 
-fn read(path: &Path, own: &[&str]) -> anyhow::Result<Vec<Issuer>> {
+/// What a file of kube-apiserver's `AuthenticationConfiguration` says, else the local issuer where there is one.
+///
+/// None of the issuers may be one of `own`, the engine's issuers of service-account tokens.
+pub(crate) fn trusted(file: Option<&Path>, local: Option<&str>, own: &[&str]) -> anyhow::Result<Trusted> {
+    let (configuration, what) = match (file, local) {
+        (Some(path), _) => {
+            (read(path)?, format!("the authentication configuration {} cannot be used", path.display()))
+        }
+        (None, Some(url)) => (
+            Configuration::of_platform(url, &[CLIENT, KUBERNETES_CLIENT]),
+            format!("the local issuer {url} cannot be trusted"),
+        ),
+        (None, None) => return Ok(Trusted { issuers: Vec::new(), anonymous: Anonymous::default() }),
+    };
+    let anonymous = configuration.anonymous();
+    let issuers = configuration.issuers(own).context(what)?;
+    Ok(Trusted { issuers: issuers.into_iter().map(Arc::new).collect(), anonymous })
+}
+
+fn read(path: &Path) -> anyhow::Result<Configuration> {
     let shown = path.display();
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the file of --authentication-config, {shown}"))?;
     let value: serde_json::Value =
         serde_saphyr::from_str(&text).with_context(|| format!("{shown} is no YAML"))?;
     Configuration::from_value(value)
-        .and_then(|configuration| configuration.issuers(own))
         .with_context(|| format!("the authentication configuration {shown} cannot be used"))
 }
 
@@ -49,7 +55,7 @@ mod tests {
         let path = folder.path().join("authentication.yaml");
         let text = "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\njwt:\n- issuer:\n    url: http://dex.home.local\n    audiences: [kubernetes]\n  claimMappings:\n    username: {claim: email, prefix: ''}\n";
         std::fs::write(&path, text).unwrap();
-        let said = |path: &Path| format!("{:#}", issuers(Some(path), None, &[]).map(drop).unwrap_err());
+        let said = |path: &Path| format!("{:#}", trusted(Some(path), None, &[]).map(drop).unwrap_err());
         let error = said(&path);
         for part in ["authentication.yaml", "jwt[0].issuer.url", "https"] {
             assert!(error.contains(part), "{error}");
@@ -64,7 +70,7 @@ mod tests {
         let text = "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\njwt:\n- issuer:\n    url: https://dex.home.local\n    audiences: [kubernetes]\n  claimMappings:\n    username: {claim: email, prefix: ''}\n";
         std::fs::write(&path, text).unwrap();
         let urls = |file: Option<&Path>, local| -> Vec<String> {
-            let trusted = issuers(file, local, &[]).unwrap();
+            let trusted = trusted(file, local, &[]).unwrap().issuers;
             trusted.iter().map(|issuer| issuer.settings.url.clone()).collect()
         };
         assert_eq!(urls(Some(&path), Some(LOCAL)), ["https://dex.home.local"]);

@@ -19,6 +19,8 @@ pub(crate) struct Provider {
     pub(crate) issuer: String,
     pub(crate) client_id: String,
     pub(crate) document: Discovery,
+    /// Another client that tokens have to be for as well.
+    audience: Option<String>,
     http: reqwest::Client,
 }
 
@@ -134,14 +136,28 @@ impl Provider {
                 "the issuer {issuer} names an endpoint that is not https: {endpoint}"
             );
         }
-        Ok(Self { issuer: document.issuer.clone(), client_id: client_id.to_owned(), document, http })
+        let (issuer, client_id) = (document.issuer.clone(), client_id.to_owned());
+        Ok(Self { issuer, client_id, document, audience: None, http })
+    }
+
+    /// The same, with tokens that are for another client as well: the one that the Kubernetes API knows.
+    pub(crate) fn for_audience(self, audience: Option<String>) -> Self {
+        Self { audience: audience.filter(|audience| *audience != self.client_id), ..self }
     }
 
     /// What is asked for: of what we want, all that the issuer knows.
     pub(crate) fn scopes(&self) -> String {
         let supported = &self.document.scopes_supported;
         let known = |scope: &&&str| supported.is_empty() || supported.iter().any(|known| known == **scope);
-        SCOPES.iter().filter(known).copied().collect::<Vec<_>>().join(" ")
+        let mut scopes = SCOPES.iter().filter(known).copied().collect::<Vec<_>>().join(" ");
+        // Dex's way to say it; in no issuer's list, because any client's id may stand behind it.
+        if let Some(audience) = &self.audience {
+            for client in [audience, &self.client_id] {
+                scopes.push_str(" audience:server:client_id:");
+                scopes.push_str(client);
+            }
+        }
+        scopes
     }
 
     /// Asks the token endpoint.

@@ -1,9 +1,12 @@
-//! Completion as a shell asks for it: the script calls the program, which asks the API.
+//! Completion as a shell asks for it: the script calls the program, which asks the API; and in the shells themselves.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use aphex_testkit::left_out;
+
 use super::program::{Up, aphex, example};
+use super::terminal::Terminal;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -68,5 +71,89 @@ fn the_script_of_each_shell_calls_the_program_back() -> anyhow::Result<()> {
     let bash = "source <($0 completion bash) && complete -p aphex";
     let output = Command::new("bash").args(["-c", bash, aphex]).output()?;
     assert!(output.status.success(), "bash takes the script: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// A platform with an organization, and the environment of somebody who uses it.
+fn scene() -> anyhow::Result<(tempfile::TempDir, Up)> {
+    let folder = tempfile::tempdir()?;
+    let up = Up::start(&folder.path().join("data"))?;
+    up.ok(&["apply", "-f", &example("organization.yaml").to_string_lossy(), "--wait", "60"])?;
+    std::fs::create_dir_all(folder.path().join("bin"))?;
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_aphex"), folder.path().join("bin/aphex"))?;
+    Ok((folder, up))
+}
+
+/// A shell with the program in its path; none where the shell is not installed.
+fn shell(name: &str, folder: &std::path::Path, up: &Up) -> Option<Command> {
+    if Command::new(name).arg("--version").output().is_err() {
+        assert!(std::env::var_os("APHEX_REQUIRE_ENGINES").is_none(), "there is no {name}");
+        left_out(&format!("completion in {name} itself"), &format!("{name} is not installed"));
+        return None;
+    }
+    let mut command = Command::new(name);
+    let path = std::env::var("PATH").unwrap_or_default();
+    command
+        .env("PATH", format!("{}:{path}", folder.join("bin").display()))
+        .env("HOME", folder)
+        .env("KUBECONFIG", &up.kubeconfig)
+        .env("NO_COLOR", "1")
+        .current_dir(folder);
+    Some(command)
+}
+
+#[test]
+fn fish_itself_completes_words_and_names() -> anyhow::Result<()> {
+    let (folder, up) = scene()?;
+    let becomes = |line: &str, wanted: &str| -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let Some(mut fish) = shell("fish", folder.path(), &up) else { return Ok(()) };
+            let script = format!("aphex completion fish | source; complete -C '{line}'");
+            let output = fish.args(["--no-config", "-c", &script]).output()?;
+            let words = String::from_utf8(output.stdout)?;
+            // Behind a tab stands what a word means.
+            if words.lines().any(|word| word.split('\t').next() == Some(wanted)) {
+                return Ok(());
+            }
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            anyhow::ensure!(
+                Instant::now() < deadline,
+                "{line:?} is not completed to {wanted:?}: {words}{said}"
+            );
+        }
+    };
+    becomes("aphex org get ac", "acme-corp")?;
+    becomes("aphex pipel", "pipeline")?;
+    becomes("aphex org list --wat", "--watch")?;
+    becomes("aphex org list -o js", "json")
+}
+
+#[test]
+fn zsh_itself_completes_words_and_names() -> anyhow::Result<()> {
+    let (folder, up) = scene()?;
+    let Some(mut zsh) = shell("zsh", folder.path(), &up) else { return Ok(()) };
+    // No files of the machine's or the user's.
+    zsh.args(["-f", "-i"]);
+    let mut terminal = Terminal::of(zsh)?;
+    terminal.keys("PS1='> '; autoload -Uz compinit && compinit -u -D && source <(aphex completion zsh) && echo is-$((40+2))\r")?;
+    terminal.wait_for("is-42")?;
+    // A tab each; then the line is run. Where the machine was too slow for the tab, once more.
+    let becomes = |terminal: &mut Terminal, typed: &str, wanted: &str| -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        for round in 0.. {
+            terminal.keys(&format!("{typed}; echo done-$(({round}+1000))\r"))?;
+            let shown = terminal.wait_for(&format!("done-{}", round + 1000))?;
+            if shown.contains(wanted) {
+                return Ok(());
+            }
+            anyhow::ensure!(Instant::now() < deadline, "{typed:?} does not lead to {wanted:?}: {shown}");
+        }
+        Ok(())
+    };
+    becomes(&mut terminal, "aphex org get ac\t -o name", "organization.aphex.io/acme-corp")?;
+    becomes(&mut terminal, "aphex versi\t --clie\t -o js\t", "\"client\"")?;
+    terminal.keys("exit\r")?;
+    terminal.end()?;
     Ok(())
 }

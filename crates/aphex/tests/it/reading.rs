@@ -2,11 +2,15 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use aphex_testkit::{engine, left_out};
 use serde_json::Value;
 
 use super::program::{Up, aphex, example};
+use super::terminal::Terminal;
+
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn scene() -> anyhow::Result<(tempfile::TempDir, Up)> {
     let folder = tempfile::tempdir()?;
@@ -172,5 +176,106 @@ fn an_error_says_what_to_do_next() -> anyhow::Result<()> {
     up.kill();
     let (code, told) = said(up.run(&["org", "list"])?)?;
     assert!(code == Some(6) && told.contains("`aphex up` starts one"), "{told}");
+    Ok(())
+}
+
+#[test]
+fn lists_of_all_namespaces_say_where_each_is() -> anyhow::Result<()> {
+    let (_folder, up) = scene()?;
+    let all = up.ok(&["repo", "list", "-A"])?;
+    assert!(all.starts_with("NAMESPACE         NAME          ORGANIZATION"), "{all}");
+    assert!(all.contains("\nplatform-system   hello-world"), "{all}");
+    assert!(up.ok(&["pipeline", "list", "--all-namespaces", "-o", "json"])?.contains("\"items\""));
+    for noun in ["org", "repo", "pipeline", "kb", "delivery", "run"] {
+        up.ok(&[noun, "list", "-A", "-o", "name"])?;
+        let both = up.run(&[noun, "list", "-A", "-n", "default"])?;
+        assert_eq!(both.status.code(), Some(2), "{noun}: one namespace or all");
+    }
+    Ok(())
+}
+
+#[test]
+fn words_that_say_how_something_is_have_its_colour_where_colours_are_wanted() -> anyhow::Result<()> {
+    let (_folder, up) = scene()?;
+    let always = up.ok(&["repo", "list", "--color", "always"])?;
+    assert!(always.contains("\u{1b}[32mReady\u{1b}[0m"), "{always:?}");
+    let plain = up.ok(&["repo", "list"])?;
+    assert_eq!(
+        always.replace("\u{1b}[32m", "").replace("\u{1b}[0m", ""),
+        plain,
+        "columns stay where they are"
+    );
+    assert!(!up.ok(&["repo", "list", "-o", "json", "--color", "always"])?.contains('\u{1b}'));
+
+    let end = |arguments: &[&str]| Terminal::start(&up.kubeconfig, arguments)?.end();
+    // Programs under test are told NO_COLOR.
+    let (_, shown) = end(&["repo", "list"])?;
+    assert!(!shown.contains("\u{1b}[32m"), "{shown:?}");
+    let mut command = aphex();
+    command.env_remove("NO_COLOR");
+    let (_, shown) = Terminal::start_as(command, &up.kubeconfig, &["repo", "list"])?.end()?;
+    assert!(shown.contains("\u{1b}[32mReady\u{1b}[0m"), "{shown:?}");
+    let mut command = aphex();
+    command.env_remove("NO_COLOR");
+    let (_, shown) =
+        Terminal::start_as(command, &up.kubeconfig, &["repo", "list", "--color", "never"])?.end()?;
+    assert!(!shown.contains("\u{1b}[32m"), "{shown:?}");
+
+    // A binding of an organization that is not there waits; one whose names differ has failed.
+    let text = std::fs::read_to_string(example("repo-binding.yaml"))?.replace("acme-corp", "nowhere");
+    let waiting = text.replace("hello-world", "waiting");
+    let failed = text.replace("name: hello-world", "name: wrong").replace("hello-world", "wrong-one");
+    for (object, shown) in [(waiting, "\u{1b}[33mPending"), (failed, "\u{1b}[31mFailed")] {
+        up.feed(&["apply", "-f", "-"], object.as_bytes())?;
+        let deadline = Instant::now() + PATIENCE;
+        while !up.ok(&["repo", "list", "--color", "always"])?.contains(shown) {
+            assert!(Instant::now() < deadline, "{}", up.ok(&["repo", "list", "--color", "always"])?);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn describing_goes_on_while_something_changes_and_ends_with_the_object() -> anyhow::Result<()> {
+    let (_folder, up) = scene()?;
+    let mut child = aphex()
+        .arg("--kubeconfig")
+        .arg(&up.kubeconfig)
+        .args(["describe", "repo", "hello-world", "--watch"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let output = child.stdout.take().map(|output| BufReader::new(output).lines().map_while(Result::ok));
+    let Some(mut lines) = output else { anyhow::bail!("no output") };
+    assert!(
+        lines.next().is_some_and(|head| head.starts_with("RepoBinding platform-system/hello-world   Ready"))
+    );
+    let payload = example("github-push.json");
+    up.ok(&["push", "hello-world", "--payload", &payload.to_string_lossy()])?;
+    assert!(lines.any(|line| line.contains("Last deliveries")), "the push is shown");
+    assert!(lines.any(|line| line.contains("Last runs")), "and the run that it made");
+    up.ok(&["repo", "delete", "hello-world", "--yes", "--wait", "60"])?;
+    let mut rest = String::new();
+    for line in lines.by_ref() {
+        rest.push_str(&line);
+    }
+    let ended = child.wait_with_output()?;
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("hello-world is deleted"), "{rest}");
+    Ok(())
+}
+
+#[test]
+fn what_is_applied_deleted_or_cancelled_is_printed_in_the_form_that_was_asked_for() -> anyhow::Result<()> {
+    let (_folder, up) = scene()?;
+    let file = example("organization.yaml");
+    let file = file.to_string_lossy();
+    assert_eq!(up.ok(&["apply", "-f", &file, "-o", "name"])?, "organization.aphex.io/acme-corp\n");
+    let applied: Value =
+        serde_json::from_str(&up.ok(&["org", "apply", "-f", &file, "--wait", "-o", "json"])?)?;
+    assert_eq!((&applied["kind"], &applied["status"]["phase"]), (&"Organization".into(), &"Active".into()));
+    assert!(applied["metadata"]["managedFields"].is_null(), "{applied}");
+    let deleted = up.ok(&["repo", "delete", "hello-world", "--yes", "--wait", "-o", "name"])?;
+    assert_eq!(deleted, "repobinding.aphex.io/hello-world\n");
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! `aphex secret`: values go in by standard input, and never come out.
 
-use super::program::{Up, example};
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+use super::program::{Up, aphex, example};
 use super::terminal::Terminal;
 
 const VALUE: &str = "ghp_not-to-be-seen";
@@ -109,5 +112,31 @@ fn what_cannot_be_set_is_told_without_the_value() -> anyhow::Result<()> {
     assert_eq!(output.status.code(), Some(5), "{told}");
     assert!(told.contains("may not patch secrets \"org-secrets\" in namespace org-acme-corp"), "{told}");
     assert!(told.contains("administrators of organization acme-corp"), "{told}");
+    Ok(())
+}
+
+#[test]
+fn keys_of_all_organizations_are_listed_and_watched() -> anyhow::Result<()> {
+    let (_folder, up) = scene()?;
+    let mut watching = aphex()
+        .arg("--kubeconfig")
+        .arg(&up.kubeconfig)
+        .args(["secret", "list", "-A", "--watch", "-o", "name"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let output = watching.stdout.take().map(|output| BufReader::new(output).lines().map_while(Result::ok));
+    let Some(mut lines) = output else { anyhow::bail!("no output") };
+    up.feed(&["secret", "set", "acme-corp", "one"], VALUE.as_bytes())?;
+    assert!(lines.any(|line| line == "acme-corp/one"), "the first key");
+    up.feed(&["secret", "set", "acme-corp", "two"], VALUE.as_bytes())?;
+    assert!(lines.any(|line| line == "acme-corp/two"), "the second key");
+    watching.kill()?;
+    watching.wait()?;
+    let all = up.ok(&["secret", "list", "-A"])?;
+    assert!(all.starts_with("ORGANIZATION   KEY   AGE\nacme-corp      one   "), "{all}");
+    assert!(!up.ok(&["secret", "list", "-A", "-o", "yaml"])?.contains(VALUE));
+    assert_eq!(up.run(&["secret", "list"])?.status.code(), Some(2), "one or all");
+    assert_eq!(up.run(&["secret", "list", "acme-corp", "-A"])?.status.code(), Some(2), "not both");
     Ok(())
 }

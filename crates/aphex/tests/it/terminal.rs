@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,21 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     pub(crate) fn start(kubeconfig: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+        Self::start_as(aphex(), kubeconfig, arguments)
+    }
+
+    /// The same with an environment of its own.
+    pub(crate) fn start_as(
+        mut program: Command,
+        kubeconfig: &Path,
+        arguments: &[&str],
+    ) -> anyhow::Result<Self> {
+        program.arg("--kubeconfig").arg(kubeconfig).args(arguments);
+        Self::of(program)
+    }
+
+    /// Any program on a terminal of its own.
+    pub(crate) fn of(mut program: Command) -> anyhow::Result<Self> {
         let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
         grantpt(&controller)?;
         unlockpt(&controller)?;
@@ -36,11 +51,8 @@ impl Terminal {
             let terminal = File::options().read(true).write(true).custom_flags(flags).open(&name);
             terminal.context("cannot open the terminal")
         };
-        let child = aphex()
+        let child = program
             .env("TERM", "xterm")
-            .arg("--kubeconfig")
-            .arg(kubeconfig)
-            .args(arguments)
             .stdin(Stdio::from(open()?))
             .stdout(Stdio::from(open()?))
             .stderr(Stdio::from(open()?))
@@ -57,6 +69,11 @@ impl Terminal {
             }
         });
         Ok(Self { child, keyboard, screen, shown: String::new() })
+    }
+
+    /// Types, without waiting for anything.
+    pub(crate) fn keys(&mut self, keys: &str) -> anyhow::Result<()> {
+        Ok(self.keyboard.write_all(keys.as_bytes())?)
     }
 
     /// Waits until the text is on the screen, then types a line.
@@ -78,7 +95,8 @@ impl Terminal {
         Ok(())
     }
 
-    fn wait_for(&mut self, question: &str) -> anyhow::Result<()> {
+    /// Waits until a text comes that was not on the screen before; gives all that came.
+    pub(crate) fn wait_for(&mut self, question: &str) -> anyhow::Result<String> {
         let deadline = Instant::now() + PATIENCE;
         let from = self.shown.len();
         while !self.shown[from..].contains(question) {
@@ -88,7 +106,7 @@ impl Terminal {
             };
             self.shown.push_str(&String::from_utf8_lossy(&bytes));
         }
-        Ok(())
+        Ok(self.shown[from..].to_owned())
     }
 
     /// Waits for the end; gives the exit code and all that was shown.

@@ -16,7 +16,7 @@ use crate::commands::look::text;
 const LAST: usize = 5;
 
 /// Where an object's deliveries and runs are.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Scene {
     /// The namespace of the listener.
     pub(super) listener: Option<String>,

@@ -12,7 +12,7 @@ use kube::core::ApiResource;
 use kube::runtime::watcher::{self, Event, watcher};
 use serde_json::Value;
 
-use super::{Query, Shown, plural, table, value};
+use super::{Query, View, plural, table, value};
 use crate::cli::{Format, Global};
 use crate::output;
 
@@ -25,17 +25,17 @@ pub(super) async fn run(
     objects: Api<DynamicObject>,
     resource: &ApiResource,
     config: watcher::Config,
-    shown: &Shown,
+    view: View<'_>,
     query: &Query<'_>,
 ) -> anyhow::Result<()> {
     let mut events = pin!(watcher(objects, config));
-    let mut printer = Printer { format: &global.output, shown, widths: Vec::new(), started: false };
+    let mut printer = Printer { format: &global.output, view, widths: Vec::new(), started: false };
     let mut known = HashMap::new();
     let mut fresh = Vec::new();
     while let Some(event) = events.next().await {
         let event = match event {
             Err(watcher::Error::WatchError(status)) if status.code == GONE => continue,
-            event => event.with_context(|| format!("cannot watch {}", plural(shown)))?,
+            event => event.with_context(|| format!("cannot watch {}", plural(view.shown)))?,
         };
         let read = match event {
             Event::Init => true,
@@ -76,7 +76,7 @@ fn is_news(known: &mut HashMap<Option<String>, Option<String>>, object: &Dynamic
 
 struct Printer<'a> {
     format: &'a Format,
-    shown: &'a Shown,
+    view: View<'a>,
     /// Of the columns, so that later rows line up.
     widths: Vec<usize>,
     started: bool,
@@ -89,7 +89,7 @@ impl Printer<'_> {
             return Ok(true);
         }
         if self.format.is_for_people() {
-            let lines = table(self.format, objects, self.shown, Timestamp::now())
+            let lines = table(self.format, objects, self.view, Timestamp::now())
                 .lines(&mut self.widths, !std::mem::replace(&mut self.started, true));
             return Ok(output::say_on(lines.trim_end()));
         }

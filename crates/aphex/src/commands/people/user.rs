@@ -9,7 +9,7 @@ use super::{Interface, cell, coded, password, show};
 use crate::ask;
 use crate::cli::{AddUser, Global, UserVerb, Users};
 use crate::exit;
-use crate::output::{self, Table, note, say};
+use crate::output::{self, Table, Tone, note, say};
 
 pub(crate) async fn run(global: &Global, arguments: Users) -> anyhow::Result<()> {
     let interface = Interface::at(&arguments.place)?;
@@ -163,7 +163,7 @@ fn table(users: &[Value], wide: bool) -> Table {
         if wide {
             row.extend([cell(&user["name"]), cell(&user["type"]), cell(&user["uid"])]);
         }
-        table.row(row);
+        table.toned_row(row, Tone::of_word(state).map(|tone| (2, tone)));
     }
     table
 }

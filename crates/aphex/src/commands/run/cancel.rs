@@ -10,7 +10,7 @@ use super::SHOWN;
 use crate::cli::{Cancel, Global, Grace};
 use crate::commands::apply::MANAGER;
 use crate::commands::look;
-use crate::output::say;
+use crate::output::{self, say};
 use crate::rights::{self, Wish};
 use crate::{connect, exit};
 
@@ -37,11 +37,18 @@ pub(super) async fn run(global: &Global, arguments: &Cancel) -> anyhow::Result<(
         "spec": { "status": wanted },
     });
     let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-    look::api(&client, &resource, Some(&namespace))
+    let patched = look::api(&client, &resource, Some(&namespace))
         .patch(name, &parameters, &Patch::Merge(patch))
         .await
         .with_context(|| format!("cannot cancel run {name:?} in {namespace}"))?;
-    say(&format!("pipelinerun.tekton.dev/{name} {}", said(arguments.grace)));
+    let value = look::value(patched, &resource)?;
+    match output::rendered(&global.output, &value)? {
+        Some(text) => say(&text),
+        None if global.output.is_for_people() => {
+            say(&format!("{} {}", output::title(&value), said(arguments.grace)));
+        }
+        None => say(&output::title(&value)),
+    }
     Ok(())
 }
 
