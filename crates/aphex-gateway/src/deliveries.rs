@@ -1,17 +1,19 @@
 //! The life of a Delivery: stored, claimed, evaluated, verdict; retention; replay.
 //!
 //! ```text
-//! store -> Pending -> (claim: Processing) -> evaluate -> dispatch -> Done | Failed
-//!             ^                                   |
-//!             +---- next attempt, with back-off --+   while the engine does not take what a trigger asks for
+//! accept -> store -> Pending -> (claim: Processing) -> evaluate -> dispatch -> Done | Failed
+//!    |        ^         ^                                   |
+//!    spool -> drain     +---- next attempt, with back-off --+   while the engine does not take what a trigger asks for
 //! ```
 //!
 //! The replica that received an event works on it without a claim for one lease; a restarted process takes up its own
 //! at once, any replica takes up another's when the lease is over. Two that work on the same Delivery create the same
-//! names, so the second finds everything there. Submodules: `claim` and `queue` say when, `process` what, `verdict` the
+//! names, so the second finds everything there. Submodules: `accept` and `drain` take in, `claim` and `queue` say when, `process` what, `verdict` the
 //! outcome, `payload` the stored bytes, `retention` the end.
 
+mod accept;
 mod claim;
+mod drain;
 mod payload;
 mod process;
 mod queue;
@@ -40,10 +42,13 @@ use tokio::sync::Semaphore;
 use crate::calls::{Caller, Calls};
 use crate::dispatch::Dispatcher;
 use crate::event::Facts;
+use crate::inbox::Keep;
 use crate::interceptors::cel::Programs;
 use crate::metrics::GatewayMetrics;
+use crate::reach::Reach;
 use crate::secrets::SecretCache;
 use crate::snapshot::Snapshot;
+use crate::spool::{Spool, SpoolError};
 use crate::templates::hex;
 use queue::{Key, Queue};
 use retention::Index;
@@ -59,6 +64,8 @@ const UNSUBMITTED: Duration = Duration::from_secs(5);
 const PARALLEL: usize = 64;
 /// How often retention looks at ages.
 const SWEEP: Duration = Duration::from_mins(1);
+/// Deliveries deleted at once: retention is in no hurry.
+const DELETIONS: usize = 4;
 /// Longest id kept as it is.
 const ID_MAX: usize = 63;
 
@@ -77,6 +84,12 @@ pub enum StoreError {
     /// The Delivery that has the name could not be read.
     #[error("cannot read Delivery {0}")]
     Read(String, #[source] Box<kube::Error>),
+    /// The engine did not answer in time.
+    #[error("the engine took longer than {1:?} to store Delivery {0}")]
+    Late(String, Duration),
+    /// The engine is away, and the disk cannot take the event either.
+    #[error("the engine is away, and Delivery {0} cannot be kept on disk")]
+    Spool(String, #[source] SpoolError),
     /// Other deliveries have all names that this one could get.
     #[error("the name {0} is taken")]
     Taken(String),
@@ -89,7 +102,7 @@ pub struct Incoming {
     pub namespace: String,
     /// Name of the EventListener.
     pub listener: String,
-    /// The sender's id for the delivery; may be empty.
+    /// The id for the delivery: the sender's, or one made up.
     pub delivery_id: String,
     /// The event type; may be empty.
     pub event: String,
@@ -122,7 +135,39 @@ pub struct Deliveries {
     started: Timestamp,
     queue: Queue,
     index: Mutex<Index>,
+    spool: Option<Spool>,
+    reach: Reach,
     metrics: GatewayMetrics,
+}
+
+/// What Deliveries are made with.
+pub struct Parts {
+    /// Works on the engine.
+    pub client: Client,
+    /// Triggers and all that they name.
+    pub snapshot: Snapshot,
+    /// Webhook secrets.
+    pub secrets: SecretCache,
+    /// Whom evaluation may call.
+    pub calls: Calls,
+    /// The time.
+    pub clock: Clock,
+    /// This replica's name: its own, and the same again after a restart.
+    pub identity: String,
+    /// Where events wait while the engine is away.
+    pub spool: Option<Spool>,
+    /// Whether the engine answers.
+    pub reach: Reach,
+    /// Which finished Deliveries are kept.
+    pub keep: Keep,
+    /// What is counted.
+    pub metrics: GatewayMetrics,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("identity", &self.identity).finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Deliveries {
@@ -132,16 +177,9 @@ impl std::fmt::Debug for Deliveries {
 }
 
 impl Deliveries {
-    /// `identity` is this replica's name: its own, and the same again after a restart.
-    pub fn new(
-        client: Client,
-        snapshot: Snapshot,
-        secrets: SecretCache,
-        calls: Calls,
-        clock: Clock,
-        identity: String,
-        metrics: GatewayMetrics,
-    ) -> Self {
+    /// Nothing is worked on before [`Deliveries::run`].
+    pub fn new(parts: Parts) -> Self {
+        let Parts { client, snapshot, secrets, calls, clock, identity, spool, reach, keep, metrics } = parts;
         Self {
             dispatcher: Dispatcher::new(client.clone()),
             client,
@@ -153,16 +191,20 @@ impl Deliveries {
             clock,
             identity,
             queue: Queue::default(),
-            index: Mutex::default(),
+            index: Mutex::new(Index::keeping(keep)),
+            spool,
+            reach,
             metrics,
         }
     }
 
+    /// How many stored events of a listener's namespace nobody has begun with, though their time has come.
+    pub fn backlog(&self, namespace: &str) -> usize {
+        self.queue.ready(namespace)
+    }
+
     /// Stores an event, unless a Delivery of it is there already, and gives the event's id.
-    pub async fn store(&self, mut incoming: Incoming) -> Result<String, StoreError> {
-        if incoming.delivery_id.is_empty() {
-            incoming.delivery_id = format!("{:032x}", rand::random::<u128>());
-        }
+    async fn store(&self, incoming: &Incoming) -> Result<String, StoreError> {
         let id = object_name(&incoming.delivery_id);
         let api: Api<Delivery> = Api::namespaced(self.client.clone(), &incoming.namespace);
         // GitHub gives one event the same id at every webhook that it goes to, so the id alone may be taken by the same
@@ -171,14 +213,14 @@ impl Deliveries {
             incoming.verified_by.iter().map(|s| format!("{}/{}", s.namespace, s.name)).collect();
         let other = hex(&format!("{id}/{}/{}", incoming.listener, signers.join(",")));
         for name in [id.clone(), format!("{}-{}", &id[..id.len().min(ID_MAX - 11)], &other[..10])] {
-            if let Some(delivery) = self.create(&api, &name, &incoming).await? {
+            if let Some(delivery) = self.create(&api, &name, incoming).await? {
                 self.queue.submit(delivery);
                 return Ok(id);
             }
             let there = api.get_opt(&name).await.map_err(|e| StoreError::Read(name.clone(), Box::new(e)))?;
             // Gone between the two requests: retention took it, so it had its verdict.
             let Some(there) = there else { return Ok(id) };
-            if same_event(&there, &incoming) {
+            if same_event(&there, incoming) {
                 self.again(&there);
                 return Ok(id);
             }
@@ -244,7 +286,7 @@ impl Deliveries {
         self.metrics.duplicate();
         if there.status.as_ref().is_some_and(|status| status.phase == DeliveryPhase::Failed) {
             let now = self.clock.now();
-            self.queue.schedule(&Key::of(there), now, now);
+            self.queue.schedule(there, now, now);
         }
     }
 
@@ -261,6 +303,10 @@ impl Deliveries {
                 sweeping.sweep().await;
             }
         });
+        if let Some(spool) = self.spool.clone() {
+            let (draining, stop) = (Arc::clone(&self), shutdown.token());
+            shutdown.spawn(async move { draining.drain(&spool, stop).await });
+        }
         let free = Arc::new(Semaphore::new(PARALLEL));
         let stop = shutdown.token();
         loop {
@@ -306,7 +352,7 @@ impl Deliveries {
         self.index().insert(delivery);
         let now = self.clock.now();
         match claim::due(delivery, &self.identity, self.started, now) {
-            Some(at) => self.queue.schedule(&Key::of(delivery), at, now),
+            Some(at) => self.queue.schedule(delivery, at, now),
             None => self.queue.forget(&Key::of(delivery)),
         }
         self.metrics.waiting(self.queue.len());
@@ -315,24 +361,31 @@ impl Deliveries {
     /// Deletes what retention does not keep.
     async fn sweep(&self) {
         let expired = self.index().expired(self.clock.now());
-        for key in expired {
-            match retention::delete(&self.client, &key).await {
-                Ok(()) => {
-                    tracing::debug!(delivery.name = %key.name, delivery.namespace = %key.namespace, "delivery expired");
+        futures::stream::iter(expired)
+            .for_each_concurrent(DELETIONS, |key| async move {
+                match retention::delete(&self.client, &key).await {
+                    Ok(()) => {
+                        tracing::debug!(delivery.name = %key.name, delivery.namespace = %key.namespace, "delivery expired");
+                    }
+                    Err(error) => {
+                        tracing::warn!(
+                            delivery.name = %key.name, delivery.namespace = %key.namespace,
+                            error = %errors::chain(&error), "expired delivery cannot be deleted"
+                        );
+                    }
                 }
-                Err(error) => {
-                    tracing::warn!(
-                        delivery.name = %key.name, delivery.namespace = %key.namespace, error = %errors::chain(&error),
-                        "expired delivery cannot be deleted"
-                    );
-                }
-            }
-        }
+            })
+            .await;
     }
 
     fn index(&self) -> std::sync::MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The namespace of the listener that received a Delivery, by which organizations take turns.
+fn listener_namespace(delivery: &Delivery) -> String {
+    delivery.metadata.namespace.clone().unwrap_or_default()
 }
 
 /// Whether a stored Delivery and an incoming event are the same event for the same trigger.

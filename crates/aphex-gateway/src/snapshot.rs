@@ -95,6 +95,11 @@ impl Snapshot {
         found
     }
 
+    /// The listeners of all namespaces, in no order.
+    pub fn every_listener(&self) -> Vec<Arc<EventListener>> {
+        self.listeners.state()
+    }
+
     /// One template.
     pub fn template(&self, namespace: &str, name: &str) -> Option<Arc<TriggerTemplate>> {
         self.templates.get(&ObjectRef::new(name).within(namespace))
