@@ -85,13 +85,13 @@ impl Case {
     }
 }
 
-/// What evaluation may reach for.
+/// Whom evaluation may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach {
-    /// What this process has in memory.
-    Cached,
-    /// Secrets, services, GitHub.
-    Anywhere,
+pub(crate) enum Asking {
+    /// Nobody: what this process has in memory has to do.
+    Nobody,
+    /// The engine for Secrets, services, GitHub.
+    Others,
 }
 
 /// What becomes of an event.
@@ -126,15 +126,20 @@ impl Decider {
         Self { calls: false, ..self }
     }
 
+    /// Whether there is such a listener.
+    pub(crate) fn knows(&self, namespace: &str, listener: &str) -> bool {
+        self.snapshot.listener(namespace, listener).is_some()
+    }
+
     /// Decides about an event.
     pub async fn decide(&self, case: &Case) -> Decision {
         let failed = || "the event could not be evaluated: this is a fault of the gateway".to_owned();
-        let decided = self.decide_within(case, Reach::Anywhere).await;
+        let decided = self.decide_within(case, Asking::Others).await;
         decided.unwrap_or_else(|| Decision::Settled(DeliveryVerdict::Failed, failed()))
     }
 
-    /// Decides about an event; nothing when that takes more than may be reached, or went wrong here.
-    pub(crate) async fn decide_within(&self, case: &Case, reach: Reach) -> Option<Decision> {
+    /// Decides about an event; nothing when somebody would have to be asked who may not be, or it went wrong here.
+    pub(crate) async fn decide_within(&self, case: &Case, asking: Asking) -> Option<Decision> {
         let Some(listener) = self.snapshot.listener(&case.listener_namespace, &case.listener) else {
             let message = format!("EventListener {} does not exist any more", case.listener);
             return Some(Decision::Settled(DeliveryVerdict::NoTrigger, message));
@@ -144,7 +149,7 @@ impl Decider {
         if let Some((verdict, message)) = event::settled(&case.event, plain) {
             return Some(Decision::Settled(verdict, message));
         }
-        let planned = self.evaluate(&listener, case, reach).await?;
+        let planned = self.evaluate(&listener, case, asking).await?;
         Some(Decision::Triggers(listener, planned))
     }
 
@@ -153,7 +158,7 @@ impl Decider {
         &self,
         listener: &Arc<EventListener>,
         case: &Case,
-        reach: Reach,
+        asking: Asking,
     ) -> Option<Vec<Planned>> {
         let mut planned = Vec::new();
         let mut answers = Arc::default();
@@ -181,7 +186,7 @@ impl Decider {
             };
             planned = tokio::task::spawn_blocking(run).await.ok()?;
             let (secrets, questions) = asked.open();
-            if reach == Reach::Cached {
+            if asking == Asking::Nobody {
                 return (secrets.is_empty() && questions.is_empty()).then_some(planned);
             }
             // A Secret that cannot be read makes its trigger fail, which the verdict shows.

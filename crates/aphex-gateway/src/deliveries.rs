@@ -1,7 +1,9 @@
 //! The life of a Delivery: stored, claimed, evaluated, verdict; retention; replay.
 //!
 //! ```text
-//! evaluate -> dispatch -> store: Done | Failed, or Pending while the engine does not take what a trigger asks for
+//! accept -> evaluate -> dispatch -> store: Done | Failed, or Pending while the engine does not take what a trigger asks for
+//!    |        ^
+//!  spool -> drain
 //!
 //! store -> Pending -> (claim: Processing) -> evaluate -> dispatch -> Done | Failed
 //!             ^                                   |
@@ -12,10 +14,12 @@
 //! payloads, and for what the first left open.
 //! The replica that received an event works on it without a claim for one lease; a restarted process takes up its own
 //! at once, any replica takes up another's when the lease is over. Two that work on the same Delivery create the same
-//! names, so the second finds everything there. Submodules: `inline`, `claim` and `queue` say when, `process` what, `verdict` the
+//! names, so the second finds everything there. Submodules: `accept` and `drain` take in, `inline`, `claim` and `queue` say when, `process` what, `verdict` the
 //! outcome, `payload` the stored bytes, `retention` the end.
 
+mod accept;
 mod claim;
+mod drain;
 mod inline;
 mod payload;
 mod process;
@@ -47,10 +51,13 @@ use crate::calls::Calls;
 use crate::decision::Decider;
 use crate::dispatch::Dispatcher;
 use crate::event::{Event, Facts};
+use crate::inbox::Keep;
 use crate::metrics::GatewayMetrics;
+use crate::reach::Reach;
 use crate::rehearsal;
 use crate::secrets::SecretCache;
 use crate::snapshot::Snapshot;
+use crate::spool::{Spool, SpoolError};
 use crate::templates::hex;
 use queue::{Key, Queue};
 use retention::Index;
@@ -69,6 +76,8 @@ const UNSUBMITTED: Duration = Duration::from_secs(5);
 const PARALLEL: usize = 64;
 /// How often retention looks at ages.
 const SWEEP: Duration = Duration::from_mins(1);
+/// Deliveries deleted at once: retention is in no hurry.
+const DELETIONS: usize = 4;
 /// Longest id kept as it is.
 const ID_MAX: usize = 63;
 
@@ -87,6 +96,12 @@ pub enum StoreError {
     /// The Delivery that has the name could not be read.
     #[error("cannot read Delivery {0}")]
     Read(String, #[source] Box<kube::Error>),
+    /// The engine did not answer in time.
+    #[error("the engine took longer than {1:?} to store Delivery {0}")]
+    Late(String, Duration),
+    /// The engine is away, and the disk cannot take the event either.
+    #[error("the engine is away, and Delivery {0} cannot be kept on disk")]
+    Spool(String, #[source] SpoolError),
     /// Other deliveries have all names that this one could get.
     #[error("the name {0} is taken")]
     Taken(String),
@@ -99,7 +114,7 @@ impl StoreError {
             Self::Part(_, source) | Self::Create(_, source) | Self::Read(_, source) => {
                 matches!(source.as_ref(), kube::Error::Api(status) if matches!(status.code, 403 | 404 | 422))
             }
-            Self::Pack(_) | Self::Taken(_) => false,
+            Self::Late(..) | Self::Pack(_) | Self::Taken(_) | Self::Spool(..) => false,
         }
     }
 }
@@ -113,7 +128,7 @@ pub struct Incoming {
     pub listener_namespace: String,
     /// Name of the EventListener.
     pub listener: String,
-    /// The sender's id for the delivery; may be empty.
+    /// The id for the delivery: the sender's, or one made up.
     pub delivery_id: String,
     /// The event type; may be empty.
     pub event: String,
@@ -143,8 +158,40 @@ pub struct Deliveries {
     started: Timestamp,
     queue: Queue,
     index: Mutex<Index>,
+    spool: Option<Spool>,
+    reach: Reach,
     metrics: GatewayMetrics,
     pub(crate) rehearsals: Semaphore,
+}
+
+/// What Deliveries are made with.
+pub struct Parts {
+    /// Works on the engine.
+    pub client: Client,
+    /// Triggers and all that they name.
+    pub snapshot: Snapshot,
+    /// Webhook secrets.
+    pub secrets: SecretCache,
+    /// Whom evaluation may call.
+    pub calls: Calls,
+    /// The time.
+    pub clock: Clock,
+    /// This replica's name: its own, and the same again after a restart.
+    pub identity: String,
+    /// Where events wait while the engine is away.
+    pub spool: Option<Spool>,
+    /// Whether the engine answers.
+    pub reach: Reach,
+    /// Which finished Deliveries are kept.
+    pub keep: Keep,
+    /// What is counted.
+    pub metrics: GatewayMetrics,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("identity", &self.identity).finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Deliveries {
@@ -154,16 +201,9 @@ impl std::fmt::Debug for Deliveries {
 }
 
 impl Deliveries {
-    /// `identity` is this replica's name: its own, and the same again after a restart.
-    pub fn new(
-        client: Client,
-        snapshot: Snapshot,
-        secrets: SecretCache,
-        calls: Calls,
-        clock: Clock,
-        identity: String,
-        metrics: GatewayMetrics,
-    ) -> Self {
+    /// Nothing is worked on before [`Deliveries::run`].
+    pub fn new(parts: Parts) -> Self {
+        let Parts { client, snapshot, secrets, calls, clock, identity, spool, reach, keep, metrics } = parts;
         Self {
             dispatcher: Dispatcher::new(client.clone()),
             client,
@@ -172,33 +212,37 @@ impl Deliveries {
             clock,
             identity,
             queue: Queue::default(),
-            index: Mutex::default(),
+            index: Mutex::new(Index::keeping(keep)),
+            spool,
+            reach,
             metrics,
             rehearsals: Semaphore::new(rehearsal::PARALLEL),
         }
     }
 
+    /// How many stored events of a listener's namespace nobody has begun with, though their time has come.
+    pub fn backlog(&self, namespace: &str) -> usize {
+        self.queue.ready(namespace)
+    }
+
     /// Stores an event, unless a Delivery of it is there already, and gives the event's id.
-    pub async fn store(&self, mut incoming: Incoming) -> Result<String, StoreError> {
-        if incoming.delivery_id.is_empty() {
-            incoming.delivery_id = format!("{:032x}", rand::random::<u128>());
-        }
+    async fn store(&self, incoming: &Incoming, event: &Arc<Event>) -> Result<String, StoreError> {
         let packed = payload::pack(&incoming.json).map_err(StoreError::Pack)?;
+        if incoming.namespace == incoming.listener_namespace {
+            return self.store_at(incoming, event, &packed).await;
+        }
+        let beside = || Incoming { namespace: incoming.listener_namespace.clone(), ..incoming.clone() };
         if !packed.rest.is_empty() {
             // The parts are Secrets, and a tenant's pipelines read and write those of its namespace.
-            incoming.namespace.clone_from(&incoming.listener_namespace);
+            return self.store_at(&beside(), event, &packed).await;
         }
-        let event = inline::event(&object_name(&incoming.delivery_id), &mut incoming);
-        match self.store_at(&incoming, &event, &packed).await {
-            Err(error)
-                if error.is_of_the_namespace() && incoming.namespace != incoming.listener_namespace =>
-            {
+        match self.store_at(incoming, event, &packed).await {
+            Err(error) if error.is_of_the_namespace() => {
                 tracing::warn!(
                     namespace = %incoming.namespace, error = %errors::chain(&error),
                     "event is stored beside its listener, since the tenant's namespace does not take it"
                 );
-                incoming.namespace.clone_from(&incoming.listener_namespace);
-                self.store_at(&incoming, &event, &packed).await
+                self.store_at(&beside(), event, &packed).await
             }
             stored => stored,
         }
@@ -298,7 +342,7 @@ impl Deliveries {
         self.metrics.duplicate();
         if there.status.as_ref().is_some_and(|status| status.phase == DeliveryPhase::Failed) {
             let now = self.clock.now();
-            self.queue.schedule(&Key::of(there), now, now);
+            self.queue.schedule(there, now, now);
         }
     }
 
@@ -315,6 +359,10 @@ impl Deliveries {
                 sweeping.sweep().await;
             }
         });
+        if let Some(spool) = self.spool.clone() {
+            let (draining, stop) = (Arc::clone(&self), shutdown.token());
+            shutdown.spawn(async move { draining.drain(&spool, stop).await });
+        }
         let free = Arc::new(Semaphore::new(PARALLEL));
         let stop = shutdown.token();
         loop {
@@ -360,7 +408,7 @@ impl Deliveries {
         self.index().insert(delivery);
         let now = self.clock.now();
         match claim::due(delivery, &self.identity, self.started, now) {
-            Some(at) => self.queue.schedule(&Key::of(delivery), at, now),
+            Some(at) => self.queue.schedule(delivery, at, now),
             None => self.queue.forget(&Key::of(delivery)),
         }
         self.metrics.waiting(self.queue.len());
@@ -369,19 +417,21 @@ impl Deliveries {
     /// Deletes what retention does not keep.
     async fn sweep(&self) {
         let expired = self.index().expired(self.clock.now());
-        for key in expired {
-            match retention::delete(&self.client, &key).await {
-                Ok(()) => {
-                    tracing::debug!(delivery.name = %key.name, delivery.namespace = %key.namespace, "delivery expired");
+        futures::stream::iter(expired)
+            .for_each_concurrent(DELETIONS, |key| async move {
+                match retention::delete(&self.client, &key).await {
+                    Ok(()) => {
+                        tracing::debug!(delivery.name = %key.name, delivery.namespace = %key.namespace, "delivery expired");
+                    }
+                    Err(error) => {
+                        tracing::warn!(
+                            delivery.name = %key.name, delivery.namespace = %key.namespace,
+                            error = %errors::chain(&error), "expired delivery cannot be deleted"
+                        );
+                    }
                 }
-                Err(error) => {
-                    tracing::warn!(
-                        delivery.name = %key.name, delivery.namespace = %key.namespace, error = %errors::chain(&error),
-                        "expired delivery cannot be deleted"
-                    );
-                }
-            }
-        }
+            })
+            .await;
     }
 
     fn index(&self) -> std::sync::MutexGuard<'_, Index> {

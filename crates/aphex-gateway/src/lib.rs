@@ -10,6 +10,7 @@
 //! (`receivedTime`, `id`, `event`, `branch`, `tag`, `revision`, `repository`, `sender`); a listener that wants
 //! unsigned events says so by an annotation. Knows nothing of organizations and bindings: the objects that controllers make say it all.
 
+pub mod admission;
 pub mod bindings;
 pub mod calls;
 pub mod decision;
@@ -17,10 +18,12 @@ pub mod deliveries;
 pub mod dispatch;
 pub mod evaluate;
 pub mod event;
+pub mod inbox;
 pub mod interceptors;
 pub mod jsonpath;
 pub mod metrics;
 pub mod problems;
+pub mod reach;
 pub mod rehearsal;
 pub mod report;
 pub mod response;
@@ -29,11 +32,13 @@ pub mod select;
 pub mod signature;
 pub mod sink;
 pub mod snapshot;
+pub mod spool;
 pub mod templates;
 pub mod verification;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use aphex_runtime::admin::Readiness;
 use aphex_runtime::{Clock, Metrics, Shutdown};
@@ -42,15 +47,22 @@ use tokio::net::TcpListener;
 
 pub use signature::sign;
 
-use deliveries::Deliveries;
+use admission::Admission;
+use deliveries::{Deliveries, Parts};
+pub use inbox::Inbox;
 use metrics::GatewayMetrics;
+use reach::Reach;
 use report::Reporter;
 use secrets::SecretCache;
 use sink::Sink;
 use snapshot::{NotSynced, Snapshot};
+use spool::{Spool, SpoolError};
+use thiserror::Error;
 
 /// The name of the gateway's condition in [`Settings::readiness`].
 pub const READINESS: &str = "gateway";
+/// How often secrets of new triggers are read ahead.
+const WARM: Duration = Duration::from_mins(5);
 
 /// Every kind that the gateway cannot work without and that somebody has to define on the engine.
 #[must_use]
@@ -86,41 +98,77 @@ pub struct Settings {
     pub clock: Clock,
     /// Whom it may call while it evaluates.
     pub calls: calls::Calls,
+    /// How events are taken in.
+    pub inbox: Inbox,
     /// Where metrics are registered.
     pub metrics: Metrics,
     /// Where readiness is reported, as [`READINESS`].
     pub readiness: Readiness,
 }
 
+/// A gateway did not come to work.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// Stopped before it knew the triggers.
+    #[error(transparent)]
+    NotSynced(NotSynced),
+    /// Its spool cannot be used.
+    #[error(transparent)]
+    Spool(SpoolError),
+}
+
 /// Serves webhooks and works on Deliveries until shutdown; requests under way are answered first.
-pub async fn run(client: Client, settings: Settings, shutdown: Shutdown) -> Result<(), NotSynced> {
+pub async fn run(client: Client, settings: Settings, shutdown: Shutdown) -> Result<(), RunError> {
     let ready = settings.readiness.condition(READINESS);
+    let (clock, inbox) = (settings.clock, settings.inbox);
     let metrics = GatewayMetrics::new(&settings.metrics);
-    let reporter =
-        Reporter::start(client.clone(), settings.identity.clone(), settings.clock.clone(), &shutdown);
+    let spool = inbox.spool.map(|spool| Spool::open(spool, metrics.clone())).transpose();
+    let spool = spool.map_err(RunError::Spool)?;
+    let reporter = Reporter::start(client.clone(), settings.identity.clone(), clock.clone(), &shutdown);
     let snapshot = Snapshot::watch(&client, &reporter, &shutdown);
     let synced = shutdown.token().run_until_cancelled_owned(snapshot.synced()).await;
     match synced {
         // Stopped before it began.
         None => return Ok(()),
-        Some(synced) => synced?,
+        Some(synced) => synced.map_err(RunError::NotSynced)?,
     }
-    let secrets = SecretCache::new(client.clone());
-    let clock = settings.clock.clone();
-    let deliveries = Deliveries::new(
+    let reach = Reach::new(inbox.engine_timeout);
+    let secrets = SecretCache::new(client.clone(), reach.clone());
+    let (warming, offered, stop) = (secrets.clone(), snapshot.clone(), shutdown.token());
+    shutdown.spawn(async move {
+        let mut tick = tokio::time::interval(WARM);
+        while stop.run_until_cancelled(tick.tick()).await.is_some() {
+            if stop.run_until_cancelled(warming.warm(&offered)).await.is_none() {
+                return;
+            }
+        }
+    });
+    let deliveries = Arc::new(Deliveries::new(Parts {
         client,
-        snapshot.clone(),
-        secrets.clone(),
-        settings.calls,
-        clock.clone(),
-        settings.identity,
-        metrics.clone(),
-    );
-    let deliveries = Arc::new(deliveries);
+        snapshot: snapshot.clone(),
+        secrets: secrets.clone(),
+        calls: settings.calls,
+        clock: clock.clone(),
+        identity: settings.identity,
+        spool,
+        reach,
+        keep: inbox.keep,
+        metrics: metrics.clone(),
+    }));
     let working = Arc::clone(&deliveries);
     let stop = shutdown.clone();
     shutdown.spawn(async move { working.run(stop).await });
-    let sink = Arc::new(Sink::new(snapshot, secrets, deliveries, settings.domain, clock, metrics));
+    let sink = Arc::new(Sink {
+        snapshot,
+        secrets,
+        deliveries,
+        admission: Admission::new(inbox.queue_limit, clock.clone()),
+        trusted_proxies: inbox.trusted_proxies,
+        domain: settings.domain,
+        clock,
+        metrics,
+        memory: sink::memory(),
+    });
     ready.store(true, Ordering::Release);
     if let Ok(address) = settings.listener.local_addr() {
         tracing::info!(%address, "gateway serves webhooks");

@@ -9,6 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
 
 type Labels = [(&'static str, String); 1];
 
@@ -25,6 +26,13 @@ struct Inner {
     retries: Counter,
     waiting: Gauge,
     seconds: Histogram,
+    spooled: Counter,
+    drained: Counter,
+    aside: Counter,
+    spool_events: Gauge,
+    spool_bytes: Gauge,
+    spool_age: Gauge,
+    held_back: Family<Labels, Counter>,
 }
 
 impl GatewayMetrics {
@@ -40,6 +48,13 @@ impl GatewayMetrics {
             retries: Counter::default(),
             waiting: Gauge::default(),
             seconds,
+            spooled: Counter::default(),
+            drained: Counter::default(),
+            aside: Counter::default(),
+            spool_events: Gauge::default(),
+            spool_bytes: Gauge::default(),
+            spool_age: Gauge::default(),
+            held_back: Family::default(),
         };
         metrics.register(|registry| {
             let gateway = registry.sub_registry_with_prefix("aphex_gateway");
@@ -58,8 +73,32 @@ impl GatewayMetrics {
             gateway.register("retries", "Attempts that have to be repeated", inner.retries.clone());
             gateway.register("waiting", "Deliveries without a verdict", inner.waiting.clone());
             gateway.register("verdict_seconds", "Time from receipt to verdict", inner.seconds.clone());
+            inner.register_inbox(gateway);
         });
         Self(Arc::new(inner))
+    }
+
+    pub(crate) fn spooled(&self) {
+        self.0.spooled.inc();
+    }
+
+    pub(crate) fn drained(&self) {
+        self.0.drained.inc();
+    }
+
+    pub(crate) fn spool_refused(&self) {
+        self.0.aside.inc();
+    }
+
+    pub(crate) fn spool(&self, events: usize, bytes: u64, oldest: i64) {
+        self.0.spool_events.set(i64::try_from(events).unwrap_or(i64::MAX));
+        self.0.spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.0.spool_age.set(oldest);
+    }
+
+    /// A request was refused, or made to wait, for `reason`.
+    pub(crate) fn held_back(&self, reason: &str) {
+        self.0.held_back.get_or_create(&[("reason", reason.to_owned())]).inc();
     }
 
     pub(crate) fn answered(&self, status: StatusCode) {
@@ -85,6 +124,42 @@ impl GatewayMetrics {
 
     pub(crate) fn waiting(&self, deliveries: usize) {
         self.0.waiting.set(i64::try_from(deliveries).unwrap_or(i64::MAX));
+    }
+}
+
+impl Inner {
+    fn register_inbox(&self, gateway: &mut Registry) {
+        gateway.register(
+            "spooled",
+            "Events kept on this replica's disk because the engine was away",
+            self.spooled.clone(),
+        );
+        gateway.register(
+            "drained",
+            "Events brought from this replica's disk into the engine",
+            self.drained.clone(),
+        );
+        gateway.register("spool_set_aside", "Files of the spool that nothing can store", self.aside.clone());
+        gateway.register(
+            "spool_events",
+            "Events that wait on this replica's disk",
+            self.spool_events.clone(),
+        );
+        gateway.register(
+            "spool_bytes",
+            "Bytes of the events on this replica's disk",
+            self.spool_bytes.clone(),
+        );
+        gateway.register(
+            "spool_oldest_seconds",
+            "Age of the oldest event on this replica's disk",
+            self.spool_age.clone(),
+        );
+        gateway.register(
+            "held_back",
+            "Requests that a limit refused or delayed, by reason",
+            self.held_back.clone(),
+        );
     }
 }
 

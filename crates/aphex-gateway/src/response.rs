@@ -44,6 +44,10 @@ pub enum Answer {
     Signature,
     /// The body is not a JSON object, or the form has none.
     Payload,
+    /// Too many events of the organization wait.
+    Busy,
+    /// Too many signatures of this source failed of late, and this one failed too.
+    TooManyFailures,
     /// The event could not be stored; the log says why.
     Unavailable,
 }
@@ -60,6 +64,7 @@ impl Answer {
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::Signature => StatusCode::UNAUTHORIZED,
             Self::Payload => StatusCode::BAD_REQUEST,
+            Self::Busy | Self::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -86,6 +91,8 @@ impl Answer {
             Self::Timeout => error("Webhook payload did not arrive in time"),
             Self::Signature => error("Invalid webhook signature"),
             Self::Payload => error("Invalid webhook payload"),
+            Self::Busy => error("Too many events wait; deliver it again later"),
+            Self::TooManyFailures => error("Too many invalid webhook signatures from this address"),
             Self::Unavailable => error("The event could not be stored; deliver it again"),
         };
         let mut response = Response::new(Full::from(format!("{body}\n")));
@@ -96,8 +103,11 @@ impl Answer {
             Self::Method => {
                 headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
             }
-            Self::Unavailable => {
+            Self::Unavailable | Self::Busy => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            Self::TooManyFailures => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
             }
             // What was not read of a body cannot be skipped cheaply.
             Self::TooLarge | Self::Timeout => {

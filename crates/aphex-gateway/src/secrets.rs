@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aphex_api::delivery::SecretKeyRef;
+use aphex_api::foreign::triggers::EventListener;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -14,7 +15,10 @@ use kube::{Api, Client};
 use thiserror::Error;
 use tokio::time::Instant;
 
+use crate::reach::Reach;
+use crate::select;
 use crate::signature::proofs::{Proofs, Scheme};
+use crate::snapshot::Snapshot;
 
 /// A Secret's key and the way in which its value is to be shown.
 pub type Candidate = (Scheme, SecretKeyRef);
@@ -25,6 +29,10 @@ const KEPT: Duration = Duration::from_secs(30);
 const FRESH: Duration = Duration::from_secs(1);
 /// The same for each of many Secrets: whoever sends bad signatures makes the engine answer this rarely.
 const FRESH_EACH: Duration = Duration::from_millis(50);
+/// How long a Secret is believed that the engine cannot be asked about again, because it is away.
+pub const KEPT_WITHOUT_ENGINE: Duration = Duration::from_hours(1);
+/// After how long a Secret is read again although no event asked for it.
+const WARM: Duration = Duration::from_mins(20);
 /// How many Secrets are fetched at once.
 const PARALLEL: usize = 16;
 /// Key suffix under which a rotated secret's predecessor stands.
@@ -34,12 +42,26 @@ const PREVIOUS_UNTIL: &str = ".previous-until";
 
 /// A Secret could not be read.
 #[derive(Debug, Error)]
-#[error("cannot read Secret {namespace}/{name}")]
-pub struct SecretError {
-    namespace: String,
-    name: String,
-    #[source]
-    source: Box<kube::Error>,
+pub enum SecretError {
+    /// The engine refused, or went away.
+    #[error("cannot read Secret {namespace}/{name}")]
+    Read {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// What the engine said.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The engine does not answer.
+    #[error("the engine does not answer when asked for Secret {namespace}/{name}")]
+    Away {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
 }
 
 type Name = (String, String);
@@ -48,8 +70,8 @@ type Data = BTreeMap<String, Vec<u8>>;
 /// The cache; cheap to clone.
 #[derive(Clone)]
 pub struct SecretCache {
-    /// Nothing when everything there is is known.
-    client: Option<Client>,
+    /// Whom to ask; nothing when everything there is is known.
+    engine: Option<(Client, Reach)>,
     known: Arc<Mutex<HashMap<Name, Known>>>,
 }
 
@@ -68,15 +90,15 @@ impl std::fmt::Debug for SecretCache {
 
 impl SecretCache {
     /// An empty cache that reads with this client.
-    pub fn new(client: Client) -> Self {
-        Self { client: Some(client), known: Arc::default() }
+    pub fn new(client: Client, reach: Reach) -> Self {
+        Self { engine: Some((client, reach)), known: Arc::default() }
     }
 
     /// A cache of exactly these Secrets, by namespace and name, which asks nobody for others.
     pub fn of(secrets: impl IntoIterator<Item = ((String, String), BTreeMap<String, Vec<u8>>)>) -> Self {
         let known = |data| Known { data: Some(Arc::new(data)), read: Instant::now() };
         let known = secrets.into_iter().map(|(name, data)| (name, known(data))).collect();
-        Self { client: None, known: Arc::new(Mutex::new(known)) }
+        Self { engine: None, known: Arc::new(Mutex::new(known)) }
     }
 
     /// Which of the candidates' secrets the sender of the body knows.
@@ -116,6 +138,7 @@ impl SecretCache {
                 return Ok(verified);
             }
         }
+        // What verifies with no secret that is known may do so with one that could not be read.
         failed.map_or(Ok(Vec::new()), Err)
     }
 
@@ -124,36 +147,64 @@ impl SecretCache {
         self.data(secret)?.get(&secret.key).cloned()
     }
 
+    /// Reads what triggers name before anybody sends an event, so that signatures can be checked while the engine is away.
+    pub async fn warm(&self, snapshot: &Snapshot) {
+        let offered = |listener: &Arc<EventListener>| {
+            let namespace = listener.metadata.namespace.clone().unwrap_or_default();
+            let offers = select::offers(listener, snapshot);
+            offers
+                .iter()
+                .flat_map(|offer| offer.secrets(&namespace))
+                .map(|(_, name)| name)
+                .collect::<Vec<_>>()
+        };
+        let wanted: Vec<SecretKeyRef> = snapshot.every_listener().iter().flat_map(offered).collect();
+        if let Err(error) = self.fetch(&wanted, WARM).await {
+            tracing::debug!(error = %aphex_runtime::errors::chain(&error), "a webhook secret cannot be read ahead");
+        }
+    }
+
     /// Reads the Secrets that are unknown or were read longer ago than this; all that can be read, whatever the error.
     pub async fn fetch(&self, wanted: &[SecretKeyRef], kept: Duration) -> Result<(), SecretError> {
-        if self.client.is_none() {
+        if self.engine.is_none() {
             return Ok(());
         }
         let names: HashSet<Name> = wanted.iter().map(|w| (w.namespace.clone(), w.name.clone())).collect();
         let stale: Vec<Name> = names.into_iter().filter(|name| !self.is_known(name, kept)).collect();
         let mut reads =
             futures::stream::iter(stale.into_iter().map(|name| self.read(name))).buffer_unordered(PARALLEL);
-        let mut read = Ok(());
+        let mut first = Ok(());
         while let Some(result) = reads.next().await {
-            read = read.and(result);
+            first = first.and(result);
         }
-        read
+        first
     }
 
     async fn read(&self, (namespace, name): Name) -> Result<(), SecretError> {
-        let Some(client) = self.client.clone() else { return Ok(()) };
-        let api: Api<Secret> = Api::namespaced(client, &namespace);
-        let data = match api.get_opt(&name).await {
+        let Some((client, reach)) = &self.engine else { return Ok(()) };
+        let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
+        if self.is_known(&(namespace.clone(), name.clone()), KEPT_WITHOUT_ENGINE) && reach.is_away() {
+            return Err(SecretError::Away { namespace, name });
+        }
+        let Ok(read) = tokio::time::timeout(reach.patience(), api.get_opt(&name)).await else {
+            reach.silent();
+            return Err(SecretError::Away { namespace, name });
+        };
+        let data = match read {
             Ok(secret) => secret.map(|secret| {
                 Arc::new(
                     secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect(),
                 )
             }),
-            Err(source) => return Err(SecretError { namespace, name, source: Box::new(source) }),
+            Err(source) => {
+                reach.failed(&source);
+                return Err(SecretError::Read { namespace, name, source: Box::new(source) });
+            }
         };
+        reach.answered();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         // Forget what no trigger has asked for in a long time, so that the cache stays as small as its use.
-        known.retain(|_, entry| entry.read.elapsed() < KEPT * 20);
+        known.retain(|_, entry| entry.read.elapsed() < KEPT_WITHOUT_ENGINE);
         known.insert((namespace, name), Known { data, read: Instant::now() });
         Ok(())
     }
@@ -165,7 +216,8 @@ impl SecretCache {
 
     fn data(&self, secret: &SecretKeyRef) -> Option<Arc<Data>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&(secret.namespace.clone(), secret.name.clone()))?.data.clone()
+        let entry = known.get(&(secret.namespace.clone(), secret.name.clone()))?;
+        entry.data.clone().filter(|_| entry.read.elapsed() < KEPT_WITHOUT_ENGINE)
     }
 
     /// The values that count now: the current one, and its predecessor while that is allowed.
@@ -186,6 +238,34 @@ fn accepted(data: &Data, key: &str, now: Timestamp) -> Vec<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn without_an_engine_a_secret_is_believed_for_an_hour() {
+        let never = tower::service_fn(|_: http::Request<kube::client::Body>| {
+            std::future::pending::<Result<http::Response<kube::client::Body>, std::io::Error>>()
+        });
+        let cache = SecretCache::new(Client::new(never, "default"), Reach::new(Duration::from_millis(1)));
+        let key = |name: &str| SecretKeyRef {
+            namespace: "org-acme".into(),
+            name: name.into(),
+            key: "secret".into(),
+        };
+        for (name, minutes) in [("fresh", 59), ("old", 61)] {
+            let data: Data = [("secret".to_owned(), b"value".to_vec())].into();
+            let read = Instant::now().checked_sub(Duration::from_mins(minutes)).unwrap();
+            let known = Known { data: Some(Arc::new(data)), read };
+            cache.known.lock().unwrap().insert(("org-acme".to_owned(), name.to_owned()), known);
+        }
+        let body = bytes::Bytes::from_static(b"{}");
+        let mut headers = http::HeaderMap::new();
+        headers.insert("x-gitlab-token", "value".parse().unwrap());
+        let proofs = Proofs::of(&headers, Timestamp::UNIX_EPOCH);
+        let candidates = [(Scheme::Gitlab, key("fresh")), (Scheme::Gitlab, key("old"))];
+        let signers = cache.signers(&candidates, &proofs, &body, Timestamp::UNIX_EPOCH).await.unwrap();
+        assert_eq!(signers, [key("fresh")]);
+        let unknown = cache.signers(&candidates[1..], &proofs, &body, Timestamp::UNIX_EPOCH).await;
+        assert!(matches!(unknown, Err(SecretError::Away { .. })), "{unknown:?}");
+    }
 
     #[test]
     fn a_rotated_secret_counts_until_its_time_is_over() {

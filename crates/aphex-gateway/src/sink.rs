@@ -1,10 +1,11 @@
 //! The HTTP edge: read, verify, store the Delivery, answer.
 //!
 //! ```text
-//! method -> listener -> content type -> size -> signature over the raw bytes -> JSON -> Delivery stored -> 200
+//! method -> listener -> its queue has room -> content type -> size -> signature over the raw bytes -> JSON
+//!        -> the organization's turn -> Delivery stored, or spooled -> 200
 //! ```
 //!
-//! Nothing is parsed before the signature is verified, and nothing is answered before the event is stored; a dry run is
+//! Nothing is parsed before the signature is verified, and nothing is answered before the event is on a disk; a dry run is
 //! answered instead of stored, see [`crate::rehearsal`]. HTTP/1.1 only: TLS and HTTP/2 end at the tunnel or ingress in
 //! front.
 
@@ -12,7 +13,7 @@ pub mod form;
 pub mod route;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ use hyper::body::Body;
 use kube::ResourceExt as _;
 use tokio::sync::Semaphore;
 
+use crate::admission::proxies::{self, Proxy};
+use crate::admission::{Admission, Busy};
 use crate::bindings::canonical_header;
 use crate::deliveries::{Deliveries, Incoming, object_name};
 use crate::evaluate::accepts_unsigned;
@@ -71,13 +74,30 @@ const SECRET_HEADERS: [&str; 8] = [
 /// Answers webhook requests.
 #[derive(Debug)]
 pub struct Sink {
-    snapshot: Snapshot,
-    secrets: SecretCache,
-    deliveries: Arc<Deliveries>,
-    domain: String,
-    clock: Clock,
-    metrics: GatewayMetrics,
-    memory: Semaphore,
+    /// Listeners and triggers.
+    pub snapshot: Snapshot,
+    /// What signatures are checked with.
+    pub secrets: SecretCache,
+    /// Where events go.
+    pub deliveries: Arc<Deliveries>,
+    /// Who waits, and who is refused.
+    pub admission: Admission,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Proxy>,
+    /// The platform's domain.
+    pub domain: String,
+    /// The time.
+    pub clock: Clock,
+    /// What is counted.
+    pub metrics: GatewayMetrics,
+    /// Memory for bodies in flight, as [`memory`] makes it.
+    pub memory: Semaphore,
+}
+
+/// Memory for the bodies that are in flight at once.
+#[must_use]
+pub fn memory() -> Semaphore {
+    Semaphore::new(UNITS)
 }
 
 /// What is known of the sender.
@@ -90,21 +110,10 @@ struct Received {
     headers: HeaderMap,
     url: String,
     body: Bytes,
+    source: IpAddr,
 }
 
 impl Sink {
-    /// A sink that reads from the snapshot and stores into the deliveries.
-    pub fn new(
-        snapshot: Snapshot,
-        secrets: SecretCache,
-        deliveries: Arc<Deliveries>,
-        domain: String,
-        clock: Clock,
-        metrics: GatewayMetrics,
-    ) -> Self {
-        Self { snapshot, secrets, deliveries, domain, clock, metrics, memory: Semaphore::new(UNITS) }
-    }
-
     /// Answers one request.
     pub async fn answer<B>(&self, request: Request<B>, peer: Peer) -> Answer
     where
@@ -132,16 +141,50 @@ impl Sink {
         if listeners.is_empty() {
             return Err(Answer::UnknownListener);
         }
+        // Before the body is read; once it is known whose event it is, the queue is asked again.
+        if !listeners.iter().any(|listener| self.has_room(listener)) {
+            self.metrics.held_back("queue");
+            return Err(Answer::Busy);
+        }
         let form = form::is_form(head.headers.get(header::CONTENT_TYPE)).ok_or(Answer::MediaType)?;
         let expected =
             head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let _memory = self.reserve(expected).await?;
         let body = read(body).await?;
         let url = head.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
-        let received = Received { listeners, headers: head.headers, url, body };
-        let (listener, verified) = self.verify(&received).await?;
+        let source = proxies::source(peer.0.ip(), &head.headers, &self.trusted_proxies);
+        let received = Received { listeners, headers: head.headers, url, body, source };
+        let (listener, verified) = self.check(&received).await?;
         let json = if form { from_form(&listener, &received)? } else { received.body.clone() };
-        self.store(&listener, received, json, verified, peer).await
+        self.store(&listener, received, json, verified).await
+    }
+
+    fn has_room(&self, listener: &EventListener) -> bool {
+        let namespace = listener.namespace().unwrap_or_default();
+        self.admission.admits(&namespace, self.deliveries.backlog(&namespace))
+    }
+
+    /// Verifies the signature; a source whose signatures fail too often waits for its turn first.
+    async fn check(&self, received: &Received) -> Result<(Arc<EventListener>, Verified), Answer> {
+        let turn = self.admission.check(received.source).await;
+        if turn.is_some() {
+            self.metrics.held_back("source");
+        }
+        let verified = self.verify(received).await;
+        drop(turn);
+        if !matches!(verified, Err(Answer::Signature)) {
+            return verified;
+        }
+        if !self.admission.failed(received.source) {
+            return Err(Answer::TooManyFailures);
+        }
+        if let Some(listener) = received.listeners.first() {
+            tracing::error!(
+                eventListener = %listener.name_any(), namespace = %listener.namespace().unwrap_or_default(),
+                source = %received.source, "Invalid webhook signature"
+            );
+        }
+        verified
     }
 
     /// Sets memory aside before a body is read, so that many large ones wait for each other.
@@ -176,12 +219,6 @@ impl Sink {
         if let Some(listener) = received.listeners.iter().find(|listener| accepts_unsigned(listener)) {
             return Ok((Arc::clone(listener), Verified { signers: Vec::new(), home: None }));
         }
-        if let Some(listener) = received.listeners.first() {
-            tracing::error!(
-                eventListener = %listener.name_any(), namespace = %listener.namespace().unwrap_or_default(),
-                "Invalid webhook signature"
-            );
-        }
         Err(Answer::Signature)
     }
 
@@ -191,7 +228,6 @@ impl Sink {
         received: Received,
         json: Bytes,
         verified: Verified,
-        peer: Peer,
     ) -> Result<Answer, Answer> {
         let body: serde_json::Value = serde_json::from_slice(&json).map_err(|_| Answer::Payload)?;
         if !body.is_object() {
@@ -204,15 +240,19 @@ impl Sink {
             let found = names.iter().find_map(value).unwrap_or_default().trim();
             found.chars().take(ID_MAX).collect::<String>()
         };
+        let mut delivery_id = text(&DELIVERY_HEADERS);
+        if delivery_id.is_empty() {
+            delivery_id = format!("{:032x}", rand::random::<u128>());
+        }
         let incoming = Incoming {
             namespace: verified.home.unwrap_or_else(|| namespace.clone()),
             listener_namespace: namespace.clone(),
             listener: listener.name_any(),
-            delivery_id: text(&DELIVERY_HEADERS),
+            delivery_id,
             event: text(&EVENT_HEADERS),
             headers: kept_headers(&received.headers),
             url: received.url,
-            source: peer.0.ip().to_string(),
+            source: received.source.to_string(),
             body,
             json,
             verified_by: verified.signers,
@@ -224,7 +264,12 @@ impl Sink {
             let listener = listener.name_any();
             return Ok(Answer::Rehearsed { listener, namespace, event_id, rehearsal: Box::new(rehearsal) });
         }
-        match self.deliveries.store(incoming).await {
+        let turn = self.admission.store(&namespace, self.deliveries.backlog(&namespace)).await;
+        let _turn = turn.map_err(|Busy| {
+            self.metrics.held_back("queue");
+            Answer::Busy
+        })?;
+        match self.deliveries.accept(incoming).await {
             Ok(event_id) => Ok(Answer::Accepted { listener: listener.name_any(), namespace, event_id }),
             Err(error) => {
                 tracing::error!(

@@ -97,6 +97,11 @@ impl Snapshot {
         self.listeners.within(namespace)
     }
 
+    /// The listeners of all namespaces.
+    pub fn every_listener(&self) -> Vec<Arc<EventListener>> {
+        self.listeners.all()
+    }
+
     /// One template.
     pub fn template(&self, namespace: &str, name: &str) -> Option<Arc<TriggerTemplate>> {
         self.templates.get(namespace, name)

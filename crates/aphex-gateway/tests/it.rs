@@ -12,15 +12,21 @@ mod github;
 mod golden;
 #[path = "it/homes.rs"]
 mod homes;
+#[path = "it/inbox.rs"]
+mod inbox;
 #[path = "it/malformed.rs"]
 mod malformed;
 #[path = "it/options.rs"]
 mod options;
+#[path = "it/overload.rs"]
+mod overload;
 #[path = "it/replicas.rs"]
 mod replicas;
 #[path = "it/requests.rs"]
 mod requests;
 #[path = "it/services.rs"]
 mod services;
+#[path = "it/time.rs"]
+mod time;
 #[path = "it/world.rs"]
 mod world;

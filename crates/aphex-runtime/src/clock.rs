@@ -49,6 +49,11 @@ impl fmt::Debug for Clock {
 pub struct Hand(Arc<Mutex<Timestamp>>);
 
 impl Hand {
+    /// Sets the clock, forward or back, as an operator or a time server may.
+    pub fn set(&self, to: Timestamp) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = to;
+    }
+
     /// Moves the clock forward (saturating at the end of time).
     pub fn advance(&self, by: Duration) {
         let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,5 +72,7 @@ mod tests {
         assert_eq!(clock.now(), start);
         hand.advance(Duration::from_secs(90));
         assert_eq!(clock.now().as_second(), 90);
+        hand.set(Timestamp::UNIX_EPOCH);
+        assert_eq!(clock.now().as_second(), 0);
     }
 }

@@ -6,6 +6,7 @@ mod examples;
 mod exposure;
 mod files;
 mod format;
+mod inbox;
 mod install;
 mod issuer;
 mod local;
@@ -37,6 +38,7 @@ pub(crate) use delivery::{DeliveryVerb, Filters, GetDelivery, ListDeliveries, Ou
 pub(crate) use exposure::{Choice, Exposure};
 pub(crate) use files::{Apply, Plan};
 pub(crate) use format::Format;
+pub(crate) use inbox::Inbox;
 pub(crate) use install::{Auth, Install};
 pub(crate) use issuer::{Issuer, Signing};
 pub(crate) use local::{Demo, Part, Up};
@@ -202,7 +204,9 @@ pub(crate) enum Command {
         what: Install,
     },
     /// Run the webhook gateway against a cluster
-    #[command(after_help = "Example:\n  aphex gateway --kubeconfig ~/.kube/config --port 8080")]
+    #[command(
+        after_help = "Examples:\n  aphex gateway --kubeconfig ~/.kube/config --port 8080\n  aphex gateway --spool-dir /var/spool/aphex --spool-limit 1Gi --trusted-proxy 10.0.0.0/8"
+    )]
     Gateway(Gateway),
     /// Run the OpenID provider alone: logins, tokens, users and groups
     #[command(

@@ -33,6 +33,8 @@ use crate::kubeconfig;
 
 /// Name of the kubeconfig in the data folder.
 pub(crate) const KUBECONFIG: &str = "kubeconfig";
+/// Name of the folder in it where events wait that the store cannot take.
+pub(crate) const SPOOL: &str = "spool";
 /// Its cluster; `aphex login` puts a user and a context of the same name beside the administrator's.
 const CLUSTER: &str = "aphex";
 const ADMINISTRATOR: &str = "aphex-admin";
@@ -63,6 +65,7 @@ pub(crate) struct Settings {
     pub(crate) history: Option<Duration>,
     pub(crate) housekeeping: bool,
     pub(crate) calls: aphex_gateway::calls::Calls,
+    pub(crate) inbox: aphex_gateway::Inbox,
 }
 
 /// The running platform.
@@ -149,7 +152,7 @@ async fn serve(
     let client = client_as(&server, "aphex:local", "default");
     install::install(&client).await?;
     install::configuration(&client, &gateway_url).await?;
-    roles(&server, hooks, &gateway_url, settings.calls.clone(), &metrics, shutdown).await?;
+    roles(&server, hooks, &gateway_url, settings, &metrics, shutdown).await?;
 
     let kubeconfig = settings.kubeconfig.clone().unwrap_or_else(|| settings.data_dir.join(KUBECONFIG));
     let admin = authority.client_certificate(ADMINISTRATOR, &["system:masters"], clock.now())?;
@@ -185,32 +188,36 @@ async fn roles(
     server: &Arc<ApiServer>,
     hooks: TcpListener,
     gateway_url: &str,
-    calls: aphex_gateway::calls::Calls,
+    settings: &Settings,
     metrics: &Metrics,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     // Whoever runs it here asks from here anyway.
     let policy = aphex_controllers::GitPolicy { hosts: None, allow_private: true };
     let git = aphex_controllers::GitSettings { policy, interval: GIT_INTERVAL };
-    let settings = aphex_controllers::Settings { git, ..aphex_controllers::Settings::new(gateway_url)? };
+    let controllers = aphex_controllers::Settings { git, ..aphex_controllers::Settings::new(gateway_url)? };
     let (client, counted, stop) =
         (client_as(server, "aphex:controller", "platform-system"), metrics.clone(), shutdown.clone());
-    shutdown.spawn(async move { aphex_controllers::run(client, settings, &counted, &stop).await });
+    shutdown.spawn(async move { aphex_controllers::run(client, controllers, &counted, &stop).await });
 
     let readiness = Readiness::default();
-    let settings = aphex_gateway::Settings {
+    let gateway = aphex_gateway::Settings {
         listener: hooks,
         domain: String::new(),
         identity: "local".to_owned(),
-        calls,
+        calls: settings.calls.clone(),
+        inbox: settings.inbox.clone(),
         clock: Clock::system(),
         metrics: metrics.clone(),
         readiness: readiness.clone(),
     };
     let (client, stop) = (client_as(server, "aphex:gateway", "platform-system"), shutdown.clone());
-    let gateway = shutdown.spawn(aphex_gateway::run(client, settings, stop));
+    let gateway = shutdown.spawn(aphex_gateway::run(client, gateway, stop));
     while !readiness.is_met(aphex_gateway::READINESS) {
-        anyhow::ensure!(!gateway.is_finished(), "the gateway ended before it could answer");
+        if gateway.is_finished() {
+            gateway.await??;
+            anyhow::bail!("the gateway ended before it could answer");
+        }
         tokio::time::sleep(READY_PAUSE).await;
     }
     Ok(())

@@ -8,8 +8,10 @@ mod it {
     pub(crate) mod doctor;
     pub(crate) mod examples;
     pub(crate) mod failures;
+    pub(crate) mod hooks;
     pub(crate) mod install;
     pub(crate) mod issuer;
+    pub(crate) mod kills;
     pub(crate) mod knowledge;
     pub(crate) mod kubelogin;
     pub(crate) mod leader;

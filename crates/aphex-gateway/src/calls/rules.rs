@@ -40,7 +40,7 @@ impl FromStr for Rule {
 }
 
 impl Rule {
-    fn covers(&self, host: &str, address: IpAddr) -> bool {
+    pub(crate) fn covers(&self, host: &str, address: IpAddr) -> bool {
         match self {
             Self::Host(name) => host.eq_ignore_ascii_case(name),
             Self::Range(IpAddr::V4(network), length) => match address {

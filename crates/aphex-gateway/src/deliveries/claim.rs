@@ -7,7 +7,11 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use serde_json::{Value, json};
 
+use super::verdict::LONGEST_WAIT;
 use super::{LEASE, UNSUBMITTED};
+
+/// How far the clocks of replicas may be apart.
+const SKEW: Duration = Duration::from_secs(5);
 
 /// The replay that is asked for, if any ever was.
 pub(super) fn replay(delivery: &Delivery) -> Option<String> {
@@ -17,15 +21,20 @@ pub(super) fn replay(delivery: &Delivery) -> Option<String> {
 /// When this replica may begin; nothing when there is nothing left to do.
 ///
 /// `started` is when this process began: what the same replica held before belongs to a process that is gone.
+/// Times that lie further ahead than anything waits were written by a clock that has been set back since: they count as past.
 pub(super) fn due(
     delivery: &Delivery,
     identity: &str,
     started: Timestamp,
     now: Timestamp,
 ) -> Option<Timestamp> {
+    let ahead = |at: Timestamp, most: Duration| if at > later(now, most) { now } else { at };
     let received = delivery.spec.received_time.as_ref().map_or(now, |time| time.0);
     let own = |since: Timestamp| if since < started { now } else { later(since, UNSUBMITTED) };
     let Some(status) = &delivery.status else {
+        if received > later(now, SKEW) {
+            return Some(now);
+        }
         let mine = delivery.spec.received_by == identity;
         return Some(if mine { own(received) } else { later(received, LEASE) });
     };
@@ -38,9 +47,11 @@ pub(super) fn due(
             let lease = time(&status.lease_until).unwrap_or(now);
             let begun = time(&status.started_time).unwrap_or(received);
             let gone = status.holder.as_deref() == Some(identity) && begun < started;
-            Some(if gone { now } else { lease })
+            Some(if gone { now } else { ahead(lease, LEASE + SKEW) })
         }
-        DeliveryPhase::Pending => Some(time(&status.next_attempt_time).unwrap_or(now)),
+        DeliveryPhase::Pending => {
+            Some(ahead(time(&status.next_attempt_time).unwrap_or(now), LONGEST_WAIT + SKEW))
+        }
     }
 }
 
@@ -120,6 +131,26 @@ mod tests {
     fn a_failed_attempt_waits_for_the_next() {
         let waiting = DeliveryStatus { next_attempt_time: Some(micro(1020)), ..DeliveryStatus::default() };
         assert_eq!(due_for("two", 900, Some(waiting)), Some(1020));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_keeps_nothing_waiting() {
+        // It is 1010; everything was written when the clock said 5000.
+        let mut left = delivery(None);
+        left.spec.received_time = Some(micro(5000));
+        for identity in ["one", "two"] {
+            assert_eq!(due(&left, identity, at(900), at(1010)), Some(at(1010)), "{identity}");
+        }
+        let claimed = DeliveryStatus {
+            phase: DeliveryPhase::Processing,
+            holder: Some("one".into()),
+            started_time: Some(micro(5000)),
+            lease_until: Some(micro(5010)),
+            ..DeliveryStatus::default()
+        };
+        assert_eq!(due_for("two", 900, Some(claimed)), Some(1010));
+        let waiting = DeliveryStatus { next_attempt_time: Some(micro(5000)), ..DeliveryStatus::default() };
+        assert_eq!(due_for("two", 900, Some(waiting)), Some(1010));
     }
 
     #[test]

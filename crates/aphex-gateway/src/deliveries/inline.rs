@@ -15,17 +15,17 @@ use std::time::Duration;
 
 use aphex_api::delivery::{Delivery, DeliveryStatus};
 
-use super::{Deliveries, Incoming, verdict};
-use crate::decision::Reach;
+use super::{Deliveries, Incoming, object_name, verdict};
+use crate::decision::Asking;
 use crate::event::Event;
 
 /// How long an event may take before it is stored first and decided afterwards: far less than a sender waits.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// The event as triggers see it; takes the body out of what came in.
-pub(super) fn event(id: &str, incoming: &mut Incoming) -> Arc<Event> {
+pub(super) fn event(incoming: &mut Incoming) -> Arc<Event> {
     Arc::new(Event {
-        id: id.to_owned(),
+        id: object_name(&incoming.delivery_id),
         kind: incoming.event.clone(),
         headers: incoming.headers.clone(),
         body: std::mem::take(&mut incoming.body),
@@ -44,7 +44,7 @@ impl Deliveries {
         event: &Arc<Event>,
     ) -> Option<DeliveryStatus> {
         let began = self.clock.now();
-        let deciding = self.decide_event(delivery, event, None, Reach::Cached);
+        let deciding = self.decide_event(delivery, event, None, Asking::Nobody);
         let outcome = tokio::time::timeout(AT_ONCE, deciding).await.ok().flatten()?;
         Some(verdict::status(delivery, outcome, 1, None, began, self.clock.now()))
     }

@@ -16,7 +16,7 @@ use thiserror::Error;
 use super::queue::Work;
 use super::verdict::{self, Outcome};
 use super::{Deliveries, FIELD_MANAGER, claim, payload};
-use crate::decision::{Case, Decision, Reach};
+use crate::decision::{Asking, Case, Decision};
 use crate::evaluate::Planned;
 use crate::event::Event;
 use crate::interceptors::Rejection;
@@ -115,20 +115,20 @@ impl Deliveries {
             Err(error) => return Outcome::Settled(DeliveryVerdict::Failed, errors::chain(&error)),
         };
         let event = Case::event(delivery, payload, self.clock.now());
-        let decided = self.decide_event(delivery, &Arc::new(event), replay, Reach::Anywhere).await;
+        let decided = self.decide_event(delivery, &Arc::new(event), replay, Asking::Others).await;
         decided.unwrap_or_else(|| Outcome::Later("the event could not be evaluated".to_owned()))
     }
 
-    /// Asks the triggers and creates what they ask for; nothing when that takes more than may be reached.
+    /// Asks the triggers and creates what they ask for; nothing when somebody has to be asked who may not be.
     pub(super) async fn decide_event(
         &self,
         delivery: &Delivery,
         event: &Arc<Event>,
         replay: Option<&str>,
-        reach: Reach,
+        asking: Asking,
     ) -> Option<Outcome> {
         let case = Case::at(delivery, Arc::clone(event), replay);
-        let (listener, planned) = match self.decider.decide_within(&case, reach).await? {
+        let (listener, planned) = match self.decider.decide_within(&case, asking).await? {
             Decision::Settled(verdict, message) => return Some(Outcome::Settled(verdict, message)),
             Decision::Triggers(listener, planned) => (listener, planned),
         };

@@ -1,12 +1,14 @@
 //! Which Delivery is worked on when; in memory, rebuilt from the watch after a restart.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use aphex_api::delivery::Delivery;
+use aphex_api::delivery::{Delivery, listener_namespace};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use super::PARALLEL;
 
 /// Names a Delivery.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,15 +36,37 @@ pub(super) struct Work {
     pub(super) fresh: Option<Box<Delivery>>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    due: HashMap<Key, Instant>,
-    order: BTreeSet<(Instant, Key)>,
-    fresh: HashMap<Key, Box<Delivery>>,
-    running: HashSet<Key>,
+/// How many of one organization are worked on at once while there are that many: the rest of the places is for others.
+const MOST_OF_ONE: usize = PARALLEL / 4 * 3;
+
+#[derive(Debug)]
+struct Due {
+    at: Instant,
+    organization: String,
 }
 
-/// Deliveries and when they are due.
+/// What of one organization is to be begun, and how much is being worked on.
+#[derive(Debug, Default)]
+struct Line {
+    ready: BTreeSet<(Instant, Key)>,
+    running: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    due: HashMap<Key, Due>,
+    /// Those whose time has not come.
+    later: BTreeSet<(Instant, Key)>,
+    /// Those whose time has come, by organization.
+    lines: HashMap<String, Line>,
+    /// Organizations with something to begin; the first is next.
+    turns: VecDeque<String>,
+    fresh: HashMap<Key, Box<Delivery>>,
+    /// What is being worked on, and whose it is.
+    running: HashMap<Key, String>,
+}
+
+/// Deliveries and when they are due; organizations take turns.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
@@ -50,22 +74,23 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Puts a Delivery that this process has just stored first.
+    /// Puts a Delivery that this process has just stored into its organization's line.
     pub(super) fn submit(&self, delivery: Delivery) {
         let key = Key::of(&delivery);
         let mut state = self.state();
-        state.put(&key, Instant::now());
+        state.put(&key, Instant::now(), listener_namespace(&delivery));
         state.fresh.insert(key, Box::new(delivery));
         drop(state);
         self.changed.notify_one();
     }
 
-    /// Sets when a Delivery is due; one that was submitted stays first.
-    pub(super) fn schedule(&self, key: &Key, at: Timestamp, now: Timestamp) {
+    /// Sets when a Delivery is due; one that was submitted stays where it is.
+    pub(super) fn schedule(&self, delivery: &Delivery, at: Timestamp, now: Timestamp) {
+        let key = Key::of(delivery);
         let wait = at.duration_since(now).try_into().unwrap_or_default();
         let mut state = self.state();
-        if !state.fresh.contains_key(key) {
-            state.put(key, Instant::now() + wait);
+        if !state.fresh.contains_key(&key) {
+            state.put(&key, Instant::now() + wait, listener_namespace(delivery));
         }
         drop(state);
         self.changed.notify_one();
@@ -102,12 +127,17 @@ impl Queue {
     /// away again, since it sees the verdict last.
     pub(super) fn finished(&self, key: &Key, again: Option<Timestamp>, now: Timestamp) {
         let mut state = self.state();
-        state.running.remove(key);
-        if let Some(at) = again {
-            let at = Instant::now() + at.duration_since(now).try_into().unwrap_or_default();
-            if state.due.get(key).is_none_or(|due| *due > at) {
-                state.put(key, at);
+        if let Some(organization) = state.running.remove(key) {
+            if let Some(line) = state.lines.get_mut(&organization) {
+                line.running = line.running.saturating_sub(1);
             }
+            if let Some(at) = again {
+                let at = Instant::now() + at.duration_since(now).try_into().unwrap_or_default();
+                if state.due.get(key).is_none_or(|due| due.at > at) {
+                    state.put(key, at, &organization);
+                }
+            }
+            state.tidy(&organization);
         }
         drop(state);
         self.changed.notify_one();
@@ -116,7 +146,12 @@ impl Queue {
     /// How many wait or are worked on.
     pub(super) fn len(&self) -> usize {
         let state = self.state();
-        state.due.len() + state.running.iter().filter(|key| !state.due.contains_key(*key)).count()
+        state.due.len() + state.running.keys().filter(|key| !state.due.contains_key(*key)).count()
+    }
+
+    /// How many of an organization are due and not begun.
+    pub(super) fn ready(&self, organization: &str) -> usize {
+        self.state().lines.get(organization).map_or(0, |line| line.ready.len())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -125,31 +160,80 @@ impl Queue {
 }
 
 impl State {
-    fn put(&mut self, key: &Key, at: Instant) {
-        if let Some(before) = self.due.insert(key.clone(), at) {
-            self.order.remove(&(before, key.clone()));
+    fn put(&mut self, key: &Key, at: Instant, organization: &str) {
+        self.take_out(key);
+        if at <= Instant::now() {
+            self.line_up(key.clone(), at, organization);
+        } else {
+            self.later.insert((at, key.clone()));
         }
-        self.order.insert((at, key.clone()));
+        self.due.insert(key.clone(), Due { at, organization: organization.to_owned() });
+    }
+
+    fn line_up(&mut self, key: Key, at: Instant, organization: &str) {
+        let line = self.lines.entry(organization.to_owned()).or_default();
+        if line.ready.is_empty() {
+            self.turns.push_back(organization.to_owned());
+        }
+        line.ready.insert((at, key));
     }
 
     fn remove(&mut self, key: &Key) {
-        if let Some(at) = self.due.remove(key) {
-            self.order.remove(&(at, key.clone()));
-        }
+        self.take_out(key);
         self.fresh.remove(key);
     }
 
-    /// The first that is due and not being worked on; else when to look again.
-    fn pop(&mut self, now: Instant) -> Result<Work, Option<Instant>> {
-        let next = self.order.iter().find(|(_, key)| !self.running.contains(key));
-        let Some((at, key)) = next.cloned() else { return Err(None) };
-        if at > now {
-            return Err(Some(at));
+    fn take_out(&mut self, key: &Key) {
+        let Some(due) = self.due.remove(key) else { return };
+        let entry = (due.at, key.clone());
+        if self.later.remove(&entry) {
+            return;
         }
-        let fresh = self.fresh.remove(&key);
-        self.remove(&key);
-        self.running.insert(key.clone());
-        Ok(Work { key, fresh })
+        if let Some(line) = self.lines.get_mut(&due.organization)
+            && line.ready.remove(&entry)
+            && line.ready.is_empty()
+        {
+            self.turns.retain(|name| *name != due.organization);
+        }
+        self.tidy(&due.organization);
+    }
+
+    /// Forgets an organization that has nothing.
+    fn tidy(&mut self, organization: &str) {
+        if self.lines.get(organization).is_some_and(|line| line.running == 0 && line.ready.is_empty()) {
+            self.lines.remove(organization);
+        }
+    }
+
+    /// The first of the next organization that may begin; else when to look again.
+    fn pop(&mut self, now: Instant) -> Result<Work, Option<Instant>> {
+        while let Some((at, key)) = self.later.pop_first() {
+            if at > now {
+                self.later.insert((at, key));
+                break;
+            }
+            if let Some(organization) = self.due.get(&key).map(|due| due.organization.clone()) {
+                self.line_up(key, at, &organization);
+            }
+        }
+        for _ in 0..self.turns.len() {
+            let Some(organization) = self.turns.pop_front() else { break };
+            self.turns.push_back(organization.clone());
+            let Some(line) = self.lines.get_mut(&organization) else { continue };
+            if line.running >= MOST_OF_ONE {
+                continue;
+            }
+            let Some((_, key)) = line.ready.iter().find(|(_, key)| !self.running.contains_key(key)).cloned()
+            else {
+                continue;
+            };
+            line.running += 1;
+            let fresh = self.fresh.remove(&key);
+            self.remove(&key);
+            self.running.insert(key.clone(), organization);
+            return Ok(Work { key, fresh });
+        }
+        Err(self.later.first().map(|(at, _)| *at))
     }
 }
 
@@ -164,7 +248,17 @@ mod tests {
     }
 
     fn key(name: &str) -> Key {
-        Key { namespace: "org-acme".into(), name: name.into() }
+        Key::of(&delivery("org-acme", name))
+    }
+
+    fn delivery(namespace: &str, name: &str) -> Delivery {
+        let mut delivery = Delivery::new(name, DeliverySpec::default());
+        delivery.metadata.namespace = Some(namespace.to_owned());
+        delivery
+    }
+
+    fn named(name: &str) -> Delivery {
+        delivery("org-acme", name)
     }
 
     /// What is given out this many seconds from now.
@@ -176,8 +270,8 @@ mod tests {
     #[test]
     fn the_earliest_is_next_and_waits_for_its_time() {
         let queue = Queue::default();
-        queue.schedule(&key("later"), at(60), at(0));
-        queue.schedule(&key("sooner"), at(30), at(0));
+        queue.schedule(&named("later"), at(60), at(0));
+        queue.schedule(&named("sooner"), at(30), at(0));
         assert_eq!(popped(&queue, 29), None);
         assert_eq!(popped(&queue, 61).as_deref(), Some("sooner"));
         assert_eq!(popped(&queue, 61).as_deref(), Some("later"));
@@ -186,20 +280,18 @@ mod tests {
     #[tokio::test]
     async fn a_submitted_delivery_is_not_put_off_by_the_watch() {
         let queue = Queue::default();
-        let mut delivery = Delivery::new("mine", DeliverySpec::default());
-        delivery.metadata.namespace = Some("org-acme".into());
-        queue.submit(delivery);
-        queue.schedule(&key("mine"), at(5), at(0));
+        queue.submit(named("mine"));
+        queue.schedule(&named("mine"), at(5), at(0));
         assert!(queue.next().await.fresh.is_some());
     }
 
     #[test]
     fn what_is_being_worked_on_is_not_given_out_twice() {
         let queue = Queue::default();
-        queue.schedule(&key("one"), at(0), at(0));
+        queue.schedule(&named("one"), at(0), at(0));
         assert_eq!(popped(&queue, 0).as_deref(), Some("one"));
-        queue.schedule(&key("one"), at(0), at(0));
-        queue.schedule(&key("two"), at(1), at(0));
+        queue.schedule(&named("one"), at(0), at(0));
+        queue.schedule(&named("two"), at(1), at(0));
         assert_eq!(popped(&queue, 2).as_deref(), Some("two"));
         assert_eq!((popped(&queue, 2), queue.len()), (None, 2));
         queue.finished(&key("one"), None, at(2));
@@ -208,5 +300,47 @@ mod tests {
         queue.finished(&key("two"), Some(at(12)), at(2));
         assert_eq!(popped(&queue, 9), None);
         assert_eq!(popped(&queue, 11).as_deref(), Some("two"));
+    }
+
+    #[test]
+    fn organizations_take_turns_however_much_one_has() {
+        let queue = Queue::default();
+        for number in 0..100 {
+            queue.schedule(&delivery("org-busy", &format!("b{number:02}")), at(0), at(0));
+        }
+        queue.schedule(&delivery("org-calm", "c0"), at(0), at(0));
+        queue.schedule(&delivery("org-calm", "c1"), at(0), at(0));
+        assert_eq!((queue.ready("org-busy"), queue.ready("org-calm"), queue.ready("org-none")), (100, 2, 0));
+        let order: Vec<String> = (0..5).filter_map(|_| popped(&queue, 1)).collect();
+        assert_eq!(order, ["b00", "c0", "b01", "c1", "b02"]);
+        assert_eq!((queue.ready("org-busy"), queue.len()), (97, 102));
+    }
+
+    #[test]
+    fn one_organization_never_has_all_places() {
+        let queue = Queue::default();
+        for number in 0..100 {
+            queue.schedule(&delivery("org-slow", &format!("s{number:02}")), at(0), at(0));
+        }
+        assert_eq!(std::iter::from_fn(|| popped(&queue, 1)).count(), MOST_OF_ONE);
+        queue.schedule(&delivery("org-other", "o"), at(0), at(0));
+        assert_eq!(popped(&queue, 1).as_deref(), Some("o"));
+        assert_eq!(popped(&queue, 1), None);
+        let first = Key::of(&delivery("org-slow", "s00"));
+        queue.finished(&first, None, at(1));
+        assert_eq!(popped(&queue, 1).as_deref(), Some("s48"));
+    }
+
+    #[test]
+    fn nothing_is_left_of_what_is_done() {
+        let queue = Queue::default();
+        queue.schedule(&named("one"), at(0), at(0));
+        queue.schedule(&named("two"), at(60), at(0));
+        assert_eq!(popped(&queue, 1).as_deref(), Some("one"));
+        queue.finished(&key("one"), None, at(1));
+        queue.forget(&key("two"));
+        let state = queue.state();
+        assert!(state.lines.is_empty() && state.turns.is_empty() && state.later.is_empty());
+        assert!(state.due.is_empty() && state.running.is_empty());
     }
 }

@@ -1,7 +1,9 @@
-//! Which finished Deliveries are deleted: all but the last 200 of a listener and secret, and those older than 7 days.
+//! Which finished Deliveries are deleted: all but the last of a listener and secret, and those that are too old.
+//!
+//! No selector of the API names exactly these, so they are deleted by name, in lots: a binding may have a few more than are
+//! kept, and a push never pays for the end of another.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
 use aphex_api::delivery::{Delivery, DeliveryPhase, SecretKeyRef, listener_namespace};
 use jiff::Timestamp;
@@ -12,11 +14,10 @@ use kube::{Api, Client};
 use super::claim::later;
 use super::payload::part_name;
 use super::queue::Key;
+use crate::inbox::Keep;
 
-/// How many are kept for one listener and the secrets that signed them, which is one binding.
-const KEPT: usize = 200;
-/// For how long.
-const AGE: Duration = Duration::from_hours(7 * 24);
+/// How many more than are kept a binding may have before they are deleted together.
+const LOT: usize = 20;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Group {
@@ -42,12 +43,17 @@ pub(super) struct Expired {
 }
 
 /// What there is, without the payloads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Index {
     entries: HashMap<Key, Entry>,
+    keep: Keep,
 }
 
 impl Index {
+    pub(super) fn keeping(keep: Keep) -> Self {
+        Self { entries: HashMap::new(), keep }
+    }
+
     pub(super) fn insert(&mut self, delivery: &Delivery) {
         let spec = &delivery.spec;
         let created = delivery.metadata.creation_timestamp.as_ref().map(|time| time.0);
@@ -80,9 +86,11 @@ impl Index {
         let mut expired = Vec::new();
         for members in groups.values_mut() {
             members.sort_by_key(|(key, entry)| (std::cmp::Reverse(entry.received), *key));
-            let old = |entry: &Entry| now >= later(entry.received, AGE);
+            let old = |entry: &Entry| now >= later(entry.received, self.keep.age);
+            let many = members.len() >= self.keep.last.saturating_add(LOT);
+            let last = if many { self.keep.last } else { usize::MAX };
             let gone =
-                members.iter().enumerate().filter(|(rank, (_, e))| e.finished && (*rank >= KEPT || old(e)));
+                members.iter().enumerate().filter(|(rank, (_, e))| e.finished && (*rank >= last || old(e)));
             expired.extend(gone.map(|(_, (key, entry))| Expired {
                 namespace: key.namespace.clone(),
                 name: key.name.clone(),
@@ -131,20 +139,37 @@ mod tests {
         index.expired(Timestamp::from_second(now).unwrap()).into_iter().map(|expired| expired.name).collect()
     }
 
+    fn index() -> Index {
+        Index::keeping(Keep::new(Keep::LAST, Keep::DAYS))
+    }
+
     #[test]
-    fn only_the_last_of_each_binding_are_kept() {
-        let mut index = Index::default();
-        for n in 0..202 {
+    fn only_the_last_of_each_binding_are_kept_and_the_others_go_in_lots() {
+        let mut index = index();
+        for n in 0..219 {
             insert(&mut index, &format!("a-{n:03}"), "a", n, DeliveryPhase::Done);
         }
         insert(&mut index, "b", "b", 0, DeliveryPhase::Done);
-        assert_eq!(expired(&index, 300), ["a-001", "a-000"]);
+        assert_eq!(expired(&index, 300), Vec::<String>::new());
+        insert(&mut index, "a-219", "a", 219, DeliveryPhase::Done);
+        let gone = expired(&index, 300);
+        assert_eq!((gone.len(), gone[0].as_str(), gone[19].as_str()), (20, "a-019", "a-000"));
+    }
+
+    #[test]
+    fn as_many_and_as_long_are_kept_as_the_operator_says() {
+        let mut index = Index::keeping(Keep::new(1, 1));
+        for n in 0..21 {
+            insert(&mut index, &format!("a-{n:03}"), "a", n, DeliveryPhase::Done);
+        }
+        assert_eq!(expired(&index, 300).len(), 20);
+        assert_eq!(expired(&index, 24 * 3600 + 20).len(), 21);
     }
 
     #[test]
     fn what_has_no_verdict_is_never_deleted() {
-        let mut index = Index::default();
-        let week = i64::try_from(AGE.as_secs()).unwrap();
+        let mut index = index();
+        let week = 7 * 24 * 3600;
         insert(&mut index, "waiting", "a", 0, DeliveryPhase::Pending);
         insert(&mut index, "done", "a", 0, DeliveryPhase::Done);
         insert(&mut index, "failed", "a", 1, DeliveryPhase::Failed);

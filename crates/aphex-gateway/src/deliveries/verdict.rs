@@ -17,8 +17,10 @@ use crate::metrics::reason;
 const GIVE_UP: Duration = Duration::from_hours(24);
 /// The same for replays, whose events may be old when they begin.
 const MANY: u32 = 300;
+/// The fewest attempts before that: an event may come from the spool a day old, or a clock may be set forward.
+const FEW: u32 = 10;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_mins(5);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_mins(5);
 /// Status fields that a merge patch must clear when they are absent.
 const OPTIONAL: [&str; 12] = [
     "verdict",
@@ -56,7 +58,8 @@ pub(super) fn status(
     now: Timestamp,
 ) -> DeliveryStatus {
     let received = delivery.spec.received_time.as_ref().map_or(now, |time| time.0);
-    let old = if replay.is_some() { attempts >= MANY } else { now >= later(received, GIVE_UP) };
+    let old =
+        if replay.is_some() { attempts >= MANY } else { attempts >= FEW && now >= later(received, GIVE_UP) };
     let (verdict, message, triggers) = match outcome {
         Outcome::Settled(verdict, message) => (Some(verdict), message, Vec::new()),
         Outcome::Triggers(triggers) => judge(triggers, old),

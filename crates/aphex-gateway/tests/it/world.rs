@@ -7,8 +7,9 @@ use std::sync::LazyLock;
 use anyhow::Context as _;
 use aphex_api::delivery::{Delivery, DeliverySpec, DeliveryVerdict, SecretKeyRef};
 use aphex_gateway::calls::Calls;
-use aphex_gateway::{Settings, sign};
-use aphex_runtime::Shutdown;
+use aphex_gateway::{Inbox, Settings, sign};
+use aphex_runtime::{Clock, Shutdown};
+use aphex_testkit::faults::{Faults, kubernetes};
 use aphex_testkit::{Cluster, Requests, eventually, platform};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -41,6 +42,12 @@ pub(crate) struct World {
     account: Client,
     /// Whom its gateways may call.
     pub(crate) calls: Calls,
+    /// How its gateways take events in.
+    pub(crate) inbox: Inbox,
+    /// The time of its gateways.
+    pub(crate) clock: Clock,
+    /// What goes wrong between gateways and engine.
+    pub(crate) faults: Faults,
     /// What the gateway asked for.
     pub(crate) requests: Requests,
 }
@@ -56,14 +63,18 @@ impl World {
         apply(&client, namespace).await?;
         platform::apply_rights(&client, "gateway").await?;
         let (account, requests) = cluster.account(PLATFORM, "aphex-gateway").await?;
+        let faults = Faults::new(kubernetes, &[(&name, "NAME")]);
         let world = Self {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             shutdown: Shutdown::new(),
             client,
             name,
             _cluster: cluster,
-            account,
+            account: faults.client(&account),
             calls: Calls::default(),
+            inbox: Inbox::default(),
+            clock: Clock::system(),
+            faults,
             requests,
         };
         for object in world.objects() {
@@ -74,14 +85,29 @@ impl World {
 
     /// The same world with a gateway that was started anew.
     pub(crate) async fn gateway(mut self) -> anyhow::Result<Self> {
-        self.shutdown.trigger();
+        self.stop().await;
         self.shutdown = Shutdown::new();
         self.address = self.replica(&self.name, &self.shutdown).await?;
         Ok(self)
     }
 
+    /// Ends the gateway, and lets go of its spool.
+    pub(crate) async fn stop(&self) {
+        self.shutdown.drain(std::time::Duration::from_secs(10)).await;
+    }
+
     /// Starts one more gateway; gives its address.
     pub(crate) async fn replica(&self, identity: &str, shutdown: &Shutdown) -> anyhow::Result<SocketAddr> {
+        self.replica_with(identity, shutdown, self.inbox.clone()).await
+    }
+
+    /// The same with another inbox.
+    pub(crate) async fn replica_with(
+        &self,
+        identity: &str,
+        shutdown: &Shutdown,
+        inbox: Inbox,
+    ) -> anyhow::Result<SocketAddr> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let settings = Settings {
@@ -89,12 +115,13 @@ impl World {
             domain: "hooks.example.com".into(),
             identity: identity.to_owned(),
             calls: self.calls.clone(),
-            clock: aphex_runtime::Clock::system(),
+            inbox,
+            clock: self.clock.clone(),
             metrics: aphex_runtime::Metrics::default(),
             readiness: aphex_runtime::admin::Readiness::default(),
         };
         let readiness = settings.readiness.clone();
-        tokio::spawn(aphex_gateway::run(self.account.clone(), settings, shutdown.clone()));
+        shutdown.spawn(aphex_gateway::run(self.account.clone(), settings, shutdown.clone()));
         eventually("the gateway is ready", || async {
             let ready = readiness.is_met(aphex_gateway::READINESS);
             Ok(ready.then_some(()))

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Calls, Upstream};
+use super::{Calls, Inbox, Upstream};
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Up {
@@ -39,6 +39,8 @@ pub(crate) struct Up {
     pub(crate) without: Vec<Part>,
     #[command(flatten)]
     pub(crate) calls: Calls,
+    #[command(flatten)]
+    pub(crate) inbox: Inbox,
 }
 
 /// A part of local mode that another program can do.

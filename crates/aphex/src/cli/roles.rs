@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use clap::Args;
 
-use super::{Calls, Exposure};
+use super::{Calls, Exposure, Inbox};
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Controller {
@@ -86,4 +86,6 @@ pub(crate) struct Gateway {
     pub(crate) admin: SocketAddr,
     #[command(flatten)]
     pub(crate) calls: Calls,
+    #[command(flatten)]
+    pub(crate) inbox: Inbox,
 }

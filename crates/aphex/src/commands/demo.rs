@@ -39,6 +39,7 @@ pub(crate) async fn run(arguments: Demo) -> anyhow::Result<()> {
         history: None,
         housekeeping: true,
         calls: aphex_gateway::calls::Calls::default(),
+        inbox: aphex_gateway::Inbox::default(),
     };
     let shutdown = Shutdown::on_signals()?;
     let steps = Steps::new();

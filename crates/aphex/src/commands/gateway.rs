@@ -37,6 +37,7 @@ pub(crate) async fn run(global: &Global, arguments: Gateway) -> anyhow::Result<(
         domain: arguments.domain.unwrap_or_default(),
         identity: identity(),
         calls: arguments.calls.into(),
+        inbox: arguments.inbox.settings(None),
         clock: Clock::system(),
         metrics,
         readiness,

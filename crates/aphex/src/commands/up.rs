@@ -15,6 +15,7 @@ pub(crate) async fn run(global: &Global, arguments: Up) -> anyhow::Result<()> {
         None => local::default_data_dir()?,
     };
     let settings = Settings {
+        inbox: arguments.inbox.settings(Some(data_dir.join(local::SPOOL))),
         data_dir,
         bind: arguments.bind,
         api_port: arguments.api_port,

@@ -78,6 +78,7 @@ impl Place {
             domain: String::new(),
             identity: namespace.clone(),
             calls: Calls { allowed: vec!["127.0.0.1".parse()?], ..Calls::default() },
+            inbox: aphex_gateway::Inbox::default(),
             clock: aphex_runtime::Clock::system(),
             metrics: aphex_runtime::Metrics::default(),
             readiness: readiness.clone(),

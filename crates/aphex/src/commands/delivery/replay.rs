@@ -7,6 +7,8 @@ use anyhow::Context as _;
 use aphex_api::delivery::{Delivery, DeliveryVerdict, REPLAY_ANNOTATION, listener_namespace};
 use aphex_gateway::decision::Case;
 use aphex_gateway::deliveries::fetch_payload;
+use aphex_gateway::inbox::Inbox;
+use aphex_gateway::reach::Reach;
 use aphex_gateway::secrets::SecretCache;
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
@@ -105,7 +107,9 @@ async fn dry_run(
     let case = Case::of(delivery, payload, Some(token), Timestamp::now());
     let places = BTreeSet::from([listener_namespace(delivery).to_owned()]);
     let book = Book::of_engine(client, &places).await?;
-    let decider = arguments.asking.decider(book.view().0, SecretCache::new(client.clone()));
+    let decider = arguments
+        .asking
+        .decider(book.view().0, SecretCache::new(client.clone(), Reach::new(Inbox::ENGINE_TIMEOUT)));
     let trial = Trial::of(decider.decide(&case).await);
     let rehearsed = rehearsal::rehearse(client, &trial, &case.event.id).await?;
     let refused = rehearsed.iter().any(Rehearsed::is_refused);

@@ -7,6 +7,8 @@ use anyhow::Context as _;
 use aphex_api::delivery::{Delivery, TriggerVerdict, listener_namespace};
 use aphex_gateway::decision::{Case, Decider};
 use aphex_gateway::deliveries::fetch_payload;
+use aphex_gateway::inbox::Inbox;
+use aphex_gateway::reach::Reach;
 use aphex_gateway::secrets::SecretCache;
 use jiff::Timestamp;
 use kube::api::ListParams;
@@ -72,7 +74,7 @@ async fn make(global: &Global, arguments: &Backtest) -> anyhow::Result<Answer> {
     let places: BTreeSet<String> =
         deliveries.iter().map(|delivery| listener_namespace(delivery).to_owned()).collect();
     let now = Book::of_engine(&client, &places).await?;
-    let secrets = SecretCache::new(client.clone());
+    let secrets = SecretCache::new(client.clone(), Reach::new(Inbox::ENGINE_TIMEOUT));
     let decider = |book: &Book| arguments.asking.decider(book.view().0, secrets.clone());
     let (before, after) = (decider(&now), decider(&now.with(&changed)));
     let mut answer = Answer { evaluated: 0, without_payload: 0, different: Vec::new(), problems };

@@ -1,0 +1,90 @@
+//! Taking an event in: the engine has it, or this replica's disk has it, before the sender is answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Deliveries, Incoming, StoreError, inline, object_name};
+use crate::event::Event;
+use crate::reach::is_absence;
+use crate::spool::Spool;
+
+impl StoreError {
+    /// Whether the engine could not take the event now, or nobody knows whether it did; else it refused.
+    pub(super) fn is_absence(&self) -> bool {
+        match self {
+            Self::Late(..) => true,
+            Self::Part(_, error) | Self::Create(_, error) | Self::Read(_, error) => is_absence(error),
+            Self::Pack(_) | Self::Taken(_) | Self::Spool(..) => false,
+        }
+    }
+
+    fn cause(&self) -> Option<&kube::Error> {
+        match self {
+            Self::Part(_, error) | Self::Create(_, error) | Self::Read(_, error) => Some(error),
+            Self::Late(..) | Self::Pack(_) | Self::Taken(_) | Self::Spool(..) => None,
+        }
+    }
+}
+
+impl Deliveries {
+    /// Stores an event in the engine, or on this replica's disk while the engine is away; gives the event's id.
+    pub async fn accept(&self, mut incoming: Incoming) -> Result<String, StoreError> {
+        let event = inline::event(&mut incoming);
+        let incoming = &incoming;
+        let Some(spool) = &self.spool else {
+            return self.within(self.reach.patience(), incoming, &event).await;
+        };
+        // A later event of a listener must not overtake those that wait, and nobody waits for an engine that is away.
+        if spool.holds(incoming) || self.reach.is_away() {
+            return self.spool(spool, incoming, None).await;
+        }
+        match self.within(self.reach.patience(), incoming, &event).await {
+            Err(error) if error.is_absence() => self.spool(spool, incoming, Some(error)).await,
+            stored => stored,
+        }
+    }
+
+    /// Stores an event in the engine, in time. One that comes too late may be stored all the same: then this process finds
+    /// it by its watch, and whoever stores it again finds it by its name.
+    pub(super) async fn within(
+        &self,
+        patience: Duration,
+        incoming: &Incoming,
+        event: &Arc<Event>,
+    ) -> Result<String, StoreError> {
+        match tokio::time::timeout(patience, self.store(incoming, event)).await {
+            Ok(Ok(id)) => {
+                self.reach.answered();
+                Ok(id)
+            }
+            Ok(Err(error)) => {
+                if let Some(cause) = error.cause() {
+                    self.reach.failed(cause);
+                }
+                Err(error)
+            }
+            Err(_) => {
+                self.reach.silent();
+                Err(StoreError::Late(object_name(&incoming.delivery_id), patience))
+            }
+        }
+    }
+
+    async fn spool(
+        &self,
+        spool: &Spool,
+        incoming: &Incoming,
+        because: Option<StoreError>,
+    ) -> Result<String, StoreError> {
+        let id = object_name(&incoming.delivery_id);
+        let first = spool.is_empty();
+        spool.keep(incoming).await.map_err(|error| StoreError::Spool(id.clone(), error))?;
+        if first && let Some(error) = because {
+            tracing::warn!(
+                error = %aphex_runtime::errors::chain(&error), delivery.name = %id, delivery.namespace = %incoming.namespace,
+                "the engine does not take events; they are kept on this replica's disk"
+            );
+        }
+        Ok(id)
+    }
+}

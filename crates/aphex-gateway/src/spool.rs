@@ -1,0 +1,279 @@
+//! Events on this replica's own disk, while the engine cannot take them.
+//!
+//! ```text
+//! engine away -> keep (temporary name, sync, rename, sync the folder) -> 200
+//!                  drain (in order for each listener) -> the engine has the Delivery -> file removed
+//! ```
+//!
+//! One file is one event, in its name: the order of arrival, the listener, the time. A file is removed only once its
+//! Delivery exists, so an event may be stored twice and never not at all; the Delivery's name makes the second time
+//! nothing. What cannot be read is set aside as `*.bad`. Submodules: `record` the bytes, `folder` the files; who drains
+//! is [`crate::deliveries`].
+
+mod folder;
+mod record;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use thiserror::Error;
+use tokio::sync::Notify;
+
+use crate::deliveries::Incoming;
+use crate::metrics::GatewayMetrics;
+use crate::templates::hex;
+use folder::Folder;
+pub use record::RecordError;
+
+/// Where events wait, and how many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The folder; made if it is not there, and no other process's.
+    pub folder: PathBuf,
+    /// How many bytes all files together may have.
+    pub limit: u64,
+}
+
+impl Settings {
+    /// How many bytes may wait where nobody says otherwise.
+    pub const LIMIT: u64 = 512 * 1024 * 1024;
+}
+
+/// An event cannot be kept on disk, or read from there.
+#[derive(Debug, Error)]
+pub enum SpoolError {
+    /// The folder cannot be used.
+    #[error("cannot use {0} as spool folder: name another with --spool-dir")]
+    Folder(PathBuf, #[source] io::Error),
+    /// Another process uses the folder.
+    #[error("another process uses the spool folder {0}: give each gateway one of its own with --spool-dir")]
+    InUse(PathBuf),
+    /// Everything that is allowed is in use.
+    #[error("the spool is full: {waiting} of {limit} bytes wait for the engine")]
+    Full {
+        /// Bytes there are.
+        waiting: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {0}")]
+    Write(PathBuf, #[source] io::Error),
+    /// A file cannot be read.
+    #[error("cannot read {0}")]
+    Read(PathBuf, #[source] io::Error),
+    /// An event cannot be made into bytes.
+    #[error("cannot encode the event")]
+    Encode(#[source] io::Error),
+    /// The work was cut short.
+    #[error("the work on the spool was cut short")]
+    Task(#[source] tokio::task::JoinError),
+    /// A file's content is not what was written.
+    #[error("{0} is damaged")]
+    Broken(PathBuf, #[source] RecordError),
+}
+
+/// The name of a file says everything that is needed to drain in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    /// Stands for the listener.
+    group: String,
+    /// When the event was received, in milliseconds.
+    received: i64,
+    bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    entries: BTreeMap<u64, Entry>,
+    /// How many entries each listener has.
+    groups: HashMap<String, usize>,
+    bytes: u64,
+    next: u64,
+}
+
+impl State {
+    fn insert(&mut self, number: u64, entry: Entry) {
+        *self.groups.entry(entry.group.clone()).or_default() += 1;
+        self.entries.insert(number, entry);
+    }
+
+    fn remove(&mut self, number: u64) {
+        let Some(entry) = self.entries.remove(&number) else { return };
+        self.bytes -= entry.bytes;
+        if let Some(count) = self.groups.get_mut(&entry.group) {
+            *count -= 1;
+            if *count == 0 {
+                self.groups.remove(&entry.group);
+            }
+        }
+    }
+}
+
+/// The spool; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Spool(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    folder: Folder,
+    limit: u64,
+    state: Mutex<State>,
+    changed: Notify,
+    metrics: GatewayMetrics,
+}
+
+impl Spool {
+    /// Takes up what an earlier process left in the folder.
+    pub fn open(settings: Settings, metrics: GatewayMetrics) -> Result<Self, SpoolError> {
+        let folder = Folder::open(settings.folder)?;
+        let mut state = State { next: 1, ..State::default() };
+        for (number, entry) in folder.list()? {
+            state.bytes += entry.bytes;
+            state.next = state.next.max(number + 1);
+            state.insert(number, entry);
+        }
+        if !state.entries.is_empty() {
+            tracing::info!(
+                events = state.entries.len(), bytes = state.bytes, folder = %folder.path().display(),
+                "events of an earlier process wait in the spool"
+            );
+        }
+        let inner = Inner {
+            folder,
+            limit: settings.limit,
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            metrics,
+        };
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Keeps an event: when this returns, a power cut does not lose it.
+    pub async fn keep(&self, incoming: &Incoming) -> Result<(), SpoolError> {
+        let head = record::Head::of(incoming);
+        let (json, group) = (incoming.json.clone(), group(incoming));
+        let (spool, received) = (self.clone(), incoming.received.as_millisecond());
+        // A request that is given up meanwhile does not leave a file that nobody knows of.
+        let written = tokio::task::spawn_blocking(move || {
+            let bytes = record::encode(&head, &json).map_err(SpoolError::Encode)?;
+            let entry = Entry { group, received, bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX) };
+            let number = spool.reserve(entry.bytes)?;
+            match spool.0.folder.write(number, &entry, &bytes) {
+                Ok(()) => {
+                    spool.state().insert(number, entry);
+                    Ok(())
+                }
+                Err(error) => {
+                    spool.state().bytes -= entry.bytes;
+                    Err(error)
+                }
+            }
+        });
+        let written = written.await.unwrap_or_else(|error| Err(SpoolError::Task(error)));
+        if written.is_ok() {
+            self.0.metrics.spooled();
+        }
+        self.0.changed.notify_one();
+        written
+    }
+
+    fn reserve(&self, bytes: u64) -> Result<u64, SpoolError> {
+        let mut state = self.state();
+        if state.bytes.saturating_add(bytes) > self.0.limit {
+            return Err(SpoolError::Full { waiting: state.bytes, limit: self.0.limit });
+        }
+        state.bytes += bytes;
+        state.next += 1;
+        Ok(state.next - 1)
+    }
+
+    /// Whether events of the same listener wait: a later one must not overtake them.
+    pub fn holds(&self, incoming: &Incoming) -> bool {
+        let state = self.state();
+        !state.groups.is_empty() && state.groups.contains_key(&group(incoming))
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.state().entries.is_empty()
+    }
+
+    /// The numbers of what waits: for each listener its events in order of arrival.
+    pub(crate) fn waiting(&self) -> Vec<Vec<u64>> {
+        let mut groups: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for (number, entry) in &self.state().entries {
+            groups.entry(entry.group.clone()).or_default().push(*number);
+        }
+        groups.into_values().collect()
+    }
+
+    /// Resolves when something was put in since the last time.
+    pub(crate) async fn changed(&self) {
+        self.0.changed.notified().await;
+    }
+
+    /// Reads an event; nothing when somebody took the file away.
+    pub(crate) async fn read(&self, number: u64) -> Result<Option<Incoming>, SpoolError> {
+        let Some(entry) = self.state().entries.get(&number).cloned() else { return Ok(None) };
+        let spool = self.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let Some(bytes) = spool.0.folder.read(number, &entry)? else {
+                spool.state().remove(number);
+                return Ok(None);
+            };
+            let incoming = record::decode(&bytes);
+            incoming.map(Some).map_err(|error| SpoolError::Broken(spool.0.folder.file(number, &entry), error))
+        });
+        read.await.unwrap_or_else(|error| Err(SpoolError::Task(error)))
+    }
+
+    /// Removes an event that the engine has.
+    pub(crate) async fn remove(&self, number: u64) -> Result<(), SpoolError> {
+        self.take(number, Folder::remove).await
+    }
+
+    /// Sets an event aside that can never be stored, for somebody to look at.
+    pub(crate) async fn set_aside(&self, number: u64) -> Result<(), SpoolError> {
+        self.0.metrics.spool_refused();
+        self.take(number, Folder::set_aside).await
+    }
+
+    async fn take(
+        &self,
+        number: u64,
+        how: fn(&Folder, u64, &Entry) -> Result<(), SpoolError>,
+    ) -> Result<(), SpoolError> {
+        let Some(entry) = self.state().entries.get(&number).cloned() else { return Ok(()) };
+        let spool = self.clone();
+        let taken = tokio::task::spawn_blocking(move || {
+            how(&spool.0.folder, number, &entry)?;
+            spool.state().remove(number);
+            Ok(())
+        });
+        taken.await.unwrap_or_else(|error| Err(SpoolError::Task(error)))
+    }
+
+    /// Tells the metrics how much waits and since when.
+    pub(crate) fn measure(&self, now: Timestamp) {
+        let state = self.state();
+        let oldest = state.entries.values().map(|entry| entry.received).min();
+        let age = oldest.map_or(0, |oldest| (now.as_millisecond() - oldest).max(0) / 1000);
+        self.0.metrics.spool(state.entries.len(), state.bytes, age);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What stands for a listener in names of files.
+fn group(incoming: &Incoming) -> String {
+    hex(&format!("{}/{}", incoming.listener_namespace, incoming.listener))[..16].to_owned()
+}
+
+#[cfg(test)]
+mod tests;
