@@ -119,7 +119,9 @@ impl Deliveries {
                 // One admission webhook that fails holds up its own listener and no other.
                 if self.reach.is_away() { Step::Away } else { Step::Waits }
             }
-            Err(error) if is_final(&error, self.is_orphan(&incoming)) => self.aside(spool, number, errors::chain(&error)).await,
+            Err(error) if is_final(&error, self.is_orphan(&incoming)) => {
+                self.aside(spool, number, errors::chain(&error)).await
+            }
             Err(error) => {
                 tracing::warn!(
                     eventListener = %incoming.listener, namespace = %incoming.namespace, error = %errors::chain(&error),
