@@ -26,6 +26,7 @@ fn setting<T: std::str::FromStr>(name: &str, usual: T) -> T {
 struct Gateway {
     child: Child,
     url: String,
+    admin: String,
 }
 
 impl Gateway {
@@ -50,14 +51,13 @@ impl Gateway {
         command.args(["--port", &hooks.port().to_string(), "--admin", &admin.to_string()]);
         command.arg("--spool-dir").arg(spool).env("HOSTNAME", "killed").env_remove("POD_NAME");
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        let gateway = Self { child, url: format!("http://{hooks}") };
-        let http = reqwest::Client::new();
-        eventually("the gateway is ready", || async {
-            let answer = http.get(format!("http://{admin}/readyz")).send().await?;
-            Ok(answer.status().is_success().then_some(()))
-        })
-        .await?;
+        let gateway = Self { child, url: format!("http://{hooks}"), admin: format!("http://{admin}") };
+        eventually("the gateway is ready", || async { Ok(gateway.is_ready().await?.then_some(())) }).await?;
         Ok(gateway)
+    }
+
+    async fn is_ready(&self) -> anyhow::Result<bool> {
+        Ok(reqwest::get(format!("{}/readyz", self.admin)).await?.status().is_success())
     }
 }
 
@@ -171,6 +171,9 @@ async fn under_load(
     })
     .await?;
     after_events(&count, 20).await?;
+    assert!(gateway.is_ready().await?, "a gateway that takes events is ready");
+    let metrics = reqwest::get(format!("{}/metrics", gateway.admin)).await?.text().await?;
+    assert!(!metrics.contains("aphex_gateway_spooled_total 0"), "events went to the disk:\n{metrics}");
     away(false);
     after_events(&count, 20).await?;
     stop.store(true, Ordering::Release);
