@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use aphex_api::delivery::SecretKeyRef;
 use aphex_api::foreign::triggers::{EventListener, NamespaceSelector, Trigger, TriggerGroup, TriggerSpec};
 use aphex_api::labels::DELIVERIES_NAMESPACE;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -68,13 +67,11 @@ impl Offer {
     }
 }
 
-/// The one namespace in which all triggers that these secrets are for keep their Deliveries; none where they differ.
-pub fn home(offers: &[Offer], listener: &EventListener, signers: &[SecretKeyRef]) -> Option<String> {
-    let namespace = listener.metadata.namespace.as_deref().unwrap_or_default();
-    let mut homes =
-        offers.iter().filter(|offer| offer.secrets(namespace).iter().any(|(_, s)| signers.contains(s)));
-    let home = homes.next()?.home(listener)?;
-    homes.all(|offer| offer.home(listener) == Some(home)).then(|| home.to_owned())
+/// The one namespace in which all these triggers keep their Deliveries; none where they differ.
+pub fn home<'a>(offers: impl IntoIterator<Item = &'a Offer>, listener: &EventListener) -> Option<String> {
+    let mut offers = offers.into_iter();
+    let home = offers.next()?.home(listener)?;
+    offers.all(|offer| offer.home(listener) == Some(home)).then(|| home.to_owned())
 }
 
 /// Finds Trigger objects.

@@ -23,7 +23,10 @@ pub struct Verified {
 /// Every secret by which a sender could speak to a listener's triggers.
 pub fn candidates(offers: &[Offer], listener: &EventListener) -> Vec<Candidate> {
     let namespace = listener.namespace().unwrap_or_default();
-    let mut candidates: Vec<Candidate> = offers.iter().flat_map(|offer| offer.secrets(&namespace)).collect();
+    sorted(offers.iter().flat_map(|offer| offer.secrets(&namespace)).collect())
+}
+
+fn sorted(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     candidates.sort();
     candidates.dedup();
     candidates
@@ -38,15 +41,20 @@ pub async fn verify(
     body: &Bytes,
     now: Timestamp,
 ) -> Result<Option<Verified>, SecretError> {
+    let namespace = listener.namespace().unwrap_or_default();
     let offers = select::offers(listener, snapshot);
-    let mut candidates = candidates(&offers, listener);
-    candidates.retain(|(scheme, _)| proofs.has(*scheme));
+    let wanted: Vec<_> = offers.iter().map(|offer| offer.secrets(&namespace)).collect();
+    let shown = wanted.iter().flatten().filter(|(scheme, _)| proofs.has(*scheme));
+    let candidates = sorted(shown.cloned().collect());
     if candidates.is_empty() {
         return Ok(None);
     }
     let mut signers = secrets.signers(&candidates, proofs, body, now).await?;
     signers.sort();
     signers.dedup();
-    let home = select::home(&offers, listener, &signers);
+    let of_signers = offers.iter().zip(&wanted);
+    let of_signers =
+        of_signers.filter(|(_, wanted)| wanted.iter().any(|(_, secret)| signers.contains(secret)));
+    let home = select::home(of_signers.map(|(offer, _)| offer), listener);
     Ok((!signers.is_empty()).then_some(Verified { signers, home }))
 }

@@ -81,6 +81,11 @@ pub(crate) fn remedy(verb: &str, group: &str, resource: &str, namespace: &str) -
             namespace.trim_start_matches("org-")
         );
     }
+    if (group, resource) == ("aphex.io", "deliveries") && matches!(verb, "get" | "list" | "watch") {
+        return "whoever may view a tenant's namespace sees its deliveries there (-n NAMESPACE), administrators of an organization \
+                those of its tenants, and the group platform-operators all of them"
+            .to_owned();
+    }
     let group = group_that_may(verb, group, resource);
     format!(
         "members of the group {group} may: ask a platform administrator to add you, then log in anew with `aphex login`"
@@ -93,8 +98,9 @@ pub(crate) fn group_that_may(verb: &str, group: &str, resource: &str) -> &'stati
     match (group, resource) {
         ("platform.dev", "pipelines") if verb == "delete" => "platform-operators",
         ("platform.dev", "pipelines") => "platform-engineering",
+        ("aphex.io", "deliveries") if reads || verb == "patch" => "platform-operators",
         ("tekton.dev" | "triggers.tekton.dev", _)
-        | ("aphex.io", "deliveries" | "knowledgebases")
+        | ("aphex.io", "knowledgebases")
         | ("", "pods" | "pods/log" | "events" | "namespaces")
             if reads =>
         {
@@ -150,6 +156,9 @@ mod tests {
         }
         assert_eq!(may("delete", "platform.dev", "pipelines"), "platform-operators");
         assert_eq!(may("patch", "tekton.dev", "pipelineruns"), "platform-operators");
+        for verb in ["list", "patch"] {
+            assert_eq!(may(verb, "aphex.io", "deliveries"), "platform-operators");
+        }
         assert_eq!(may("create", "tekton.dev", "pipelineruns"), "admins");
         assert_eq!(may("create", "aphex.io", "organizations"), "platform-admins");
     }

@@ -213,6 +213,36 @@ const MORE: &[(&[&str], &[&str], &[&str])] = &[
     ),
 ];
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_may_view_a_tenants_namespace_sees_its_deliveries_and_no_others() -> anyhow::Result<()> {
+    let engine = Engine::with_groups().await?;
+    let (own, other) = (format!("tenant-{}", random()), format!("tenant-{}", random()));
+    for name in [&own, &other] {
+        let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+        engine.apply(&namespace).await?;
+    }
+    let group = format!("developers-{}", random());
+    engine
+        .apply(&json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": { "name": "developers", "namespace": own },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view" },
+            "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group }],
+        }))
+        .await?;
+    let developer = engine.acting_as("somebody@acme.com", &[&group, "platform-engineering"]).await?;
+    eventually("the role view has come to hold deliveries", || async {
+        Ok(may(&developer, "list", "deliveries.aphex.io", &own).await?.then_some(()))
+    })
+    .await?;
+    for (verb, place) in
+        [("list", other.as_str()), ("get", &other), ("list", ""), ("patch", &own), ("create", &own)]
+    {
+        assert!(!may(&developer, verb, "deliveries.aphex.io", place).await?, "{verb} in {place:?}");
+    }
+    engine.finish().await
+}
+
 /// What only `platform-admins` may touch.
 const KEPT: &[&str] = &[
     "configmaps",

@@ -9,8 +9,10 @@ use aphex_api::organization::Organization;
 use aphex_api::repo_binding::RepoBinding;
 use aphex_controllers::apply::DesiredSet as _;
 use aphex_controllers::{organization, pipeline, repo_binding};
+use aphex_testkit::eventually;
 use futures::future::try_join_all;
 use kube::Client;
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::engine::{Engine, PLATFORM, binding_spec, may, standalone_spec};
@@ -347,6 +349,22 @@ async fn everybody_reaches_what_the_rules_say_and_nothing_else() -> anyhow::Resu
         let forbidden = matches!(&answer, Err(kube::Error::Api(status)) if status.code == 403);
         assert_eq!(!forbidden, expected, "{place}/{name}: {answer:?}");
     }
+    engine.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_administrator_who_leaves_sees_no_deliveries_any_more() -> anyhow::Result<()> {
+    let engine = Engine::start().await?;
+    engine.organization("leaving").await?;
+    engine.binding("leaving-app", "leaving").await?;
+    engine.phase("leaving-app", "Ready").await?;
+    let administrator = engine.acting_as("ann@acme.com", &[]).await?;
+    let sees = || may(&administrator, "list", "deliveries.aphex.io", "leaving-app");
+    eventually("an administrator sees them", || async { Ok(sees().await?.then_some(())) }).await?;
+    let others = json!({ "spec": { "adminUsers": ["eve@stranger.com"] } });
+    let organizations = engine.api::<Organization>(PLATFORM);
+    organizations.patch("leaving", &PatchParams::default(), &Patch::Merge(&others)).await?;
+    eventually("and no longer", || async { Ok((!sees().await?).then_some(())) }).await?;
     engine.finish().await
 }
 

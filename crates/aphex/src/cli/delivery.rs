@@ -23,7 +23,7 @@ pub(crate) enum DeliveryVerb {
     Get(GetDelivery),
     /// Show each as it comes and as it is decided, until Ctrl-C
     #[command(
-        after_help = "Examples:\n  aphex delivery watch\n  aphex delivery watch --repo Codertocat/Hello-World --verdict failed"
+        after_help = "Examples:\n  aphex delivery watch\n  aphex delivery watch --repo Codertocat/Hello-World --event push"
     )]
     Watch(Filters),
     /// Evaluate one once more, by the triggers as they are now

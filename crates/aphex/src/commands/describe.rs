@@ -45,6 +45,8 @@ struct Found {
     bindings: Vec<Value>,
     scene: Scene,
     deliveries: Vec<Value>,
+    /// Namespaces whose deliveries the user may not see.
+    unseen: Vec<String>,
     runs: Vec<Value>,
 }
 
@@ -159,7 +161,7 @@ async fn happened(client: &Client, kind: Described, found: &mut Found) -> anyhow
         },
         Described::Kb => Scene::default(),
     };
-    found.deliveries = activity::deliveries(client, &found.scene).await?;
+    (found.deliveries, found.unseen) = activity::deliveries(client, &found.scene).await?;
     found.runs = activity::runs(client, &found.scene).await?;
     Ok(())
 }

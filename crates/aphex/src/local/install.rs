@@ -33,6 +33,7 @@ const POLICIES: &[&str] = &[
     include_str!("../../../../platform/policies/tenant-names.yaml"),
     include_str!("../../../../platform/policies/pipeline-namespaces.yaml"),
     include_str!("../../../../platform/policies/platform-kinds.yaml"),
+    include_str!("../../../../platform/policies/deliveries.yaml"),
 ];
 /// What the groups of people may do, as on a cluster: the same file.
 const RIGHTS: &str = include_str!("../../../../platform/rbac/platform-rbac.yaml");

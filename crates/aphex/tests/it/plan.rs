@@ -110,7 +110,7 @@ fn an_object_is_described_with_all_that_belongs_to_it() -> anyhow::Result<()> {
     for part in [
         "RepoBinding platform-system/hello-world   Ready",
         "│  ├─ NamespaceReady       True   Provisioned",
-        "├─ Owns 18, all in place",
+        "├─ Owns 21, all in place",
         "NetworkPolicy hello-world/tenant-isolation                   in place",
         "seen   push   refs/heads/master   Created",
         "└─ Last runs\n   └─ hello-world/hello-world-",
@@ -123,7 +123,7 @@ fn an_object_is_described_with_all_that_belongs_to_it() -> anyhow::Result<()> {
     assert_eq!(document["object"]["phase"], "Ready");
     assert_eq!(document["examination"]["owned"][0]["kind"], "RepoBinding");
     assert_eq!(document["examination"]["owned"][0]["health"], "inPlace");
-    assert!(document["binding"]["owned"].as_array().is_some_and(|owned| owned.len() == 18), "{document}");
+    assert!(document["binding"]["owned"].as_array().is_some_and(|owned| owned.len() == 21), "{document}");
     assert!(!document.to_string().contains("whsec_"));
 
     let text = up.ok(&["describe", "org", "acme-corp"])?;

@@ -26,19 +26,27 @@ pub(super) struct Scene {
     pub(super) tenants: Vec<String>,
 }
 
-/// The last deliveries, newest first.
-pub(super) async fn deliveries(client: &Client, scene: &Scene) -> anyhow::Result<Vec<Value>> {
-    let mut found = Vec::new();
+/// The last deliveries, newest first, and the namespaces whose deliveries the user may not see.
+pub(super) async fn deliveries(client: &Client, scene: &Scene) -> anyhow::Result<(Vec<Value>, Vec<String>)> {
+    let (mut found, mut unseen) = (Vec::new(), Vec::new());
     // In the tenant's namespace; beside the listener, what came before there was one, and what is too large.
     let places: BTreeSet<&String> = scene.listener.iter().chain(&scene.tenants).collect();
     for namespace in places {
-        found.extend(list::<Delivery>(client, namespace).await?);
+        match list::<Delivery>(client, namespace).await {
+            Ok(listed) => found.extend(listed),
+            Err(error) if is_refusal(&error) => unseen.push(namespace.clone()),
+            Err(error) => return Err(error),
+        }
     }
     if let Some(repository) = &scene.repository {
         // GitHub's names ignore case.
         found.retain(|delivery| text(delivery, "/spec/repository").eq_ignore_ascii_case(repository));
     }
-    Ok(newest(found).iter().map(delivery).collect())
+    Ok((newest(found).iter().map(delivery).collect(), unseen))
+}
+
+fn is_refusal(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<kube::Error>(), Some(kube::Error::Api(status)) if status.code == 403)
 }
 
 /// The last runs, newest first.

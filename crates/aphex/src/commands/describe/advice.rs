@@ -81,9 +81,7 @@ fn activity(found: &Found) -> Vec<String> {
     let mut next = Vec::new();
     if let Some(failed) = found.deliveries.first().filter(|delivery| delivery["verdict"] == "Failed") {
         let (namespace, name) = (text(failed, "/namespace"), text(failed, "/name"));
-        next.push(format!(
-            "the last delivery failed: `aphex delivery get {name} -n {namespace} -o yaml` says why"
-        ));
+        next.push(format!("the last delivery failed: `aphex delivery get {name} -n {namespace}` says why"));
     }
     if let Some(failed) = found.runs.first().filter(|run| run["state"] == "Failed") {
         let (namespace, name) = (text(failed, "/namespace"), text(failed, "/name"));
@@ -92,10 +90,12 @@ fn activity(found: &Found) -> Vec<String> {
         ));
     }
     let ready = found.object["status"]["phase"] == "Ready";
-    if ready && found.scene.repository.is_some() && found.deliveries.is_empty() {
+    let none = found.deliveries.is_empty() && found.unseen.is_empty();
+    if ready && found.scene.repository.is_some() && none {
         let binding = found.binding.as_ref().map_or_else(|| name(&found.object).to_owned(), Clone::clone);
         next.push(format!(
-            "no webhook has come yet: enter address and secret at GitHub, or send an event with `aphex push {binding}`"
+            "no webhook has come yet: enter address and secret at GitHub, or send an event with `aphex push {binding}`; \
+             `aphex repo check {binding}` tests the way"
         ));
     }
     next

@@ -40,6 +40,12 @@ pub(super) fn tree(found: &Found, now: Timestamp) -> String {
     }
     below.extend(group("Bindings", bindings(found, now)));
     below.extend(group("Last deliveries", deliveries(&found.deliveries, now)));
+    // Beside the listener there is next to nothing that is not the tenant's to see.
+    let unseen = found.unseen.iter().filter(|place| found.scene.tenants.contains(*place));
+    below.extend(unseen.map(|place| {
+        let said = format!("Deliveries in {place} cannot be told: you may not list them there");
+        Node::new(said).coloured(Some(WAITS))
+    }));
     below.extend(group("Last runs", runs(&found.runs, now)));
     let next = advice::next(found).into_iter().map(|line| Node::new(line).coloured(Some(WAITS)));
     below.extend(group("Next", next.collect()));
@@ -195,6 +201,7 @@ pub(super) fn document(found: &Found) -> Value {
         "hidden": found.hidden,
         "bindings": found.bindings.iter().map(summary).collect::<Vec<_>>(),
         "deliveries": found.deliveries,
+        "hiddenDeliveries": found.unseen,
         "runs": found.runs,
         "next": advice::next(found),
     })

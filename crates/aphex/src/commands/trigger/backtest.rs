@@ -158,11 +158,34 @@ fn essence(trial: &Trial) -> Value {
     json!({ "verdict": trial.word(), "triggers": triggers })
 }
 
-fn diff(one: &Different) -> anyhow::Result<String> {
-    let yaml = |trial: &Trial| serde_saphyr::to_string(&essence(trial));
-    let (before, after) = (yaml(&one.before)?, yaml(&one.after)?);
+fn yaml_diff(before: &Value, after: &Value) -> anyhow::Result<String> {
+    let (before, after) = (serde_saphyr::to_string(before)?, serde_saphyr::to_string(after)?);
     let diff = TextDiff::from_lines(before.as_str(), after.as_str());
     Ok(diff.unified_diff().context_radius(CONTEXT).header("now", "changed").to_string())
+}
+
+/// What differs, for people: verdicts trigger by trigger, and the diff of what is created either way.
+fn differences(one: &Different) -> anyhow::Result<Vec<String>> {
+    let (mut before, mut after) = (essence(&one.before), essence(&one.after));
+    let names = |essence: &Value| -> BTreeSet<String> {
+        essence["triggers"].as_object().into_iter().flat_map(|triggers| triggers.keys().cloned()).collect()
+    };
+    let mut lines = Vec::new();
+    for name in &names(&before) | &names(&after) {
+        let word = |essence: &Value| {
+            essence["triggers"][&name]["verdict"].as_str().unwrap_or("not asked").to_owned()
+        };
+        let (was, becomes) = (word(&before), word(&after));
+        if was != becomes {
+            lines.push(format!("trigger {name}: {was}, changed: {becomes}"));
+            for side in [&mut before, &mut after] {
+                side["triggers"].as_object_mut().and_then(|triggers| triggers.remove(&name));
+            }
+        }
+    }
+    let diff = yaml_diff(&before["triggers"], &after["triggers"])?;
+    lines.extend(diff.lines().map(str::to_owned));
+    Ok(lines)
 }
 
 fn people(answer: &Answer) -> anyhow::Result<()> {
@@ -174,13 +197,13 @@ fn people(answer: &Answer) -> anyhow::Result<()> {
         say(&paint_answer(title.trim_end(), "1;33"));
         say(&format!("  now      {}: {}", one.before.word(), one.before.message));
         say(&format!("  changed  {}: {}", one.after.word(), one.after.message));
-        for line in diff(one)?.lines() {
+        for line in differences(one)? {
             let colour = match line.as_bytes() {
                 [b'+', ..] => "32",
                 [b'-', ..] => "31",
                 _ => "0",
             };
-            say(&format!("  {}", paint_answer(line, colour)));
+            say(&format!("  {}", paint_answer(&line, colour)));
         }
     }
     let Answer { evaluated, without_payload, different, .. } = answer;
@@ -204,7 +227,7 @@ fn document(answer: &Answer) -> anyhow::Result<Value> {
             "receivedTime": one.delivery.spec.received_time,
             "now": one.before.document()?,
             "changed": one.after.document()?,
-            "diff": diff(one)?,
+            "diff": yaml_diff(&essence(&one.before), &essence(&one.after))?,
         }))
     };
     Ok(json!({
