@@ -74,7 +74,7 @@ impl FieldSet {
         out
     }
 
-    fn extend(&mut self, other: &Self) {
+    pub(crate) fn extend(&mut self, other: &Self) {
         self.members.extend(other.members.iter().cloned());
         for (element, child) in &other.children {
             self.children.entry(element.clone()).or_default().extend(child);

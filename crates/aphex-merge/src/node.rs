@@ -136,6 +136,11 @@ impl<'a> Node<'a> {
         zero
     }
 
+    /// Whether [`fill`](Self::fill) may add something: only a built-in kind is a Go struct.
+    pub(crate) fn has_zeros(self) -> bool {
+        matches!(self, Self::Typed(position) if position.builtin)
+    }
+
     /// Adds the parts of a built-in's Go struct that exist even when nothing set them.
     ///
     /// A struct that is not a pointer is always there (`default: {}` beside its reference in the published

@@ -3,6 +3,8 @@
 //! Follows structured-merge-diff's `merge.Updater`: compare old and new object, take what changed away from its
 //! other owners (or report conflicts), and give it to the writer.
 
+use std::sync::LazyLock;
+
 use serde_json::Value;
 
 use crate::OtherVersion;
@@ -16,7 +18,7 @@ use crate::typed::{
 };
 
 /// Fields that no manager ever owns.
-fn never_owned() -> FieldSet {
+static NEVER_OWNED: LazyLock<FieldSet> = LazyLock::new(|| {
     let mut paths: Vec<Vec<&str>> = vec![vec!["apiVersion"], vec!["kind"], vec!["metadata"]];
     let in_metadata = [
         "name",
@@ -36,7 +38,7 @@ fn never_owned() -> FieldSet {
         set.insert(&path);
     }
     set
-}
+});
 
 /// Why an apply stopped.
 #[derive(Debug)]
@@ -86,6 +88,9 @@ impl<'a> Updater<'a> {
     }
 
     fn compare_in(&self, old: &Value, new: &Value, node: Node<'_>) -> Result<Comparison, Mismatches> {
+        if !node.has_zeros() {
+            return Ok(compare(old, new, node)?.without(self.reset));
+        }
         let (mut old, mut new) = (old.clone(), new.clone());
         node.fill(&mut old);
         node.fill(&mut new);
@@ -159,12 +164,15 @@ impl<'a> Updater<'a> {
             .map_err(Refused::mismatch("failed to convert live object to smd typed"))?;
         self.reconcile(managed);
         let change = self.disown(old, new, managed, None, true)?;
-        let set =
-            change.modified.union(&change.added).recursive_difference(self.reset).difference(&never_owned());
+        // The comparison is already without what this endpoint does not write.
+        let mut set = change.added;
+        set.extend(&change.modified);
+        let mut set = set.difference(&NEVER_OWNED);
         if !set.is_empty() {
-            let before = managed.owners.get(writer).map_or_else(FieldSet::new, |owned| owned.set.clone());
-            let owned =
-                Owned { set: set.union(&before), api_version: self.api_version.to_owned(), applied: false };
+            if let Some(before) = managed.owners.get(writer) {
+                set.extend(&before.set);
+            }
+            let owned = Owned { set, api_version: self.api_version.to_owned(), applied: false };
             managed.owners.insert(writer.clone(), owned);
             managed.touch(writer.clone(), now);
         }
@@ -191,7 +199,7 @@ impl<'a> Updater<'a> {
         let new = self.prune(merged, managed, last.as_ref());
         self.disown(live, &new, managed, Some(writer), force)?;
         if let Some(owned) = managed.owners.get_mut(writer) {
-            owned.set = owned.set.difference(&never_owned());
+            owned.set = owned.set.difference(&NEVER_OWNED);
             if owned.set.is_empty() {
                 managed.owners.remove(writer);
             }

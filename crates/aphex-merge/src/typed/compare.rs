@@ -21,7 +21,10 @@ pub(crate) struct Comparison {
 
 impl Comparison {
     /// Without these fields and everything below them.
-    pub(crate) fn without(&self, fields: &FieldSet) -> Self {
+    pub(crate) fn without(self, fields: &FieldSet) -> Self {
+        if fields.is_empty() {
+            return self;
+        }
         Self {
             removed: self.removed.recursive_difference(fields),
             modified: self.modified.recursive_difference(fields),

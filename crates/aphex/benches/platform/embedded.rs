@@ -16,8 +16,13 @@ pub struct Up {
 impl Up {
     /// Starts it; gives the time until it said that it is ready.
     pub fn start(data: &Path) -> anyhow::Result<(Self, Duration)> {
+        Self::start_program(Path::new(env!("CARGO_BIN_EXE_aphex")), data)
+    }
+
+    /// The same with another build of the program.
+    pub fn start_program(program: &Path, data: &Path) -> anyhow::Result<(Self, Duration)> {
         let since = Instant::now();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_aphex"))
+        let mut child = Command::new(program)
             .args(["up", "--api-port", "0", "--gateway-port", "0", "--issuer-port", "0", "--data-dir"])
             .arg(data)
             .env("NO_COLOR", "1")
@@ -63,4 +68,17 @@ pub fn resident(processes: &[u32]) -> anyhow::Result<f64> {
         pages += text.split_whitespace().nth(1).context("no statm")?.parse::<u64>()?;
     }
     Ok((pages * 4096) as f64 / f64::from(1 << 20))
+}
+
+/// Seconds of the processor that a process has had, its own and the kernel's for it.
+#[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+pub fn processor(process: u32) -> anyhow::Result<f64> {
+    /// Linux counts in hundredths, whatever the kernel's own tick (`USER_HZ`).
+    const HERTZ: f64 = 100.0;
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name in brackets may hold spaces; `utime` and `stime` are the 14th and 15th fields.
+    let (_, rest) = text.rsplit_once(") ").context("no stat")?;
+    let mut fields = rest.split_whitespace().skip(11);
+    let mut ticks = || anyhow::Ok(fields.next().context("a short stat")?.parse::<u64>()?);
+    Ok((ticks()? + ticks()?) as f64 / HERTZ)
 }

@@ -3,16 +3,20 @@
 //! `cargo bench -p aphex --bench platform` prints tables. Where the real kube-apiserver and etcd are built
 //! (`cargo xtask engines`; `APHEX_ENGINES` names their folder) the same clients then put the same load on them, and
 //! every line begins with the ratio; where Tekton's sink is built as well, it and our gateway are sent the same pushes
-//! on one kube-apiserver. `-- api` and `-- hooks` run one of the two. `docs/performance.md` keeps the figures of a run.
+//! on one kube-apiserver. `-- api`, `-- pushes` (the push path of the embedded engine, closer) and `-- hooks` run one of them. `docs/performance.md` keeps the figures of a run.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the figures are the output")]
 #![allow(unreachable_pub, reason = "a program of several files")]
 
 mod commands;
+mod crowd;
 mod embedded;
 mod figures;
+mod floor;
 mod load;
+mod payload;
 mod push;
+mod pushes;
 mod sink;
 
 use std::time::{Duration, Instant};
@@ -48,6 +52,9 @@ async fn main() -> anyhow::Result<()> {
             real(programs, &mut figures).await?;
         }
         print!("{}", figures.table());
+    }
+    if wanted("pushes") {
+        print!("\n{}", pushes::table().await?);
     }
     if let Some(programs) = programs.filter(|_| wanted("hooks")) {
         match sink::compare(&programs).await? {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use aphex_api::repo_binding::RepoBinding;
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use kube::api::{DynamicObject, ListParams, PartialObjectMeta};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::WatchStreamExt as _;
@@ -18,15 +18,16 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::embedded::Up;
 use crate::load::{Measured, client};
+use crate::payload;
 
 /// An organization, a binding, and a push to its repository.
 pub const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
 /// The namespace that the runs of the example are in.
-const TENANT: &str = "hello-world";
+pub const TENANT: &str = "hello-world";
 /// How many pushes there are where nobody is asked to go slowly.
 pub const PUSHES: usize = 2_000;
 /// Hooks under way at once.
-const SENDERS: usize = 32;
+pub const SENDERS: usize = 32;
 /// When no run has come for so long, none will.
 const QUIET: Duration = Duration::from_secs(15);
 /// Which delivery a run came of, as the answer to the hook named it.
@@ -39,7 +40,7 @@ pub async fn platform(up: &Up) -> anyhow::Result<Vec<Measured>> {
     let bound = up.run(&["apply", "-f", &file("repo-binding.yaml"), "--wait", "60"])?;
     let mut measured = vec![("binding applied to Ready, CLI, ms".to_owned(), millis(bound), false)];
     let hook = Hook::of_binding(&up.kubeconfig).await?;
-    let flow = hook.send(PUSHES).await?;
+    let flow = hook.send(&Load::full(PUSHES)?).await?;
     anyhow::ensure!(flow.lost == 0, "{} pushes have no run", flow.lost);
     measured.push(("pushes to runs stored/s".to_owned(), flow.rate, true));
     measured.push(("answer to a push under that load, p50, ms".to_owned(), flow.answers.at(50), false));
@@ -47,11 +48,25 @@ pub async fn platform(up: &Up) -> anyhow::Result<Vec<Measured>> {
     Ok(measured)
 }
 
+/// What is sent, and how.
+pub struct Load {
+    pub payload: Arc<Vec<u8>>,
+    pub pushes: usize,
+    /// Pushes begun a second, whether or not earlier ones are answered; as fast as [`SENDERS`] can when there is none.
+    pub rate: Option<f64>,
+}
+
+impl Load {
+    /// So many of the example's pushes, as fast as they go.
+    pub fn full(pushes: usize) -> anyhow::Result<Self> {
+        Ok(Self { payload: payload::bytes(&payload::small()?)?, pushes, rate: None })
+    }
+}
+
 /// Where pushes go, and where their runs appear.
 pub struct Hook {
     pub url: String,
     secret: String,
-    payload: Arc<Vec<u8>>,
     runs: Api<PartialObjectMeta<DynamicObject>>,
 }
 
@@ -65,13 +80,13 @@ impl Hook {
         Ok(Self {
             url: status.webhook_url.context("the binding has no webhook URL")?,
             secret: status.webhook_secret.context("the binding has no webhook secret")?,
-            payload: Arc::new(std::fs::read(format!("{EXAMPLES}/github-push.json"))?),
             runs: Api::namespaced_with(client, TENANT, &kind),
         })
     }
 
-    /// Sends so many pushes and waits until each has its run.
-    pub async fn send(&self, pushes: usize) -> anyhow::Result<Flow> {
+    /// Sends pushes and waits until each has its run.
+    pub async fn send(&self, load: &Load) -> anyhow::Result<Flow> {
+        let pushes = load.pushes;
         // Those of earlier pushes are seen again.
         let before = self.runs.list(&ListParams::default()).await?.items.len();
         let first = self.revision().await?;
@@ -92,13 +107,9 @@ impl Hook {
             }
             anyhow::Ok(stored)
         }));
-        let (hooks, signature) =
-            (reqwest::Client::new(), aphex_gateway::sign(self.secret.as_bytes(), &self.payload));
         let began = Instant::now();
-        let sent = futures::stream::iter(0..pushes).map(|_| self.post(&hooks, &signature));
-        let sent: Vec<anyhow::Result<Sent>> = sent.buffer_unordered(SENDERS).collect().await;
+        let sent = self.post_all(load).await?;
         let stored = stored.await??;
-        let sent: Vec<Sent> = sent.into_iter().collect::<anyhow::Result<_>>()?;
         let run = |one: &Sent| Some(*stored.get(&one.event)? - one.at);
         let last =
             sent.iter().filter_map(|one| stored.get(&one.event)).max().context("no push became a run")?;
@@ -117,21 +128,64 @@ impl Hook {
         })
     }
 
+    /// Sends pushes of which no run comes, and waits until they are dealt with.
+    pub async fn send_unwanted(&self, load: &Load) -> anyhow::Result<()> {
+        self.post_all(load).await?;
+        // Verdicts may be written after the answers.
+        let mut before = self.revision().await?;
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let after = self.revision().await?;
+            if after == before {
+                return Ok(());
+            }
+            before = after;
+        }
+    }
+
+    async fn post_all(&self, load: &Load) -> anyhow::Result<Vec<Sent>> {
+        let signature = aphex_gateway::sign(self.secret.as_bytes(), &load.payload);
+        let hooks = reqwest::Client::new();
+        let began = Instant::now();
+        let numbers = futures::stream::iter(0..load.pushes);
+        let Some(rate) = load.rate else {
+            let sent = numbers.map(|_| self.post(&hooks, load, &signature, Instant::now()));
+            return sent.buffer_unordered(SENDERS).try_collect().await;
+        };
+        // Each counts from the moment when it was due, so that one which had to wait for its turn is not told shorter.
+        let due = |number: usize| {
+            #[expect(clippy::cast_precision_loss, reason = "small counts")]
+            let after = Duration::from_secs_f64(number as f64 / rate);
+            began + after
+        };
+        let sent = numbers.then(|number| async move {
+            tokio::time::sleep_until(due(number).into()).await;
+            number
+        });
+        let sent = sent.map(|number| self.post(&hooks, load, &signature, due(number)));
+        sent.buffer_unordered(load.pushes).try_collect().await
+    }
+
     /// The store's revision, which every write moves by one.
     async fn revision(&self) -> anyhow::Result<u64> {
         let list = self.runs.list(&ListParams::default().limit(1)).await?;
         Ok(list.metadata.resource_version.context("a list has no resourceVersion")?.parse()?)
     }
 
-    async fn post(&self, hooks: &reqwest::Client, signature: &str) -> anyhow::Result<Sent> {
+    async fn post(
+        &self,
+        hooks: &reqwest::Client,
+        load: &Load,
+        signature: &str,
+        at: Instant,
+    ) -> anyhow::Result<Sent> {
         let post = hooks
             .post(&self.url)
             .header("Content-Type", "application/json")
             .header("X-GitHub-Event", "push")
             .header("X-GitHub-Delivery", delivery())
             .header("X-Hub-Signature-256", signature)
-            .body(self.payload.to_vec());
-        let at = Instant::now();
+            .body(load.payload.to_vec());
         let answer = post.send().await?;
         let (status, answered) = (answer.status(), at.elapsed());
         anyhow::ensure!(status.is_success(), "a push was answered {status}");

@@ -15,14 +15,17 @@ use aphex_testkit::real::{Disk, Programs, Real};
 use aphex_testkit::{engine, eventually_for};
 use serde_json::{Value, json};
 
-use crate::embedded::resident;
-use crate::push::{EXAMPLES, Flow, Hook, PUSHES};
+use crate::embedded::{processor, resident};
+use crate::push::{EXAMPLES, Flow, Hook, Load, PUSHES};
+use crate::{crowd, floor, payload};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// At five requests a second, more would take minutes.
 const PUSHES_AS_SHIPPED: usize = 60;
 /// Organizations whose memory is measured.
 const ORGANIZATIONS: usize = 100;
+/// Listeners where there are many, theirs among them.
+const LISTENERS: usize = 1_000;
 /// Sinks that stand for so many organizations' sinks, which are all alike.
 const SINKS: usize = 10;
 /// The namespace of the example's organization.
@@ -34,8 +37,22 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// What was measured of one of them.
 pub struct Measured {
     flow: Flow,
+    /// Pushes of 60 kB.
+    heavy: Flow,
+    /// Seconds of the processor for a push that matches nothing.
+    unwanted: f64,
     /// Resident, with one organization and with a hundred, MiB.
     memory: [f64; 2],
+}
+
+/// What was measured of the gateway alone.
+struct Alone {
+    /// At half the rate of the full load.
+    half: Flow,
+    /// With a thousand listeners.
+    crowded: Flow,
+    /// What the same client can create at most.
+    floor: f64,
 }
 
 /// Measures both; nothing when Tekton's programs are not built.
@@ -48,14 +65,14 @@ pub async fn compare(programs: &Programs) -> anyhow::Result<Option<String>> {
     let real = Real::start(programs, Disk::Durable).await.context("cannot start kube-apiserver")?;
     let bench = Bench { kubeconfig: real.kubeconfig(), kubectl: programs.kubectl.clone() };
     bench.install()?;
-    let (_controller, ours) = ours(&bench).await?;
+    let (_controller, ours, alone) = ours(&bench).await?;
     let tekton = Tekton { sink, interceptors };
     let (shipped, raised) = theirs(&bench, &tekton).await?;
-    Ok(Some(table(&ours, &raised, &shipped)))
+    Ok(Some(table(&ours, &raised, &shipped) + &alone.rows(&ours)))
 }
 
 /// The gateway, with a controller that stays for what the sinks need.
-async fn ours(bench: &Bench) -> anyhow::Result<(Process, Measured)> {
+async fn ours(bench: &Bench) -> anyhow::Result<(Process, Measured, Alone)> {
     let port = free_port()?;
     let url = format!("http://127.0.0.1:{port}");
     let controller = bench.aphex(&["controller", "--leader-elect=false", "--gateway-url", &url])?;
@@ -66,8 +83,13 @@ async fn ours(bench: &Bench) -> anyhow::Result<(Process, Measured)> {
     let hook = Hook::of_binding(&bench.kubeconfig).await?;
     until_answers(&format!("{url}/")).await?;
     eprintln!("pushes to the gateway");
-    let flow = hook.send(PUSHES).await?;
+    let flow = hook.send(&Load::full(PUSHES)?).await?;
     let one = resident(&[gateway.id()])?;
+    let half = hook.send(&Load { rate: Some(flow.rate / 2.0), ..Load::full(PUSHES)? }).await?;
+    let heavy =
+        hook.send(&Load { payload: payload::bytes(&payload::large()?)?, ..Load::full(PUSHES)? }).await?;
+    let unwanted = unwanted(&hook, &[gateway.id()]).await?;
+    let floor = floor::pairs(&bench.kubeconfig).await?;
     let many: Vec<String> = (1..ORGANIZATIONS).map(organization).collect();
     bench.apply(&many.join("\n---\n"))?;
     bench.kubectl(&[
@@ -81,7 +103,10 @@ async fn ours(bench: &Bench) -> anyhow::Result<(Process, Measured)> {
     ])?;
     // The last of them reaches the gateway a moment later than kubectl.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    Ok((controller, Measured { flow, memory: [one, resident(&[gateway.id()])?] }))
+    let memory = [one, resident(&[gateway.id()])?];
+    crowd::gather(&bench.kubeconfig, LISTENERS - ORGANIZATIONS).await?;
+    let crowded = hook.send(&Load::full(PUSHES)?).await?;
+    Ok((controller, Measured { flow, heavy, unwanted, memory }, Alone { half, crowded, floor }))
 }
 
 /// The sink with the client limits that it is shipped with, and with limits it never meets.
@@ -102,8 +127,11 @@ async fn theirs(bench: &Bench, tekton: &Tekton) -> anyhow::Result<(Measured, Mea
         let mut hook = Hook::of_binding(&bench.kubeconfig).await?;
         hook.url = url;
         eprintln!("pushes to Tekton's sink {}", limits.join(" "));
-        let flow = hook.send(pushes).await?;
+        let flow = hook.send(&Load::full(pushes)?).await?;
         let one = resident(&[first.id(), interceptors.id()])?;
+        let heavy = Load { payload: payload::bytes(&payload::large()?)?, ..Load::full(pushes)? };
+        let heavy = hook.send(&heavy).await?;
+        let unwanted = unwanted(&hook, &[first.id(), interceptors.id()]).await?;
         let mut more = Vec::new();
         for _ in 0..SINKS {
             let (sink, url) = tekton.sink(bench, limits)?;
@@ -114,10 +142,41 @@ async fn theirs(bench: &Bench, tekton: &Tekton) -> anyhow::Result<(Measured, Mea
         let ids: Vec<u32> = more.iter().map(Process::id).collect();
         #[expect(clippy::cast_precision_loss, reason = "small counts")]
         let others = resident(&ids)? * ((ORGANIZATIONS - 1) as f64 / SINKS as f64);
-        measured.push(Measured { flow, memory: [one, one + others] });
+        measured.push(Measured { flow, heavy, unwanted, memory: [one, one + others] });
     }
     let raised = measured.pop().context("two were measured")?;
     Ok((measured.pop().context("two were measured")?, raised))
+}
+
+/// Seconds of the processor that some processes have for a push that matches nothing.
+async fn unwanted(hook: &Hook, processes: &[u32]) -> anyhow::Result<f64> {
+    let spent = || processes.iter().map(|process| processor(*process)).sum::<anyhow::Result<f64>>();
+    let before = spent()?;
+    hook.send_unwanted(&Load { payload: payload::bytes(&payload::unwanted()?)?, ..Load::full(PUSHES)? })
+        .await?;
+    #[expect(clippy::cast_precision_loss, reason = "small counts")]
+    let pushes = PUSHES as f64;
+    Ok((spent()? - before) / pushes)
+}
+
+impl Alone {
+    /// More rows of the table, for which the sink has no counterpart.
+    fn rows(&self, full: &Measured) -> String {
+        let Self { half, crowded, floor } = self;
+        format!(
+            "| | at half the load: push to answer, p50 and p99, ms | {:.0} and {:.0} | | |\n\
+             | | at half the load: push to run stored, p99, ms | {:.0} | | |\n\
+             | | with 1,000 listeners: pushes to runs stored/s | {:.0} | | |\n\
+             | | floor: run and Delivery created by a plain client, pairs/s | {floor:.0} | | |\n\
+             | {:.2}× | of that floor | {:.0} | | |\n",
+            half.answers.at(50),
+            half.answers.at(99),
+            half.runs.at(99),
+            crowded.rate,
+            full.flow.rate / floor,
+            full.flow.rate,
+        )
+    }
 }
 
 /// A table in Markdown, the ratio to the better of Tekton's two first; above 1 is in our favour.
@@ -145,6 +204,8 @@ fn table(ours: &Measured, raised: &Measured, shipped: &Measured) -> String {
     text += &row("push to run stored, p50, ms", false, |m| m.flow.runs.at(50));
     text += &row("push to run stored, p99, ms", false, |m| m.flow.runs.at(99));
     text += &row("push to answer, p99, ms", false, |m| m.flow.answers.at(99));
+    text += &row("pushes of 60 kB to runs stored/s", true, |m| m.heavy.rate);
+    text += &row("processor for a push that matches nothing, µs", false, |m| m.unwanted * 1e6);
     text += &row("resident memory, 1 organization, MiB", false, |m| m.memory[0]);
     text += &row("resident memory, 100 organizations, MiB", false, |m| m.memory[1]);
     text
