@@ -190,7 +190,8 @@ pub async fn run<R: Reconciler>(_: R, context: Arc<Context>, shutdown: &Shutdown
     let (store, writer) = reflector::store();
     let known = Known::new(store.clone());
     let seen = known.clone();
-    let objects = reflector::reflector(writer, watcher(api, watcher::Config::default()))
+    let told = watcher(api, watcher::Config::default()).modify(lighten);
+    let objects = reflector::reflector(writer, told)
         .inspect_ok(move |event| seen.see(event, R::tags))
         .applied_objects();
     let controller = Controller::for_stream(objects, store)
@@ -216,6 +217,11 @@ pub async fn run<R: Reconciler>(_: R, context: Arc<Context>, shutdown: &Shutdown
         .await;
     metrics.forget_objects(R::NAME);
     tracing::info!(controller = R::NAME, "controller stopped");
+}
+
+/// Takes off what is as large as the rest of an object, and nobody looks up: a pass reads its object anew.
+fn lighten<K: Resource>(object: &mut K) {
+    object.meta_mut().managed_fields = None;
 }
 
 /// How many objects there are, by phase; one that no pass has looked at yet is pending.

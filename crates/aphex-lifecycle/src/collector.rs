@@ -32,7 +32,7 @@ enum News {
     Seen(Node),
     Gone(Uid),
     /// A complete list ended; what it did not have is gone.
-    Listed(Kind, HashSet<Uid>),
+    Listed(Arc<Kind>, HashSet<Uid>),
 }
 
 /// Collects garbage until the token is cancelled.
@@ -60,7 +60,8 @@ async fn watch_all(client: Client, catalog: Catalog, sender: mpsc::Sender<News>,
             let key = (kind.resource.group.clone(), kind.resource.kind.clone());
             watches.entry(key).or_insert_with(|| {
                 let token = stop.child_token();
-                tokio::spawn(watch(client.clone(), kind.clone(), sender.clone(), token.clone()));
+                let of = Arc::new(kind.clone());
+                tokio::spawn(watch(client.clone(), of, sender.clone(), token.clone()));
                 (kind, token)
             });
         }
@@ -76,7 +77,7 @@ fn collectable(kind: &Kind) -> bool {
     kind.resource.kind != "Event"
 }
 
-async fn watch(client: Client, kind: Kind, sender: mpsc::Sender<News>, stop: CancellationToken) {
+async fn watch(client: Client, kind: Arc<Kind>, sender: mpsc::Sender<News>, stop: CancellationToken) {
     let mut events =
         watcher(kind.metadata(&client, None), watcher::Config::default()).default_backoff().boxed();
     let mut listed = HashSet::new();
@@ -95,7 +96,9 @@ async fn watch(client: Client, kind: Kind, sender: mpsc::Sender<News>, stop: Can
                 listed.extend(object.metadata.uid.clone());
                 Node::of(&kind, &object.metadata).map(News::Seen)
             }
-            Ok(watcher::Event::InitDone) => Some(News::Listed(kind.clone(), std::mem::take(&mut listed))),
+            Ok(watcher::Event::InitDone) => {
+                Some(News::Listed(Arc::clone(&kind), std::mem::take(&mut listed)))
+            }
             Ok(watcher::Event::Apply(object)) => Node::of(&kind, &object.metadata).map(News::Seen),
             Ok(watcher::Event::Delete(object)) => object.metadata.uid.map(News::Gone),
             Err(error) => {

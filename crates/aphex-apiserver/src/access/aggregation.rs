@@ -1,10 +1,13 @@
 //! Keeps aggregated cluster roles the union of what they select, as the controller manager does elsewhere.
+//!
+//! A cluster role that is neither aggregated nor selected changes no union. There may be one for every tenant, so a write of
+//! such a role must not lead to a look at all others.
 
 use std::sync::Arc;
 
 use aphex_auth::User;
-use aphex_auth::rbac::aggregation::{Aggregated, aggregate};
-use aphex_store::{List, Revision, Watch};
+use aphex_auth::rbac::aggregation::{Aggregated, Concern, aggregate};
+use aphex_store::{Event, List, Revision, Watch};
 use futures::StreamExt;
 use serde_json::{Value, json};
 
@@ -21,16 +24,15 @@ const MANAGER: &str = "clusterrole-aggregation-controller";
 /// Works until the server stops.
 pub(super) async fn run(server: Arc<ApiServer>) {
     let stopping = server.stopping.clone();
-    let mut after = 0;
     while !stopping.is_cancelled() {
-        let Some(mut watch) = settle(&server, &mut after).await else { return };
+        let Some((mut watch, concern)) = settle(&server).await else { return };
         loop {
             let next = tokio::select! {
                 () = stopping.cancelled() => return,
                 next = watch.next() => next,
             };
             match next {
-                Some(Ok(event)) if event.revision > after => break,
+                Some(Ok(event)) if matters(&event, &concern) => break,
                 Some(Ok(_)) => {}
                 Some(Err(_)) => break,
                 None => return,
@@ -39,8 +41,16 @@ pub(super) async fn run(server: Arc<ApiServer>) {
     }
 }
 
-/// Writes what is not yet the union, then watches for what comes after.
-async fn settle(server: &Arc<ApiServer>, after: &mut Revision) -> Option<Watch> {
+/// Whether an event may make another union than there was.
+fn matters(event: &Event, concern: &Concern) -> bool {
+    [Some(&event.entry), event.previous.as_ref()].into_iter().flatten().any(|entry| {
+        let role: Result<Value, _> = serde_json::from_slice(&entry.value);
+        role.is_ok_and(|role| concern.includes(&role))
+    })
+}
+
+/// Writes what is not yet the union, then watches for what comes after; gives what is of concern there.
+async fn settle(server: &Arc<ApiServer>) -> Option<(Watch, Concern)> {
     let (roles, revision) = cluster_roles(server)?;
     for role in aggregate(&roles) {
         let name = role.name.clone();
@@ -48,9 +58,9 @@ async fn settle(server: &Arc<ApiServer>, after: &mut Revision) -> Option<Watch> 
             tracing::warn!(%error, cluster_role.name = name, "an aggregated cluster role was not updated");
         }
     }
-    *after = revision;
     let watch = server.store.watch(&storage_prefix(GROUP, "clusterroles"), revision);
-    watch.inspect_err(|error| tracing::error!(%error, "cluster roles cannot be watched")).ok()
+    let watch = watch.inspect_err(|error| tracing::error!(%error, "cluster roles cannot be watched")).ok()?;
+    Some((watch, Concern::of(&roles)))
 }
 
 /// All cluster roles as stored, and the revision they were read at.

@@ -429,14 +429,26 @@ async fn aggregated_roles_take_up_new_rules() {
     let mut role = json!({"metadata": {"name": "view-widgets", "labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}}});
     role["rules"] = json!([{"apiGroups": ["x.io"], "resources": ["widgets"], "verbs": ["get"]}]);
     assert_eq!(server.post(As::Admin, &format!("{RBAC}/clusterroles"), role).await.0, 201);
+    until_aggregated(&server, true).await;
+    // A role of a tenant is no part of them, and the next that is one is taken up.
+    let other = json!({"metadata": {"name": "runner"}, "rules": [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}]});
+    assert_eq!(server.post(As::Admin, &format!("{RBAC}/clusterroles"), other).await.0, 201);
+    let path = format!("{RBAC}/clusterroles/view-widgets");
+    let no_label = json!({"metadata": {"labels": {"rbac.authorization.k8s.io/aggregate-to-view": null}}});
+    assert_eq!(server.send(As::Admin, "PATCH", &path, no_label, &[]).await.0, 200);
+    until_aggregated(&server, false).await;
+}
+
+/// Waits until the rule for widgets is in the aggregated roles, or in none of them.
+async fn until_aggregated(server: &Fixture, wanted: bool) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
     for name in ["view", "edit", "admin"] {
         loop {
             let role = server.get(As::Admin, &format!("{RBAC}/clusterroles/{name}")).await.1;
-            if role["rules"].to_string().contains("widgets") {
+            if role["rules"].to_string().contains("widgets") == wanted {
                 break;
             }
-            assert!(tokio::time::Instant::now() < deadline, "{name} has no rule for widgets");
+            assert!(tokio::time::Instant::now() < deadline, "{name} with a rule for widgets is not {wanted}");
             tokio::task::yield_now().await;
         }
     }

@@ -62,7 +62,7 @@ pub(super) fn list(call: &Call) -> Result<Response<Body>, Status> {
     let options = ListOptions::parse(&call.query, false)?;
     let filter = Filter::parse(&call.resource, &options.label_selector, &options.field_selector)?;
     let prefix = call.resource.key_prefix(call.path.namespace.as_deref());
-    let (page, consistent) = read(call, &options, &prefix)?;
+    let (page, consistent) = read(call, &options, &prefix, scope(call, &filter))?;
     let found = page.entries.iter().filter(|entry| selected(&call.resource, &filter, entry));
     let mut entries: Vec<&Entry> = found.collect();
     let mut meta = ListMeta { revision: page.revision, ..ListMeta::default() };
@@ -82,10 +82,22 @@ pub(super) fn list(call: &Call) -> Result<Response<Body>, Status> {
     respond::list(call, items, &meta)
 }
 
+/// The beginning of all keys that a filter lets through: who asks for one object by name need not wait for a look at all.
+pub(super) fn scope(call: &Call, filter: &Filter) -> String {
+    let resource = &call.resource;
+    let namespace = call.path.namespace.as_deref().or_else(|| filter.namespace());
+    let namespace = namespace.filter(|_| resource.namespaced);
+    let mut scope = resource.key_prefix(namespace);
+    if let Some(name) = filter.name().filter(|_| namespace.is_some() || !resource.namespaced) {
+        scope.push_str(name);
+    }
+    scope
+}
+
 /// The entries that the options ask for, and whether they are all of one revision.
-fn read(call: &Call, options: &ListOptions, prefix: &str) -> Result<(Page, bool), Status> {
+fn read(call: &Call, options: &ListOptions, prefix: &str, scope: String) -> Result<(Page, bool), Status> {
     let store = &call.server.store;
-    let mut request = List { prefix: prefix.to_owned(), ..List::default() };
+    let mut request = List { prefix: scope, ..List::default() };
     if !options.continue_token.is_empty() {
         if !options.resource_version.is_empty() && options.resource_version != "0" {
             return Err(Status::bad_request(

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch as signal;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
-use super::list::{check_reached, parse_version, selected};
+use super::list::{check_reached, parse_version, scope, selected};
 use crate::body::Body;
 use crate::call::Call;
 use crate::codec;
@@ -40,7 +40,7 @@ pub(super) fn watch(mut call: Call) -> Result<Response<Body>, Status> {
         return Err(Status::no_such_shape(STREAMED));
     }
     call.output.encoding = Encoding::Json;
-    let prefix = call.resource.key_prefix(call.path.namespace.as_deref());
+    let prefix = scope(&call, &filter);
     let version = parse_version(&options.resource_version).map_err(|refused| {
         // Found by the store, not by the handler.
         let why = refused.message.trim_start_matches("invalid resource version: ").to_owned();

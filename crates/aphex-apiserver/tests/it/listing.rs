@@ -21,6 +21,26 @@ async fn selectors_narrow_a_list() {
 }
 
 #[tokio::test]
+async fn one_name_is_found_alone_in_its_namespace_and_in_all() {
+    let server = Server::start().await;
+    for name in ["web", "web-2", "we"] {
+        server.config_map(name, &json!({})).await;
+    }
+    let query = async |path: &str, fields: &str| {
+        let found = server.get(&format!("{path}?fieldSelector={fields}")).await.expect(200);
+        names(&found).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let everywhere = "/api/v1/configmaps";
+    assert_eq!(query(CONFIG_MAPS, "metadata.name%3Dweb").await, ["web"]);
+    assert_eq!(query(everywhere, "metadata.name%3Dweb-2").await, ["web-2"]);
+    assert_eq!(query(everywhere, "metadata.namespace%3Ddefault,metadata.name%3Dwe").await, ["we"]);
+    assert!(query(everywhere, "metadata.namespace%3Ddefaul").await.is_empty());
+    assert!(query(CONFIG_MAPS, "metadata.name%3Dweb,metadata.name%3Dweb-2").await.is_empty());
+    assert!(query(CONFIG_MAPS, "metadata.namespace%3Dother,metadata.name%3Dweb").await.is_empty());
+    assert_eq!(query("/api/v1/namespaces", "metadata.name%3Ddefault").await, ["default"]);
+}
+
+#[tokio::test]
 async fn pages_show_one_revision_whatever_happens_between_them() {
     let server = Server::start().await;
     for name in ["a", "b", "c"] {

@@ -48,6 +48,18 @@ fn told(kind: &str, name: &str) -> (String, String) {
 }
 
 #[tokio::test]
+async fn a_watch_of_one_name_tells_of_it_and_of_no_longer_one() {
+    let server = Server::start().await;
+    server.config_map("web-2", &json!({})).await;
+    server.config_map("web", &json!({})).await;
+    let mut events = Events::open(&server, "fieldSelector=metadata.name%3Dweb").await;
+    assert_eq!(events.told().await, told("ADDED", "web"));
+    server.patch(&format!("{CONFIG_MAPS}/web-2"), MERGE, &json!({"data": {"x": "1"}})).await.expect(200);
+    server.delete(&format!("{CONFIG_MAPS}/web"), &Value::Null).await.expect(200);
+    assert_eq!(events.told().await, told("DELETED", "web"));
+}
+
+#[tokio::test]
 async fn a_watch_from_a_revision_tells_what_came_after_it() {
     let server = Server::start().await;
     let before = server.config_map("a", &json!({})).await;

@@ -121,6 +121,27 @@ pub fn aggregate<'a>(cluster_roles: impl IntoIterator<Item = &'a Value>) -> Vec<
         .collect()
 }
 
+/// Which cluster roles matter to the aggregated ones, so that a change of any other costs nothing.
+#[derive(Default)]
+pub struct Concern(Vec<Selector>);
+
+impl Concern {
+    /// What the aggregated ones among all cluster roles select.
+    pub fn of<'a>(cluster_roles: impl IntoIterator<Item = &'a Value>) -> Self {
+        let roles = cluster_roles.into_iter().filter_map(|object| ClusterRole::deserialize(object).ok());
+        let rules = roles.filter_map(|role| role.aggregation_rule);
+        Self(rules.flat_map(|rule| rule.cluster_role_selectors).collect())
+    }
+
+    /// Whether a cluster role is an aggregated one, or a part of one.
+    #[must_use]
+    pub fn includes(&self, cluster_role: &Value) -> bool {
+        let Ok(role) = ClusterRole::deserialize(cluster_role) else { return false };
+        let selects = |selector: &Selector| selector.matches(&role.metadata.labels);
+        role.aggregation_rule.is_some() || self.0.iter().any(selects)
+    }
+}
+
 fn union(name: &str, roles: &BTreeMap<String, (ClusterRole, bool)>) -> Option<Vec<PolicyRule>> {
     let rule = roles.get(name)?.0.aggregation_rule.as_ref()?;
     let mut rules: Vec<PolicyRule> = Vec::new();
@@ -188,6 +209,18 @@ mod tests {
         assert!(aggregate(&roles).is_empty());
         roles.pop();
         assert_eq!(aggregate(&roles), [Aggregated { name: "sum".into(), rules: vec![] }]);
+    }
+
+    #[test]
+    fn only_aggregated_roles_and_their_parts_are_of_concern() {
+        let sum = json!({"metadata": {"name": "sum"}, "aggregationRule": {"clusterRoleSelectors": [
+            {"matchLabels": {"to-sum": "true"}}]}});
+        let concern = Concern::of([&sum, &role("pods", "to-sum", "pods")]);
+        assert!(concern.includes(&sum));
+        assert!(concern.includes(&role("new", "to-sum", "nodes")));
+        assert!(!concern.includes(&role("other", "to-other", "nodes")));
+        assert!(!Concern::default().includes(&role("new", "to-sum", "nodes")));
+        assert!(Concern::default().includes(&sum));
     }
 
     #[test]

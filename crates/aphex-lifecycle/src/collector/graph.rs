@@ -1,6 +1,7 @@
 //! The graph of owners and dependents, by uid; pure.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
@@ -17,7 +18,8 @@ pub(crate) const ORPHAN: &str = "orphan";
 /// One object as the collector knows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
-    pub(crate) kind: Kind,
+    /// One for all objects of a kind, of which there are many.
+    pub(crate) kind: Arc<Kind>,
     pub(crate) namespace: Option<String>,
     pub(crate) name: String,
     pub(crate) uid: Uid,
@@ -28,9 +30,9 @@ pub(crate) struct Node {
 
 impl Node {
     /// From an object's metadata; nothing when it lacks a uid or a name.
-    pub(crate) fn of(kind: &Kind, meta: &ObjectMeta) -> Option<Self> {
+    pub(crate) fn of(kind: &Arc<Kind>, meta: &ObjectMeta) -> Option<Self> {
         Some(Self {
-            kind: kind.clone(),
+            kind: Arc::clone(kind),
             namespace: meta.namespace.clone(),
             name: meta.name.clone()?,
             uid: meta.uid.clone()?,
@@ -136,7 +138,7 @@ mod tests {
             kind: "ConfigMap".to_owned(),
             plural: "configmaps".to_owned(),
         };
-        let kind = Kind { resource, namespaced: true, delete_collection: true };
+        let kind = Arc::new(Kind { resource, namespaced: true, delete_collection: true });
         let owner = |uid: &&str| OwnerReference { uid: (*uid).to_owned(), ..OwnerReference::default() };
         Node {
             kind,
