@@ -198,7 +198,7 @@ async fn roles(
 
     let readiness = Readiness::default();
     let settings = aphex_gateway::Settings {
-        listener: hooks,
+        server: aphex_runtime::serve::Server::new(hooks, "webhooks"),
         domain: String::new(),
         identity: "local".to_owned(),
         calls,

@@ -9,6 +9,7 @@ use aphex_api::delivery::{Delivery, DeliverySpec, DeliveryVerdict, SecretKeyRef}
 use aphex_gateway::calls::Calls;
 use aphex_gateway::{Settings, sign};
 use aphex_runtime::Shutdown;
+use aphex_runtime::serve::{CONNECTIONS, Limits, Server};
 use aphex_testkit::{Cluster, Requests, eventually, platform};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -82,10 +83,20 @@ impl World {
 
     /// Starts one more gateway; gives its address.
     pub(crate) async fn replica(&self, identity: &str, shutdown: &Shutdown) -> anyhow::Result<SocketAddr> {
+        self.replica_within(Limits::of(CONNECTIONS), identity, shutdown).await
+    }
+
+    /// The same with other bounds.
+    pub(crate) async fn replica_within(
+        &self,
+        limits: Limits,
+        identity: &str,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<SocketAddr> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let settings = Settings {
-            listener,
+            server: Server { limits, ..Server::new(listener, "webhooks") },
             domain: "hooks.example.com".into(),
             identity: identity.to_owned(),
             calls: self.calls.clone(),
