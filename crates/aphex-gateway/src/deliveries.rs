@@ -12,7 +12,7 @@
 //! outcome, `payload` the stored bytes, `retention` the end.
 
 mod claim;
-mod payload;
+pub mod payload;
 mod process;
 mod queue;
 mod retention;

@@ -291,7 +291,7 @@ impl Asked {
 }
 
 impl Outside for Asked {
-    fn secret(&self, secret: &SecretKeyRef) -> Option<Vec<u8>> {
+    fn secret(&self, secret: &SecretKeyRef) -> Option<secrecy::SecretSlice<u8>> {
         let value = self.cache.current(secret);
         if value.is_none() {
             self.secrets.lock().unwrap_or_else(PoisonError::into_inner).insert(secret.clone());
