@@ -186,6 +186,9 @@ impl Sink {
         verified_by: Vec<SecretKeyRef>,
         peer: Peer,
     ) -> Result<Answer, Answer> {
+        if body::is_too_fine(&json) {
+            return Err(Answer::TooLarge);
+        }
         let body: serde_json::Value = serde_json::from_slice(&json).map_err(|_| Answer::Payload)?;
         if !body.is_object() {
             return Err(Answer::Payload);
