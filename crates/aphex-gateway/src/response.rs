@@ -66,7 +66,9 @@ impl Answer {
                 error("Content type must be application/json or application/x-www-form-urlencoded")
             }
             Self::Encoding => error("Webhook payloads must not be compressed (Content-Encoding)"),
-            Self::TooLarge => error("Webhook payload is larger than 25 MiB"),
+            Self::TooLarge => {
+                error("Webhook payload is larger than 25 MiB, or has more values than that allows")
+            }
             Self::Timeout => error("Webhook payload did not arrive in time"),
             Self::Signature => error("Invalid webhook signature"),
             Self::Payload => error("Invalid webhook payload"),
