@@ -188,7 +188,9 @@ pub(crate) enum Command {
         what: Install,
     },
     /// Run the webhook gateway against a cluster
-    #[command(after_help = "Example:\n  aphex gateway --kubeconfig ~/.kube/config --port 8080")]
+    #[command(
+        after_help = "Examples:\n  aphex gateway --kubeconfig ~/.kube/config --port 8080\n  aphex gateway --port 8443 --tls-cert tls.crt --tls-key tls.key --drain-delay 5s"
+    )]
     Gateway(Gateway),
     /// Run the OpenID provider alone: logins, tokens, users and groups
     #[command(
