@@ -8,6 +8,7 @@ mod e2e;
 mod edges;
 mod engines;
 mod folders;
+mod fuzz;
 mod generated;
 mod image;
 mod live;
@@ -62,6 +63,8 @@ enum Chore {
     Conformance(conformance::Arguments),
     /// The platform as its users have it: on a whole node, or on the embedded engine
     E2e(e2e::Arguments),
+    /// Throw at every parser that strangers and tenants reach what no test thought of (needs a C++ compiler)
+    Fuzz(fuzz::Arguments),
     /// Write platform/crds from the Rust types
     Crds,
     /// Write docs/cli.md from the program's arguments
@@ -99,6 +102,7 @@ fn main() -> ExitCode {
         Chore::Logins => logins::run(),
         Chore::Conformance(arguments) => conformance::run(&arguments),
         Chore::E2e(arguments) => e2e::run(&arguments),
+        Chore::Fuzz(arguments) => fuzz::run(&arguments),
         Chore::Crds => generated::write_crds(),
         Chore::Reference => generated::write_reference(),
         Chore::Openapi => generated::write_openapi(),

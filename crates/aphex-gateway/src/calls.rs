@@ -16,6 +16,7 @@ use futures::StreamExt as _;
 use http::{HeaderName, HeaderValue};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, ClientBuilder, Url, redirect};
+use secrecy::{ExposeSecret as _, SecretSlice};
 use thiserror::Error;
 
 use crate::bindings::canonical_header;
@@ -137,8 +138,8 @@ impl Caller {
 
     fn bearer(&self, token: &SecretKeyRef) -> Result<HeaderValue, CallError> {
         let token = self.secrets.current(token).ok_or(CallError::Token)?;
-        let text = [b"Bearer ".as_slice(), token.trim_ascii()].concat();
-        let mut value = HeaderValue::from_bytes(&text).map_err(|_| CallError::Token)?;
+        let text = SecretSlice::from([b"Bearer ".as_slice(), token.expose_secret().trim_ascii()].concat());
+        let mut value = HeaderValue::from_bytes(text.expose_secret()).map_err(|_| CallError::Token)?;
         value.set_sensitive(true);
         Ok(value)
     }

@@ -12,6 +12,7 @@ use aphex_api::delivery::{Delivery, DeliveryVerdict, SecretKeyRef, listener_name
 use aphex_api::foreign::triggers::{EVENT_POLICY_ANNOTATION, EventListener};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
+use secrecy::SecretSlice;
 
 use crate::calls::{Caller, Calls};
 use crate::deliveries::{Payload, object_name};
@@ -231,7 +232,7 @@ impl Asked {
 }
 
 impl Outside for Asked {
-    fn secret(&self, secret: &SecretKeyRef) -> Option<Vec<u8>> {
+    fn secret(&self, secret: &SecretKeyRef) -> Option<SecretSlice<u8>> {
         let value = self.cache.current(secret);
         if value.is_none() {
             self.secrets.lock().unwrap_or_else(PoisonError::into_inner).insert(secret.clone());

@@ -21,7 +21,7 @@ mod accept;
 mod claim;
 mod drain;
 mod inline;
-mod payload;
+pub mod payload;
 mod process;
 mod queue;
 mod retention;

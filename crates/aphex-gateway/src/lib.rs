@@ -41,9 +41,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aphex_runtime::admin::Readiness;
+use aphex_runtime::serve::Server;
 use aphex_runtime::{Clock, Metrics, Shutdown};
 use kube::Client;
-use tokio::net::TcpListener;
 
 pub use signature::sign;
 
@@ -88,8 +88,8 @@ pub fn defined_kinds() -> Vec<kube::api::ApiResource> {
 /// How a gateway runs.
 #[derive(Debug)]
 pub struct Settings {
-    /// Where webhooks arrive.
-    pub listener: TcpListener,
+    /// Where webhooks arrive, and how many connections there may be.
+    pub server: Server,
     /// The platform's domain: host `<organization>.<domain>` means that organization's listener; empty for none.
     pub domain: String,
     /// This replica's name: no other running replica's, and the same again after a restart.
@@ -167,13 +167,16 @@ pub async fn run(client: Client, settings: Settings, shutdown: Shutdown) -> Resu
         domain: settings.domain,
         clock,
         metrics,
-        memory: sink::memory(),
+        bodies: sink::Bodies::default(),
     });
     ready.store(true, Ordering::Release);
-    if let Ok(address) = settings.listener.local_addr() {
+    if let Ok(address) = settings.server.listener.local_addr() {
         tracing::info!(%address, "gateway serves webhooks");
     }
-    sink::serve(settings.listener, sink, shutdown.clone()).await;
+    if let Some(tls) = &settings.server.tls {
+        shutdown.spawn(tls.clone().follow(shutdown.clone()));
+    }
+    sink::serve(settings.server, sink, shutdown.clone()).await;
     ready.store(false, Ordering::Release);
     Ok(())
 }

@@ -36,6 +36,8 @@ pub enum Answer {
     Method,
     /// Neither JSON nor a form.
     MediaType,
+    /// Compressed.
+    Encoding,
     /// Larger than GitHub's own limit.
     TooLarge,
     /// The body did not arrive in time.
@@ -59,7 +61,7 @@ impl Answer {
             Self::Accepted { .. } | Self::Rehearsed { .. } => StatusCode::OK,
             Self::UnknownListener => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::MediaType | Self::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::Signature => StatusCode::UNAUTHORIZED,
@@ -87,7 +89,10 @@ impl Answer {
             Self::MediaType => {
                 error("Content type must be application/json or application/x-www-form-urlencoded")
             }
-            Self::TooLarge => error("Webhook payload is larger than 25 MiB"),
+            Self::Encoding => error("Webhook payloads must not be compressed (Content-Encoding)"),
+            Self::TooLarge => {
+                error("Webhook payload is larger than 25 MiB, or has more values than that allows")
+            }
             Self::Timeout => error("Webhook payload did not arrive in time"),
             Self::Signature => error("Invalid webhook signature"),
             Self::Payload => error("Invalid webhook payload"),
@@ -108,6 +113,10 @@ impl Answer {
             }
             Self::TooManyFailures => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+            }
+            // RFC 9110, section 12.5.3: which encodings would do.
+            Self::Encoding => {
+                headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             }
             // What was not read of a body cannot be skipped cheaply.
             Self::TooLarge | Self::Timeout => {

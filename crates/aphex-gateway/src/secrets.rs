@@ -1,6 +1,7 @@
 //! Webhook secrets, fetched by name when they are needed and kept for a short while.
 //!
 //! Only Secrets that triggers name are read, one by one: listing would need a right to every Secret of the cluster.
+//! Values are wiped when they are dropped, and printed by nothing.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +13,7 @@ use futures::StreamExt as _;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
+use secrecy::{ExposeSecret as _, SecretSlice};
 use thiserror::Error;
 use tokio::time::Instant;
 
@@ -65,7 +67,7 @@ pub enum SecretError {
 }
 
 type Name = (String, String);
-type Data = BTreeMap<String, Vec<u8>>;
+type Data = BTreeMap<String, SecretSlice<u8>>;
 
 /// The cache; cheap to clone.
 #[derive(Clone)]
@@ -96,7 +98,10 @@ impl SecretCache {
 
     /// A cache of exactly these Secrets, by namespace and name, which asks nobody for others.
     pub fn of(secrets: impl IntoIterator<Item = ((String, String), BTreeMap<String, Vec<u8>>)>) -> Self {
-        let known = |data| Known { data: Some(Arc::new(data)), read: Instant::now() };
+        let known = |data: BTreeMap<String, Vec<u8>>| {
+            let data = data.into_iter().map(|(key, value)| (key, value.into())).collect();
+            Known { data: Some(Arc::new(data)), read: Instant::now() }
+        };
         let known = secrets.into_iter().map(|(name, data)| (name, known(data))).collect();
         Self { engine: None, known: Arc::new(Mutex::new(known)) }
     }
@@ -117,14 +122,14 @@ impl SecretCache {
             let names: Vec<SecretKeyRef> = candidates.iter().map(|(_, name)| name.clone()).collect();
             // One that cannot be read must not keep out the senders who know another.
             failed = self.fetch(&names, kept).await.err();
-            let values: Vec<(Candidate, Vec<Vec<u8>>)> = candidates
+            let values: Vec<(Candidate, Vec<SecretSlice<u8>>)> = candidates
                 .iter()
                 .map(|candidate| (candidate.clone(), self.accepted(&candidate.1, now)))
                 .collect();
             let (proofs, body) = (proofs.clone(), body.clone());
             let verify = move || {
-                let shown = |scheme: Scheme, secrets: &[Vec<u8>]| {
-                    secrets.iter().any(|secret| proofs.show(scheme, secret, &body))
+                let shown = |scheme: Scheme, secrets: &[SecretSlice<u8>]| {
+                    secrets.iter().any(|secret| proofs.show(scheme, secret.expose_secret(), &body))
                 };
                 values
                     .into_iter()
@@ -143,7 +148,7 @@ impl SecretCache {
     }
 
     /// The value of a Secret that was read before, when it has the key.
-    pub fn current(&self, secret: &SecretKeyRef) -> Option<Vec<u8>> {
+    pub fn current(&self, secret: &SecretKeyRef) -> Option<SecretSlice<u8>> {
         self.data(secret)?.get(&secret.key).cloned()
     }
 
@@ -193,7 +198,12 @@ impl SecretCache {
         let data = match read {
             Ok(secret) => secret.map(|secret| {
                 Arc::new(
-                    secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect(),
+                    secret
+                        .data
+                        .unwrap_or_default()
+                        .into_iter()
+                        .map(|(key, value)| (key, value.0.into()))
+                        .collect(),
                 )
             }),
             Err(source) => {
@@ -221,15 +231,18 @@ impl SecretCache {
     }
 
     /// The values that count now: the current one, and its predecessor while that is allowed.
-    fn accepted(&self, secret: &SecretKeyRef, now: Timestamp) -> Vec<Vec<u8>> {
+    fn accepted(&self, secret: &SecretKeyRef, now: Timestamp) -> Vec<SecretSlice<u8>> {
         self.data(secret).map(|data| accepted(&data, &secret.key, now)).unwrap_or_default()
     }
 }
 
-fn accepted(data: &Data, key: &str, now: Timestamp) -> Vec<Vec<u8>> {
+fn accepted(data: &Data, key: &str, now: Timestamp) -> Vec<SecretSlice<u8>> {
     let until = data.get(&format!("{key}{PREVIOUS_UNTIL}")).map(|text| {
         // An end that cannot be read has passed: a stale secret must not count for ever.
-        std::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(Timestamp::MIN)
+        std::str::from_utf8(text.expose_secret())
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or(Timestamp::MIN)
     });
     let previous = data.get(&format!("{key}{PREVIOUS}")).filter(|_| until.is_none_or(|until| now < until));
     data.get(key).into_iter().chain(previous).cloned().collect()
@@ -251,7 +264,7 @@ mod tests {
             key: "secret".into(),
         };
         for (name, minutes) in [("fresh", 59), ("old", 61)] {
-            let data: Data = [("secret".to_owned(), b"value".to_vec())].into();
+            let data: Data = [("secret".to_owned(), b"value".to_vec().into())].into();
             let read = Instant::now().checked_sub(Duration::from_mins(minutes)).unwrap();
             let known = Known { data: Some(Arc::new(data)), read };
             cache.known.lock().unwrap().insert(("org-acme".to_owned(), name.to_owned()), known);
@@ -270,9 +283,10 @@ mod tests {
     #[test]
     fn a_rotated_secret_counts_until_its_time_is_over() {
         let data = |until: Option<&str>| {
-            let mut data: Data = [("secret".to_owned(), b"new".to_vec())].into();
-            data.insert("secret.previous".to_owned(), b"old".to_vec());
-            data.extend(until.map(|until| ("secret.previous-until".to_owned(), until.as_bytes().to_vec())));
+            let value = |text: &str| SecretSlice::from(text.as_bytes().to_vec());
+            let mut data: Data = [("secret".to_owned(), value("new"))].into();
+            data.insert("secret.previous".to_owned(), value("old"));
+            data.extend(until.map(|until| ("secret.previous-until".to_owned(), value(until))));
             data
         };
         let now: Timestamp = "2026-11-24T00:00:00Z".parse().unwrap();
@@ -281,6 +295,20 @@ mod tests {
         assert_eq!(count(Some("2026-11-24T00:00:01Z")), 2);
         assert_eq!(count(Some("2026-11-24T00:00:00Z")), 1);
         assert_eq!(count(Some("soon")), 1);
-        assert_eq!(accepted(&Data::new(), "secret", now), Vec::<Vec<u8>>::new());
+        assert!(accepted(&Data::new(), "secret", now).is_empty());
+    }
+
+    #[test]
+    fn what_is_kept_is_wiped_when_it_goes_and_never_printed() {
+        fn is_wiped<T: secrecy::zeroize::ZeroizeOnDrop>(_: &T) {}
+        let value = SecretSlice::from(b"open sesame".to_vec());
+        is_wiped(&value);
+        let known =
+            Known { data: Some(Arc::new([("secret".to_owned(), value)].into())), read: Instant::now() };
+        let printed = format!("{known:?}");
+        assert!(
+            printed.contains("REDACTED") && !printed.contains("sesame") && !printed.contains("111"),
+            "{printed}"
+        );
     }
 }

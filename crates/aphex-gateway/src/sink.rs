@@ -1,30 +1,28 @@
 //! The HTTP edge: read, verify, store the Delivery, answer.
 //!
 //! ```text
-//! method -> listener -> its queue has room -> content type -> size -> signature over the raw bytes -> JSON
+//! method -> listener -> its queue has room -> content type, plain -> size -> signature over the raw bytes -> JSON
 //!        -> the organization's turn -> Delivery stored, or spooled -> 200
 //! ```
 //!
 //! Nothing is parsed before the signature is verified, and nothing is answered before the event is on a disk; a dry run is
-//! answered instead of stored, see [`crate::rehearsal`]. HTTP/1.1 only: TLS and HTTP/2 end at the tunnel or ingress in
-//! front.
+//! answered instead of stored, see [`crate::rehearsal`]. Connections, TLS and the versions of HTTP are
+//! [`aphex_runtime::serve`]'s.
 
+mod body;
 pub mod form;
 pub mod route;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use aphex_api::foreign::triggers::{EventListener, PAYLOAD_VALIDATION_ANNOTATION};
 use aphex_runtime::{Clock, errors};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Body;
 use kube::ResourceExt as _;
-use tokio::sync::Semaphore;
 
 use crate::admission::proxies::{self, Proxy};
 use crate::admission::{Admission, Busy};
@@ -40,15 +38,11 @@ use crate::snapshot::Snapshot;
 use crate::verification::{Verified, verify};
 
 mod serve;
+pub use body::Bodies;
 pub(crate) use serve::serve;
 
 /// GitHub's own limit for a payload.
 pub const MAX_BODY: usize = 25 * 1024 * 1024;
-/// A sender slower than this is not GitHub, which gives up after ten seconds itself.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Memory for bodies in flight, counted in units of this many bytes.
-const UNIT: usize = 64 * 1024;
-const UNITS: usize = 256 * 1024 * 1024 / UNIT;
 /// Headers kept with a Delivery, and the longest value kept.
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_VALUE: usize = 1024;
@@ -90,14 +84,8 @@ pub struct Sink {
     pub clock: Clock,
     /// What is counted.
     pub metrics: GatewayMetrics,
-    /// Memory for bodies in flight, as [`memory`] makes it.
-    pub memory: Semaphore,
-}
-
-/// Memory for the bodies that are in flight at once.
-#[must_use]
-pub fn memory() -> Semaphore {
-    Semaphore::new(UNITS)
+    /// Memory for bodies in flight.
+    pub bodies: Bodies,
 }
 
 /// What is known of the sender.
@@ -147,13 +135,13 @@ impl Sink {
             return Err(Answer::Busy);
         }
         let form = form::is_form(head.headers.get(header::CONTENT_TYPE)).ok_or(Answer::MediaType)?;
-        let expected =
-            head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let _memory = self.reserve(expected).await?;
-        let body = read(body).await?;
+        if !body::is_plain(&head.headers) {
+            return Err(Answer::Encoding);
+        }
+        let held = self.bodies.read(body, &head.headers).await?;
         let url = head.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
         let source = proxies::source(peer.0.ip(), &head.headers, &self.trusted_proxies);
-        let received = Received { listeners, headers: head.headers, url, body, source };
+        let received = Received { listeners, headers: head.headers, url, body: held.bytes.clone(), source };
         let (listener, verified) = self.check(&received).await?;
         let json = if form { from_form(&listener, &received)? } else { received.body.clone() };
         self.store(&listener, received, json, verified).await
@@ -187,17 +175,6 @@ impl Sink {
         verified
     }
 
-    /// Sets memory aside before a body is read, so that many large ones wait for each other.
-    async fn reserve(&self, expected: Option<usize>) -> Result<tokio::sync::SemaphorePermit<'_>, Answer> {
-        let expected = expected.unwrap_or(MAX_BODY);
-        if expected > MAX_BODY {
-            return Err(Answer::TooLarge);
-        }
-        let units = u32::try_from(expected / UNIT + 1).unwrap_or(u32::MAX);
-        let permit = tokio::time::timeout(BODY_TIMEOUT, self.memory.acquire_many(units)).await;
-        permit.ok().and_then(Result::ok).ok_or(Answer::Unavailable)
-    }
-
     /// The listener whose secrets the sender knows, and which of them; else one that takes unsigned events.
     async fn verify(&self, received: &Received) -> Result<(Arc<EventListener>, Verified), Answer> {
         let now = self.clock.now();
@@ -229,6 +206,9 @@ impl Sink {
         json: Bytes,
         verified: Verified,
     ) -> Result<Answer, Answer> {
+        if body::is_too_fine(&json) {
+            return Err(Answer::TooLarge);
+        }
         let body: serde_json::Value = serde_json::from_slice(&json).map_err(|_| Answer::Payload)?;
         if !body.is_object() {
             return Err(Answer::Payload);
@@ -291,20 +271,6 @@ fn from_form(listener: &EventListener, received: &Received) -> Result<Bytes, Ans
         Some(payload) => Ok(payload),
         None if validated => Err(Answer::Payload),
         None => form::fields(&received.body).ok_or(Answer::Payload),
-    }
-}
-
-async fn read<B>(body: B) -> Result<Bytes, Answer>
-where
-    B: Body<Data = Bytes> + Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await;
-    match collected.map_err(|_| Answer::Timeout)? {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Answer::TooLarge),
-        // The sender went away or broke the framing; it will hardly read this.
-        Err(_) => Err(Answer::Payload),
     }
 }
 

@@ -1,7 +1,11 @@
 //! The gateway against golden files, and against an API server: the embedded one, or that of `APHEX_TEST_KUBECONFIG`.
 
+#[path = "it/calls.rs"]
+mod calls;
 #[path = "it/corpus.rs"]
 mod corpus;
+#[path = "it/crowd.rs"]
+mod crowd;
 #[path = "it/deliveries.rs"]
 mod deliveries;
 #[path = "it/dry_runs.rs"]

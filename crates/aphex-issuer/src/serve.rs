@@ -1,74 +1,63 @@
-//! Accepts connections, with or without TLS, and speaks HTTP/1.1 on them until shutdown.
+//! Serves until shutdown, with or without TLS.
 
-use std::net::SocketAddr;
+use std::error::Error;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aphex_runtime::{Shutdown, serve};
+use aphex_runtime::Shutdown;
+use aphex_runtime::serve::{Server, Tls};
+use bytes::Bytes;
 use http::{StatusCode, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Incoming;
-use rustls::ServerConfig;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Body;
 use serde_json::json;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 
 use crate::issuer::Issuer;
 use crate::web::{self, Request, Response};
 
 /// Forms are small.
 const MOST_BODY: usize = 64 * 1024;
-/// How long a client may take for its handshake, or its request's body.
+/// How long a client may take for its request's body.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Issuer {
     /// Serves until shutdown; requests under way are finished. Also tends keys and drops what has expired.
-    pub async fn serve(
-        self: Arc<Self>,
-        listener: TcpListener,
-        tls: Option<Arc<ServerConfig>>,
-        shutdown: Shutdown,
-    ) {
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, tls: Option<Tls>, shutdown: Shutdown) {
         let (tending, stop) = (Arc::clone(&self), shutdown.clone());
         shutdown.spawn(async move { tending.tend_until(&stop).await });
-        let acceptor = tls.map(TlsAcceptor::from);
-        serve::accept(listener, "the issuer", &shutdown, |stream, peer| {
-            let (issuer, acceptor, stop) = (Arc::clone(&self), acceptor.clone(), shutdown.clone());
-            async move {
-                match acceptor {
-                    None => issuer.connection(stream, peer, &stop).await,
-                    Some(acceptor) => {
-                        if let Ok(Ok(stream)) = timeout(PATIENCE, acceptor.accept(stream)).await {
-                            issuer.connection(stream, peer, &stop).await;
-                        }
-                    }
-                }
-            }
-        })
-        .await;
+        if let Some(tls) = &tls {
+            shutdown.spawn(tls.clone().follow(shutdown.clone()));
+        }
+        let server = Server { tls, ..Server::new(listener, "the issuer") };
+        let answer = move |request, peer: SocketAddr| {
+            let issuer = Arc::clone(&self);
+            async move { issuer.respond(request, peer.ip()).await }
+        };
+        server.run(&shutdown, answer).await;
     }
 
-    async fn connection<S>(self: Arc<Self>, stream: S, peer: SocketAddr, shutdown: &Shutdown)
+    /// Answers one request of somebody at this address.
+    pub async fn respond<B>(&self, request: http::Request<B>, source: IpAddr) -> http::Response<Full<Bytes>>
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        B: Body,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let answer = |request| {
-            let issuer = Arc::clone(&self);
-            async move {
-                match read(request, peer).await {
-                    Ok(request) => issuer.answer(request).await,
-                    Err(response) => response,
-                }
-            }
-        };
-        serve::http1(stream, shutdown, answer).await;
+        match read(request, source).await {
+            Ok(request) => self.answer(request).await,
+            Err(response) => response,
+        }
     }
 }
 
 /// The request with its body, or the answer to one whose body does not come or does not end.
-async fn read(request: http::Request<Incoming>, peer: SocketAddr) -> Result<Request, Response> {
+async fn read<B>(request: http::Request<B>, source: IpAddr) -> Result<Request, Response>
+where
+    B: Body,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     let (head, body) = request.into_parts();
     let body = match timeout(PATIENCE, Limited::new(body, MOST_BODY).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
@@ -84,7 +73,7 @@ async fn read(request: http::Request<Incoming>, peer: SocketAddr) -> Result<Requ
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: head.headers,
         body,
-        source: peer.ip(),
+        source,
     })
 }
 

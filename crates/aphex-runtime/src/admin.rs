@@ -10,7 +10,11 @@ use http_body_util::Full;
 use tokio::net::TcpListener;
 
 use crate::metrics::CONTENT_TYPE;
-use crate::{Metrics, Shutdown, serve};
+use crate::serve::{Limits, Server};
+use crate::{Metrics, Shutdown};
+
+/// Whoever probes and scrapes needs few.
+const CONNECTIONS: Limits = Limits::of(256);
 
 /// Named conditions that must all hold for `/readyz` to answer 200; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -49,22 +53,25 @@ impl Readiness {
 
 /// Serves until shutdown.
 pub async fn serve(listener: TcpListener, readiness: Readiness, metrics: Metrics, shutdown: Shutdown) {
-    serve::accept(listener, "health and metrics", &shutdown, |stream, _| {
-        let (readiness, metrics, stop) = (readiness.clone(), metrics.clone(), shutdown.clone());
-        async move {
-            let answer = |request| std::future::ready(respond(&request, &readiness, &metrics));
-            serve::http1(stream, &stop, answer).await;
-        }
-    })
-    .await;
+    let stop = shutdown.clone();
+    let answer =
+        move |request, _| std::future::ready(respond(&request, &readiness, &metrics, stop.is_leaving()));
+    let server = Server { listener, what: "health and metrics", limits: CONNECTIONS, tls: None };
+    server.run(&shutdown, answer).await;
 }
 
-fn respond<B>(request: &Request<B>, readiness: &Readiness, metrics: &Metrics) -> Response<Full<Bytes>> {
+fn respond<B>(
+    request: &Request<B>,
+    readiness: &Readiness,
+    metrics: &Metrics,
+    leaving: bool,
+) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are served here\n".to_owned());
     }
     match request.uri().path() {
         "/livez" | "/healthz" => text(StatusCode::OK, "ok".to_owned()),
+        "/readyz" if leaving => text(StatusCode::SERVICE_UNAVAILABLE, "shutting down\n".to_owned()),
         "/readyz" => match readiness.unmet() {
             unmet if unmet.is_empty() => text(StatusCode::OK, "ok".to_owned()),
             unmet => text(StatusCode::SERVICE_UNAVAILABLE, format!("waiting for: {}\n", unmet.join(", "))),
@@ -94,7 +101,7 @@ mod tests {
 
     fn get(path: &str, readiness: &Readiness) -> StatusCode {
         let request = Request::get(path).body(()).unwrap();
-        respond(&request, readiness, &Metrics::default()).status()
+        respond(&request, readiness, &Metrics::default(), false).status()
     }
 
     #[test]
@@ -106,5 +113,8 @@ mod tests {
         flag.store(true, Ordering::Release);
         assert_eq!(get("/readyz", &readiness), StatusCode::OK);
         assert_eq!(get("/elsewhere", &readiness), StatusCode::NOT_FOUND);
+        let request = Request::get("/readyz").body(()).unwrap();
+        let leaving = respond(&request, &readiness, &Metrics::default(), true);
+        assert_eq!(leaving.status(), StatusCode::SERVICE_UNAVAILABLE);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! - [`shutdown`]: signals become one token; tasks are tracked and waited for.
 //! - [`log`]: `tracing` to standard error, as text or JSON.
-//! - [`serve`]: connections within bounds, HTTP/1.1 on them, an orderly end.
+//! - [`serve`]: connections within bounds, HTTP/1.1 and HTTP/2 on them, with or without TLS, an orderly end.
 //! - [`admin`]: `/livez`, `/readyz`, `/healthz`, `/metrics` for roles that run alone.
 //! - [`metrics`]: one registry, handed to whoever counts something.
 //! - [`clock`]: time as a value, so that tests can turn it.

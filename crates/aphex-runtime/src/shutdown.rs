@@ -1,9 +1,9 @@
-//! Stopping well: one token for the process, and tasks that are waited for.
+//! Stopping well: taking leave, one token for the process, and tasks that are waited for.
 
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -13,6 +13,7 @@ const INTERRUPTED: i32 = 130;
 /// A shutdown signal together with the tasks that must end before the process does; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
+    leaving: CancellationToken,
     token: CancellationToken,
     tasks: TaskTracker,
 }
@@ -28,30 +29,58 @@ impl Shutdown {
     ///
     /// Fails when the process may not install signal handlers.
     pub fn on_signals() -> std::io::Result<Self> {
+        Self::on_signals_after(Duration::ZERO)
+    }
+
+    /// The same, but everything goes on for a while after the first signal, in which the process takes leave.
+    ///
+    /// Who sends requests here needs that time to notice that the process is not ready any more.
+    pub fn on_signals_after(delay: Duration) -> std::io::Result<Self> {
         let shutdown = Self::new();
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let token = shutdown.token.clone();
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (leaving, token) = (shutdown.leaving.clone(), shutdown.token.clone());
         tokio::spawn(async move {
-            for first in [true, false] {
+            either(&mut interrupt, &mut terminate).await;
+            leaving.cancel();
+            if !delay.is_zero() {
+                tracing::info!(
+                    seconds = delay.as_secs(),
+                    "taking leave before shutting down; a second signal stops at once"
+                );
                 tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-                if first {
-                    tracing::info!("shutting down; a second signal stops at once");
-                    token.cancel();
-                } else {
-                    std::process::exit(INTERRUPTED);
+                    () = tokio::time::sleep(delay) => {}
+                    () = either(&mut interrupt, &mut terminate) => std::process::exit(INTERRUPTED),
                 }
             }
+            tracing::info!("shutting down; a second signal stops at once");
+            token.cancel();
+            either(&mut interrupt, &mut terminate).await;
+            std::process::exit(INTERRUPTED);
         });
         Ok(shutdown)
     }
 
     /// Asks everything to stop.
     pub fn trigger(&self) {
+        self.leaving.cancel();
         self.token.cancel();
+    }
+
+    /// Makes the process not ready and lets everything go on, until [`Shutdown::trigger`].
+    pub fn take_leave(&self) {
+        self.leaving.cancel();
+    }
+
+    /// Whether the process is to be asked nothing new.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.is_cancelled()
+    }
+
+    /// Resolves once the process is to be asked nothing new.
+    pub async fn leaving(&self) {
+        self.leaving.cancelled().await;
     }
 
     /// Whether stopping was asked for.
@@ -82,9 +111,16 @@ impl Shutdown {
 
     /// Waits until every task has ended, at most `limit`; tells whether all did.
     pub async fn drain(&self, limit: Duration) -> bool {
-        self.token.cancel();
+        self.trigger();
         self.tasks.close();
         tokio::time::timeout(limit, self.tasks.wait()).await.is_ok()
+    }
+}
+
+async fn either(one: &mut Signal, other: &mut Signal) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = other.recv() => {}
     }
 }
 

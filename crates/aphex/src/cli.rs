@@ -18,6 +18,7 @@ mod reference;
 mod roles;
 mod runs;
 mod secret;
+mod serving;
 mod session;
 mod shell;
 mod trigger;
@@ -52,6 +53,7 @@ pub(crate) use push::Push;
 pub(crate) use roles::{Controller, Doctor, Gateway};
 pub(crate) use runs::{Cancel, Grace, Logs, Open, Opened, Rerun, RunVerb};
 pub(crate) use secret::{ListSecrets, RemoveSecrets, SecretVerb, SetSecret};
+pub(crate) use serving::Serving;
 pub(crate) use session::{Login, Logout, Plugin, Token, Whoami};
 pub(crate) use shell::{Completion, Man, Pages, Shell, Version};
 pub(crate) use trigger::{Asking, Backtest, TestTriggers, TriggerVerb};
@@ -205,7 +207,7 @@ pub(crate) enum Command {
     },
     /// Run the webhook gateway against a cluster
     #[command(
-        after_help = "Examples:\n  aphex gateway --kubeconfig ~/.kube/config --port 8080\n  aphex gateway --spool-dir /var/spool/aphex --spool-limit 1Gi --trusted-proxy 10.0.0.0/8"
+        after_help = "Examples:\n  aphex gateway --kubeconfig ~/.kube/config --port 8080\n  aphex gateway --port 8443 --tls-cert tls.crt --tls-key tls.key --drain-delay 5s\n  aphex gateway --spool-dir /var/spool/aphex --spool-limit 1Gi --trusted-proxy 10.0.0.0/8"
     )]
     Gateway(Gateway),
     /// Run the OpenID provider alone: logins, tokens, users and groups

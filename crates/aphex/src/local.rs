@@ -202,7 +202,7 @@ async fn roles(
 
     let readiness = Readiness::default();
     let gateway = aphex_gateway::Settings {
-        listener: hooks,
+        server: aphex_runtime::serve::Server::new(hooks, "webhooks"),
         domain: String::new(),
         identity: "local".to_owned(),
         calls: settings.calls.clone(),

@@ -82,7 +82,8 @@ async fn objects_made_while_a_quota_comes_to_count_them_are_counted() {
         async move { server.config_map(&format!("m{number}"), &json!({})).await }
     }));
     let more = json!({"spec": {"hard": {"configmaps": "100"}}});
-    let (_, changed) = tokio::join!(makers, server.patch(&format!("{QUOTAS}/q"), MERGE, &more));
+    let quota = format!("{QUOTAS}/q");
+    let (_, changed) = tokio::join!(makers, server.patch(&quota, MERGE, &more));
     changed.expect(200);
     until_used(&server, &json!({"secrets": "0", "configmaps": "20"})).await;
 }

@@ -67,6 +67,9 @@ pub(super) fn may_call(allowed: &[Rule], host: &str, address: IpAddr) -> bool {
     !is_near(address) || allowed.iter().any(|rule| rule.covers(host, address))
 }
 
+/// What clouds answer their machines at besides 169.254.169.254: Alibaba, Oracle, Azure.
+const METADATA: [[u8; 4]; 3] = [[100, 100, 100, 200], [192, 0, 0, 192], [168, 63, 129, 16]];
+
 /// Addresses that lead to this machine or its link: what is there trusts whoever can reach it.
 fn is_near(address: IpAddr) -> bool {
     match address {
@@ -77,13 +80,16 @@ fn is_near(address: IpAddr) -> bool {
                 || address.is_broadcast()
                 || address.is_multicast()
                 || address.octets()[0] == 0
+                || METADATA.contains(&address.octets())
         }
         IpAddr::V6(address) => {
-            // Addresses of the cloud's own kind: Amazon's metadata service is fd00:ec2::254.
-            let metadata = address.segments()[..2] == [0xfd00, 0xec2];
-            // 6to4 and NAT64 carry an address of the old kind within.
+            // Metadata services of Amazon (fd00:ec2::254) and Google (fd20:ce::254).
+            let metadata = matches!(address.segments(), [0xfd00, 0xec2, ..] | [0xfd20, 0xce, ..]);
+            // 6to4, NAT64 (RFC 6052, RFC 8215) and IPv4-compatible addresses carry one of the old kind within.
             let carried = match address.segments() {
-                [0x2002, high, low, ..] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+                [0x2002, high, low, ..]
+                | [0x64, 0xff9b, 0 | 1, _, _, _, high, low]
+                | [0, 0, 0, 0, 0, 0, high, low] => {
                     let bits = u32::from(high) << 16 | u32::from(low);
                     is_near(IpAddr::V4(bits.into()))
                 }
@@ -123,13 +129,26 @@ mod tests {
             "fd00:ec2::254",
             "2002:a9fe:a9fe::1",
             "64:ff9b::7f00:1",
+            "64:ff9b:1::a9fe:a9fe",
+            "::127.0.0.1",
+            "fd20:ce::254",
+            "100.100.100.200",
+            "168.63.129.16",
             "224.0.0.1",
             "ff02::1",
             "255.255.255.255",
         ] {
             assert!(!may(&[], "x", near), "{near}");
         }
-        for far in ["10.96.0.1", "192.168.1.1", "93.184.216.34", "2606:2800::1", "fd12::1"] {
+        for far in [
+            "10.96.0.1",
+            "192.168.1.1",
+            "93.184.216.34",
+            "2606:2800::1",
+            "fd12::1",
+            "100.64.0.1",
+            "64:ff9b::808:808",
+        ] {
             assert!(may(&[], "x", far), "{far}");
         }
         assert!(may(&["127.0.0.0/8"], "x", "127.0.0.1"));

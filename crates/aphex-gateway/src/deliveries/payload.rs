@@ -57,15 +57,15 @@ impl UnpackError {
 
 /// A payload cut into pieces.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Packed {
+pub struct Packed {
     /// What goes into the Delivery.
-    pub(super) first: String,
+    pub first: String,
     /// What does not fit there; almost always nothing.
-    pub(super) rest: Vec<String>,
+    pub rest: Vec<String>,
 }
 
 /// Compresses a payload; the same bytes always give the same text.
-pub(super) fn pack(json: &[u8]) -> std::io::Result<Packed> {
+pub fn pack(json: &[u8]) -> std::io::Result<Packed> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(json)?;
     let text = STANDARD.encode(encoder.finish()?);
@@ -76,13 +76,14 @@ pub(super) fn pack(json: &[u8]) -> std::io::Result<Packed> {
 /// A payload, read and as it was sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Payload {
-    /// As JSON.
+    /// The JSON.
     pub body: Value,
-    /// Every byte.
+    /// Its text, byte for byte.
     pub raw: Arc<str>,
 }
 
-fn unpack(text: &str) -> Result<Payload, UnpackError> {
+/// Reads what [`pack`] made, pieces joined.
+pub fn unpack(text: &str) -> Result<Payload, UnpackError> {
     let bytes = STANDARD.decode(text).map_err(UnpackError::Base64)?;
     let mut json = Vec::new();
     // Nobody who may write Deliveries may fill this process's memory with one.

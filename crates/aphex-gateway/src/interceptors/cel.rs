@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aphex_api::delivery::SecretKeyRef;
 use aphex_cel::{Environment, Extension, Limits, Program, Value};
+use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use super::outside::Outside;
 use super::{Answer, Context, Rejection, Reply};
 use crate::event::Event;
+use crate::signature::same;
 
 const VARIABLES: [&str; 4] = ["body", "header", "extensions", "requestURL"];
 /// How many compiled expressions are kept.
@@ -219,7 +221,7 @@ fn compare_secret(namespace: String, outside: Arc<dyn Outside>) -> Extension {
         let reference = SecretKeyRef { namespace: namespace.clone(), name, key };
         let missing = || format!("failed to find secret '{}' in compareSecret", reference.name);
         let secret = outside.secret(&reference).ok_or_else(missing)?;
-        Ok(Value::from(aws_lc_rs::constant_time::verify_slices_are_equal(&secret, given.as_bytes()).is_ok()))
+        Ok(Value::from(same(secret.expose_secret(), given.as_bytes())))
     })
 }
 

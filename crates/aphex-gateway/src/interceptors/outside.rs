@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aphex_api::delivery::SecretKeyRef;
+use secrecy::SecretSlice;
 
 /// Looks up what was fetched before evaluation began.
 pub trait Outside: Send + Sync {
     /// The value under a key, when the Secret and the key exist.
-    fn secret(&self, secret: &SecretKeyRef) -> Option<Vec<u8>>;
+    fn secret(&self, secret: &SecretKeyRef) -> Option<SecretSlice<u8>>;
     /// What a request gave, once it was made; the error says why it gave nothing.
     fn answer(&self, question: &Question) -> Option<Result<Response, String>>;
 }

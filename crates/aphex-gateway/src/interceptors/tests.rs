@@ -10,8 +10,8 @@ use super::*;
 struct World(Vec<(&'static str, (u16, String, Value))>);
 
 impl Outside for World {
-    fn secret(&self, secret: &SecretKeyRef) -> Option<Vec<u8>> {
-        (*secret == reference("token", "key")).then(|| b"open sesame".to_vec())
+    fn secret(&self, secret: &SecretKeyRef) -> Option<secrecy::SecretSlice<u8>> {
+        (*secret == reference("token", "key")).then(|| b"open sesame".to_vec().into())
     }
 
     fn answer(&self, question: &Question) -> Option<Result<Response, String>> {

@@ -10,14 +10,14 @@
 //! After the senders' own documentation, and `pkg/interceptors` of Tekton Triggers v0.34. Everything is compared in
 //! constant time, and nothing here prints what it holds.
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac::{
     Algorithm, HMAC_SHA1_FOR_LEGACY_USE_ONLY, HMAC_SHA256, HMAC_SHA512, Key, verify as verify_mac,
 };
 use http::HeaderMap;
 use jiff::Timestamp;
+use secrecy::{ExposeSecret as _, SecretSlice};
 
-use super::{HEADER, Signature};
+use super::{HEADER, Signature, same};
 
 const BITBUCKET: &str = "x-hub-signature";
 const GITLAB: &str = "x-gitlab-token";
@@ -44,7 +44,8 @@ pub enum Scheme {
 pub struct Proofs {
     github: Option<Signature>,
     bitbucket: Option<(Algorithm, Vec<u8>)>,
-    gitlab: Option<Vec<u8>>,
+    /// The secret itself: wiped when it is dropped.
+    gitlab: Option<SecretSlice<u8>>,
     /// The text before the body, and the signature.
     slack: Option<(String, Vec<u8>)>,
 }
@@ -69,7 +70,7 @@ impl Proofs {
         Self {
             github: text(HEADER).and_then(Signature::parse),
             bitbucket: text(BITBUCKET).and_then(bitbucket),
-            gitlab: headers.get(GITLAB).map(|value| value.as_bytes().to_vec()),
+            gitlab: headers.get(GITLAB).map(|value| value.as_bytes().to_vec().into()),
             slack: slack(),
         }
     }
@@ -95,9 +96,7 @@ impl Proofs {
                 .bitbucket
                 .as_ref()
                 .is_some_and(|(algorithm, tag)| verify_mac(&Key::new(*algorithm, secret), body, tag).is_ok()),
-            Scheme::Gitlab => {
-                self.gitlab.as_ref().is_some_and(|token| verify_slices_are_equal(token, secret).is_ok())
-            }
+            Scheme::Gitlab => self.gitlab.as_ref().is_some_and(|token| same(token.expose_secret(), secret)),
             Scheme::Slack => self.slack.as_ref().is_some_and(|(before, tag)| {
                 let signed = [before.as_bytes(), body].concat();
                 verify_mac(&Key::new(HMAC_SHA256, secret), &signed, tag).is_ok()

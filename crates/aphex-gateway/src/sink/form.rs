@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 /// Whether a content type is a form (true) or JSON (false); anything else is nothing.
-pub(super) fn is_form(content_type: Option<&HeaderValue>) -> Option<bool> {
+pub fn is_form(content_type: Option<&HeaderValue>) -> Option<bool> {
     let text = content_type?.to_str().ok()?;
     match text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
         "application/json" => Some(false),
@@ -16,7 +16,7 @@ pub(super) fn is_form(content_type: Option<&HeaderValue>) -> Option<bool> {
 }
 
 /// The decoded value of the form's field `payload`.
-pub(super) fn payload(body: &[u8]) -> Option<Bytes> {
+pub fn payload(body: &[u8]) -> Option<Bytes> {
     let field = body.split(|byte| *byte == b'&').find_map(|field| field.strip_prefix(b"payload="))?;
     decode(field).map(Into::into)
 }
@@ -24,7 +24,7 @@ pub(super) fn payload(body: &[u8]) -> Option<Bytes> {
 /// The form as a JSON object, each field a list of its values, as Tekton's sink writes it for Slack's forms.
 ///
 /// Tekton leaves a form with one field as it is, which then is no JSON; here it is an object as well.
-pub(super) fn fields(body: &[u8]) -> Option<Bytes> {
+pub fn fields(body: &[u8]) -> Option<Bytes> {
     let mut fields: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for field in body.split(|byte| *byte == b'&').filter(|field| !field.is_empty()) {
         let (name, value) = match field.iter().position(|byte| *byte == b'=') {

@@ -2,22 +2,16 @@
 
 use std::sync::Arc;
 
-use aphex_runtime::{Shutdown, serve as runtime};
-use tokio::net::TcpListener;
+use aphex_runtime::Shutdown;
+use aphex_runtime::serve::Server;
 
 use super::{Peer, Sink};
 
 /// Serves until shutdown; requests under way are finished.
-pub(crate) async fn serve(listener: TcpListener, sink: Arc<Sink>, shutdown: Shutdown) {
-    runtime::accept(listener, "webhooks", &shutdown, |stream, peer| {
-        let (sink, stop) = (Arc::clone(&sink), shutdown.clone());
-        async move {
-            let answer = |request| {
-                let sink = Arc::clone(&sink);
-                async move { sink.answer(request, Peer(peer)).await.into_response() }
-            };
-            runtime::http1(stream, &stop, answer).await;
-        }
-    })
-    .await;
+pub(crate) async fn serve(server: Server, sink: Arc<Sink>, shutdown: Shutdown) {
+    let answer = move |request, peer| {
+        let sink = Arc::clone(&sink);
+        async move { sink.answer(request, Peer(peer)).await.into_response() }
+    };
+    server.run(&shutdown, answer).await;
 }

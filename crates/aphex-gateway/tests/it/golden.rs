@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 pub(crate) struct Nothing;
 
 impl Outside for Nothing {
-    fn secret(&self, _: &SecretKeyRef) -> Option<Vec<u8>> {
+    fn secret(&self, _: &SecretKeyRef) -> Option<secrecy::SecretSlice<u8>> {
         None
     }
 

@@ -38,8 +38,16 @@ async fn requests_that_are_not_signed_events_are_refused_and_not_stored() -> any
         assert_eq!(answer(signed(broken, "application/json")).await?, (400, payload.clone()), "{broken}");
     }
     let form = "application/x-www-form-urlencoded";
-    assert_eq!(answer(signed("x=1", form)).await?, (400, payload));
+    assert_eq!(answer(signed("x=1", form)).await?, (400, payload.clone()));
     assert_eq!(answer(signed(&body, "text/plain")).await?.0, 415);
+    let compressed = signed(&body, "application/json").header("content-encoding", "gzip");
+    let plain_only = json!({ "error": "Webhook payloads must not be compressed (Content-Encoding)" });
+    assert_eq!(answer(compressed).await?, (415, plain_only));
+    // Deeper than serde_json goes (128), within and beyond what the stack would bear.
+    for depth in [128, 1_000_000] {
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(answer(signed(&deep, "application/json")).await?, (400, payload.clone()), "{depth}");
+    }
     assert_eq!(answer(world.post("/nobody").body(body.clone())).await?.0, 404);
     let large =
         world.post(&path).header("content-type", "application/json").body(vec![b' '; 25 * 1024 * 1024 + 1]);

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use aphex_api::delivery::{Delivery, DeliverySpec, DeliveryVerdict, SecretKeyRef};
 use aphex_gateway::calls::Calls;
 use aphex_gateway::{Inbox, Settings, sign};
+use aphex_runtime::serve::{CONNECTIONS, Limits, Server};
 use aphex_runtime::{Clock, Shutdown};
 use aphex_testkit::faults::{Faults, kubernetes};
 use aphex_testkit::{Cluster, Requests, eventually, platform};
@@ -108,10 +109,30 @@ impl World {
         shutdown: &Shutdown,
         inbox: Inbox,
     ) -> anyhow::Result<SocketAddr> {
+        self.serve(Limits::of(CONNECTIONS), identity, shutdown, inbox).await
+    }
+
+    /// The same with other bounds.
+    pub(crate) async fn replica_within(
+        &self,
+        limits: Limits,
+        identity: &str,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<SocketAddr> {
+        self.serve(limits, identity, shutdown, self.inbox.clone()).await
+    }
+
+    async fn serve(
+        &self,
+        limits: Limits,
+        identity: &str,
+        shutdown: &Shutdown,
+        inbox: Inbox,
+    ) -> anyhow::Result<SocketAddr> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let settings = Settings {
-            listener,
+            server: Server { limits, ..Server::new(listener, "webhooks") },
             domain: "hooks.example.com".into(),
             identity: identity.to_owned(),
             calls: self.calls.clone(),

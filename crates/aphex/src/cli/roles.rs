@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use clap::Args;
 
-use super::{Calls, Exposure, Inbox};
+use super::{Calls, Exposure, Inbox, Serving};
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Controller {
@@ -84,6 +84,8 @@ pub(crate) struct Gateway {
     /// Address of /livez, /readyz and /metrics
     #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:8081")]
     pub(crate) admin: SocketAddr,
+    #[command(flatten)]
+    pub(crate) serving: Serving,
     #[command(flatten)]
     pub(crate) calls: Calls,
     #[command(flatten)]

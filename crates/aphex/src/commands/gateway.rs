@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use aphex_runtime::admin::{self, Readiness};
+use aphex_runtime::serve::{Limits, Server, Tls, files};
 use aphex_runtime::{Clock, Metrics, Shutdown};
 use tokio::net::TcpListener;
 
 use super::definitions;
-use crate::cli::{Gateway, Global};
+use crate::cli::{Gateway, Global, Serving};
 use crate::connect;
 use crate::local::listen::listen;
 
@@ -23,7 +24,14 @@ pub(crate) async fn run(global: &Global, arguments: Gateway) -> anyhow::Result<(
     let probes = TcpListener::bind(arguments.admin)
         .await
         .with_context(|| format!("cannot listen on {}: choose another with --admin", arguments.admin))?;
-    let (shutdown, metrics, readiness) = (Shutdown::on_signals()?, Metrics::default(), Readiness::default());
+    let Serving { drain_delay, tls_cert, tls_key, max_connections, max_connections_per_address } =
+        arguments.serving;
+    let limits = Limits::of(files::connections(max_connections));
+    let limits = Limits { per_source: max_connections_per_address.unwrap_or(limits.per_source), ..limits };
+    let tls = tls_cert.zip(tls_key).map(|(certificate, key)| Tls::open(&certificate, &key)).transpose()?;
+    let delay = Duration::try_from(drain_delay).context("--drain-delay must not be negative")?;
+    let shutdown = Shutdown::on_signals_after(delay)?;
+    let (metrics, readiness) = (Metrics::default(), Readiness::default());
     shutdown.spawn(definitions::watch(
         client.clone(),
         aphex_gateway::defined_kinds(),
@@ -33,7 +41,7 @@ pub(crate) async fn run(global: &Global, arguments: Gateway) -> anyhow::Result<(
     ));
     shutdown.spawn(admin::serve(probes, readiness.clone(), metrics.clone(), shutdown.clone()));
     let settings = aphex_gateway::Settings {
-        listener: hooks,
+        server: Server { listener: hooks, what: "webhooks", limits, tls },
         domain: arguments.domain.unwrap_or_default(),
         identity: identity(),
         calls: arguments.calls.into(),

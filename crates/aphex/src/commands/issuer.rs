@@ -1,16 +1,13 @@
 //! `aphex issuer`: the OpenID provider alone.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use aphex_issuer::{Algorithm, IssuerUrl, Lifetimes, Settings};
 use aphex_runtime::Shutdown;
+use aphex_runtime::serve::Tls;
 use jiff::SignedDuration;
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::cli::{Issuer, Signing};
 use crate::local;
@@ -21,10 +18,8 @@ use crate::output::{paint, say};
 const DRAIN: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(arguments: Issuer) -> anyhow::Result<()> {
-    let tls = match (&arguments.tls_cert, &arguments.tls_key) {
-        (Some(certificate), Some(key)) => Some(server_config(certificate, key)?),
-        _ => None,
-    };
+    let tls = arguments.tls_cert.as_ref().zip(arguments.tls_key.as_ref());
+    let tls = tls.map(|(certificate, key)| Tls::open(certificate, key)).transpose()?;
     let (address, port) = (arguments.listen.ip(), arguments.listen.port());
     let listener = listen(address, port, "the issuer", "--listen").await?;
     let url = if let Some(url) = &arguments.url {
@@ -73,21 +68,4 @@ fn settings(arguments: &Issuer, url: IssuerUrl) -> anyhow::Result<Settings> {
 fn lifetime(duration: SignedDuration, flag: &str) -> anyhow::Result<Duration> {
     let long_enough = Duration::try_from(duration).ok().filter(|duration| duration.as_secs() > 0);
     long_enough.with_context(|| format!("{flag} must be one second at least, such as 30m or 24h"))
-}
-
-fn server_config(certificate: &Path, key: &Path) -> anyhow::Result<Arc<ServerConfig>> {
-    let chain = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .with_context(|| format!("cannot read the certificate in {}", certificate.display()))?;
-    let private = PrivateKeyDer::from_pem_file(key)
-        .with_context(|| format!("cannot read the private key in {}", key.display()))?;
-    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, private);
-    let config = config.with_context(|| {
-        format!(
-            "the key in {} and the certificate in {} cannot serve TLS",
-            key.display(),
-            certificate.display()
-        )
-    })?;
-    Ok(Arc::new(config))
 }

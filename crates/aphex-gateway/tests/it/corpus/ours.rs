@@ -74,7 +74,7 @@ impl Place {
         let gateway = listener.local_addr()?;
         let (shutdown, readiness) = (Shutdown::new(), aphex_runtime::admin::Readiness::default());
         let settings = Settings {
-            listener,
+            server: aphex_runtime::serve::Server::new(listener, "webhooks"),
             domain: String::new(),
             identity: namespace.clone(),
             calls: Calls { allowed: vec!["127.0.0.1".parse()?], ..Calls::default() },
