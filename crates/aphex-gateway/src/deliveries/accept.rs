@@ -6,6 +6,11 @@ use super::{Deliveries, Incoming, StoreError, object_name};
 use crate::reach::is_absence;
 use crate::spool::Spool;
 
+/// Each so many bytes of a payload give the engine as much time once more, for large ones are stored in parts.
+const PART: usize = 1024 * 1024;
+/// However large it is: GitHub gives up after ten seconds.
+const LONGEST: Duration = Duration::from_secs(9);
+
 impl StoreError {
     /// Whether the engine could not take the event now, or nobody knows whether it did; else it refused.
     pub(super) fn is_absence(&self) -> bool {
@@ -27,12 +32,14 @@ impl StoreError {
 impl Deliveries {
     /// Stores an event in the engine, or on this replica's disk while the engine is away; gives the event's id.
     pub async fn accept(&self, incoming: &Incoming) -> Result<String, StoreError> {
-        let Some(spool) = &self.spool else { return self.within(self.reach.patience(), incoming).await };
+        let parts = u32::try_from(incoming.json.len() / PART).unwrap_or(u32::MAX);
+        let patience = self.reach.patience().saturating_mul(parts.saturating_add(1)).min(LONGEST);
+        let Some(spool) = &self.spool else { return self.within(patience, incoming).await };
         // A later event of a listener must not overtake those that wait, and nobody waits for an engine that is away.
         if spool.holds(incoming) || self.reach.is_away() {
             return self.spool(spool, incoming, None).await;
         }
-        match self.within(self.reach.patience(), incoming).await {
+        match self.within(patience, incoming).await {
             Err(error) if error.is_absence() => self.spool(spool, incoming, Some(error)).await,
             stored => stored,
         }
