@@ -145,7 +145,7 @@ mod tests {
         }
         assert_eq!(sources.state().known.len(), MOST);
         assert!(!sources.has_budget(ip("192.0.2.1")), "the unknown have one budget together");
-        hand.advance(Duration::from_secs(60));
+        hand.advance(Duration::from_mins(1));
         assert!(sources.has_budget(ip("192.0.2.1")));
         sources.spend(ip("192.0.2.1"));
         assert_eq!(sources.state().known.len(), 1);

@@ -8,6 +8,11 @@ use crate::event::Event;
 use crate::reach::is_absence;
 use crate::spool::Spool;
 
+/// Each so many bytes of a payload give the engine as much time once more, for large ones are stored in parts.
+const PART: usize = 1024 * 1024;
+/// However large it is: GitHub gives up after ten seconds.
+const LONGEST: Duration = Duration::from_secs(9);
+
 impl StoreError {
     /// Whether the engine could not take the event now, or nobody knows whether it did; else it refused.
     pub(super) fn is_absence(&self) -> bool {
@@ -31,14 +36,16 @@ impl Deliveries {
     pub async fn accept(&self, mut incoming: Incoming) -> Result<String, StoreError> {
         let event = inline::event(&mut incoming);
         let incoming = &incoming;
+        let parts = u32::try_from(incoming.json.len() / PART).unwrap_or(u32::MAX);
+        let patience = self.reach.patience().saturating_mul(parts.saturating_add(1)).min(LONGEST);
         let Some(spool) = &self.spool else {
-            return self.within(self.reach.patience(), incoming, &event).await;
+            return self.within(patience, incoming, &event).await;
         };
         // A later event of a listener must not overtake those that wait, and nobody waits for an engine that is away.
         if spool.holds(incoming) || self.reach.is_away() {
             return self.spool(spool, incoming, None).await;
         }
-        match self.within(self.reach.patience(), incoming, &event).await {
+        match self.within(patience, incoming, &event).await {
             Err(error) if error.is_absence() => self.spool(spool, incoming, Some(error)).await,
             stored => stored,
         }

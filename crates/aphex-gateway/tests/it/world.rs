@@ -73,7 +73,8 @@ impl World {
             _cluster: cluster,
             account: faults.client(&account),
             calls: Calls::default(),
-            inbox: Inbox::default(),
+            // Many tests share a machine: what is slow here is not away.
+            inbox: Inbox { engine_timeout: std::time::Duration::from_secs(9), ..Inbox::default() },
             clock: Clock::system(),
             faults,
             requests,

@@ -154,7 +154,7 @@ impl Hooks {
     }
 
     /// Several senders at once, each event after the answer to the one before, until told to stop or hung up on.
-    pub(crate) async fn load(
+    pub(crate) fn load(
         self: &Arc<Self>,
         gateway: &str,
         round: &str,

@@ -17,6 +17,9 @@ use aphex_testkit::{Cluster, eventually, eventually_for, left_out};
 use super::hooks::{Hooks, Road, Sent, client, install};
 use super::program::{Up, aphex};
 
+/// Everything is kept, and what is not needed is left out.
+const ARGUMENTS: &[&str] = &["--keep-deliveries", "1000000", "--without", "issuer"];
+
 /// A number from the environment.
 fn setting<T: std::str::FromStr>(name: &str, usual: T) -> T {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
@@ -85,18 +88,18 @@ async fn gathered(senders: Vec<tokio::task::JoinHandle<Sent>>, sent: &mut Sent) 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_platform_killed_at_any_instant_loses_and_doubles_nothing() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut up = Up::start_with(folder.path(), &["--keep-deliveries", "1000000"])?;
+    let mut up = Up::start_with(folder.path(), ARGUMENTS)?;
     let mut hooks = Arc::new(Hooks::create(&client(&up.kubeconfig).await?).await?);
     let (mut sent, count) = (Sent::default(), Arc::new(AtomicUsize::new(0)));
     let kills = setting("APHEX_KILLS", 50_usize);
     for round in 0..kills {
         let gateway = up.told("Webhooks").await?.replace("/<organization>", "");
         let stop = Arc::new(AtomicBool::new(false));
-        let senders = hooks.load(&gateway, &format!("k{round}"), &stop, &count).await;
+        let senders = hooks.load(&gateway, &format!("k{round}"), &stop, &count);
         after_events(&count, rand::random_range(1..24)).await?;
         up.kill();
         gathered(senders, &mut sent).await?;
-        up = Up::start_with(folder.path(), &["--keep-deliveries", "1000000"])?;
+        up = Up::start_with(folder.path(), ARGUMENTS)?;
         let again = client(&up.kubeconfig).await?;
         hooks = Arc::new(Arc::into_inner(hooks).context("every sender has ended")?.through(again));
     }
@@ -129,7 +132,7 @@ async fn a_gateway_killed_while_events_wait_on_its_disk_loses_and_doubles_nothin
     for round in 0..setting("APHEX_KILLS", 50_usize).div_ceil(5) {
         let gateway = Gateway::start(&road.kubeconfig, &spool, None).await?;
         let stop = Arc::new(AtomicBool::new(false));
-        let senders = hooks.load(&gateway.url, &format!("s{round}"), &stop, &count).await;
+        let senders = hooks.load(&gateway.url, &format!("s{round}"), &stop, &count);
         after_events(&count, rand::random_range(1..30)).await?;
         road.open(false);
         after_events(&count, rand::random_range(1..30)).await?;
@@ -161,7 +164,7 @@ async fn under_load(
     let (hooks, mut sent, count) = (Arc::new(hooks), Sent::default(), Arc::new(AtomicUsize::new(0)));
     let gateway = Gateway::start(kubeconfig, spool, None).await?;
     let stop = Arc::new(AtomicBool::new(false));
-    let senders = hooks.load(&gateway.url, "away", &stop, &count).await;
+    let senders = hooks.load(&gateway.url, "away", &stop, &count);
     after_events(&count, 20).await?;
     away(true);
     let long = Duration::from_secs(setting("APHEX_AWAY", 5));
