@@ -3,6 +3,7 @@
 //! `APHEX_BENCH_BEFORE` names the other build's program. Both are measured in turn, round by round, on data folders of
 //! their own, and the middle of each figure counts, so that a neighbour on the machine harms neither more.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::crowd;
@@ -58,7 +59,8 @@ pub async fn table() -> anyhow::Result<String> {
             let ratio = if *more_is_better { now / before } else { before / now };
             (format!("{ratio:.1}×"), figure(before))
         };
-        text += &format!("| {ratio} | {name} | {} | {before} |\n", figure(now));
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "| {ratio} | {name} | {} | {before} |", figure(now));
     }
     Ok(text)
 }
