@@ -10,7 +10,7 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -26,6 +26,8 @@ use crate::run::{built, cargo, note, root, succeed};
 const CLUSTER: &str = "logins";
 const BROWSER: &str = include_str!("logins/browser.sh");
 const PASSWORD: &str = "a kestrel over wet slate roofs";
+/// What `aphex issuer` prints once it serves.
+const READY: &str = "The issuer is ready.";
 const PATIENCE: Duration = Duration::from_mins(2);
 const PAUSE: Duration = Duration::from_millis(200);
 /// A Tekton Pipeline, as a developer has it.
@@ -38,10 +40,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let scene = Scene::new()?;
     let played = play(&scene);
     if played.is_err() {
-        note(&format!(
-            "the issuer said:\n{}",
-            fs::read_to_string(scene.path("issuer.log")).unwrap_or_default()
-        ));
+        note(&format!("the issuer said:\n{}", scene.said()));
     }
     drop(scene);
     Cluster::down(CLUSTER).with_context(|| format!("cannot take down cluster {CLUSTER}"))?;
@@ -127,6 +126,7 @@ impl Scene {
         // The cluster's configuration has the address before the issuer runs, so the port is chosen here.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let url = format!("https://127.0.0.1:{port}");
+        let log = File::create(folder.path().join("issuer.log"))?;
         let issuer = Command::new(built("aphex"))
             .args(["issuer", "--listen", &format!("127.0.0.1:{port}"), "--issuer-url", &url, "--data-dir"])
             .arg(folder.path())
@@ -135,23 +135,27 @@ impl Scene {
             .arg("--tls-key")
             .arg(pki.join("server.key"))
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(File::create(folder.path().join("issuer.log"))?)
+            .stdout(log.try_clone()?)
+            .stderr(log)
             .spawn()
             .context("cannot run aphex issuer")?;
         let mut scene = Self { folder, issuer, url };
         let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        while !scene.said().contains(READY) {
             let ended = scene.issuer.try_wait()?.is_some();
-            let said = || fs::read_to_string(scene.path("issuer.log")).unwrap_or_default();
             ensure!(
                 !ended && Instant::now() < deadline,
                 "aphex issuer does not answer; it said:\n{}",
-                said()
+                scene.said()
             );
             std::thread::sleep(PAUSE);
         }
         Ok(scene)
+    }
+
+    /// What the issuer has printed.
+    fn said(&self) -> String {
+        fs::read_to_string(self.path("issuer.log")).unwrap_or_default()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -191,7 +195,9 @@ impl Scene {
         let home = self.path(name);
         fs::create_dir(&home)?;
         fs::write(home.join("config"), "apiVersion: v1\nkind: Config\n")?;
-        let paths = [home.join("config"), cluster.kubeconfig()];
+        // A copy: it says which context is the current one, and that changes.
+        fs::copy(cluster.kubeconfig(), home.join("cluster"))?;
+        let paths = [home.join("config"), home.join("cluster")];
         let person = Person {
             kubeconfig: std::env::join_paths(paths)?,
             home,

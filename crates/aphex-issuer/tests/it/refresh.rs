@@ -112,3 +112,17 @@ async fn a_refresh_token_ends_with_the_person_with_time_and_is_no_use_to_others(
     world.hand.advance(Duration::from_hours(90 * 24));
     world.refresh(&token).await.is_error(400, "invalid_grant", INVALID_GRANT);
 }
+
+#[tokio::test]
+async fn a_refresh_is_one_write() {
+    let world = World::new().await;
+    let tokens = world.tokens().await;
+    let written = async || world.storage.transaction().commit().await.unwrap();
+    let before = written().await;
+    let mut token = tokens["refresh_token"].as_str().unwrap().to_owned();
+    for _ in 0..3 {
+        token = world.refresh(&token).await.text("refresh_token");
+    }
+    let after = written().await;
+    assert_eq!(after - before, 3, "each rotation, and nothing else");
+}
