@@ -28,7 +28,9 @@ struct Engine {
 impl Engine {
     async fn trusting(configuration: Value) -> Self {
         let keys = tempfile::tempdir().unwrap();
-        let issuers = Configuration::from_value(configuration).unwrap().issuers(&[OWN]).unwrap();
+        let configuration = Configuration::from_value(configuration).unwrap();
+        let anonymous = configuration.anonymous();
+        let issuers = configuration.issuers(&[OWN]).unwrap();
         let ahead = Arc::new(AtomicI64::new(0));
         let offset = Arc::clone(&ahead);
         let now = move || {
@@ -37,6 +39,7 @@ impl Engine {
         };
         let config = Config {
             issuers: issuers.into_iter().map(Arc::new).collect(),
+            anonymous,
             signer: Some(Arc::new(Signer::load_or_create(keys.path(), OWN).unwrap())),
             now: Arc::new(now),
             ..Config::new(Store::memory(Options::default()))
@@ -416,7 +419,7 @@ async fn who_gets_in_without_credentials_is_as_configured_here_and_at_a_real_api
     assert_eq!(codes(&nobody), [401; 6]);
     let everybody = answers_without_credentials(&configuration(json!({ "enabled": true }))).await;
     // In, and then forbidden: that is for the authorizer to say.
-    assert_eq!(codes(&everybody), [200, 200, 200, 200, 403, 403]);
+    assert_eq!(codes(&everybody), [200, 403, 200, 200, 403, 403]);
     let paths = json!([{ "path": "/livez" }, { "path": "/readyz" }, { "path": "/apis" }]);
     let some = configuration(json!({ "enabled": true, "conditions": paths }));
     let ours = answers_without_credentials(&some).await;
