@@ -56,14 +56,25 @@ impl Client {
 }
 
 /// Whether both are http on the same loopback host and differ in nothing but their ports.
+///
+/// Texts are compared: a parser of URLs forgives too much, such as `http:/127.0.0.1/callback`.
 fn same_but_for_port(known: &str, given: &str) -> bool {
-    let (Ok(mut known), Ok(mut given)) = (Url::parse(known), Url::parse(given)) else { return false };
-    let local = |url: &Url| url.scheme() == "http" && is_loopback(url);
-    local(&known)
-        && local(&given)
-        && known.set_port(None).is_ok()
-        && given.set_port(None).is_ok()
-        && known == given
+    let Ok(url) = Url::parse(known) else { return false };
+    let parts = without_port(known);
+    is_loopback(&url) && parts.is_some() && parts == without_port(given)
+}
+
+/// Host, and what follows the port, of a URL that begins with `http://`.
+fn without_port(text: &str) -> Option<(&str, &str)> {
+    let text = text.strip_prefix("http://")?;
+    let (authority, rest) = text.split_at(text.find(['/', '?', '#']).unwrap_or(text.len()));
+    // The colons of IPv6 addresses are within brackets.
+    let host_end = authority.find(']').map_or(0, |at| at + 1);
+    let (host, port) =
+        authority.split_at(authority[host_end..].find(':').map_or(authority.len(), |at| host_end + at));
+    let is_port = port.is_empty()
+        || (port.bytes().skip(1).all(|byte| byte.is_ascii_digit()) && port[1..].parse::<u16>().is_ok());
+    is_port.then_some((host, rest))
 }
 
 /// The clients of one face, by id.

@@ -45,7 +45,6 @@ async fn no_way_of_writing_an_address_leads_to_the_gateways_neighbourhood() -> a
         "0",
         "0.0.0.0",
         "localhost",
-        "localhost.",
         "LOCALHOST",
         "[::1]",
         "[::]",

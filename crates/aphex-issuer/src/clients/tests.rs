@@ -55,6 +55,17 @@ fn a_loopback_uri_of_a_public_client_may_have_any_port_and_differs_in_nothing_el
         "https://localhost:43127/callback",
         "http://127.0.0.2:43127/callback",
         "http://localhost:99999/callback",
+        // What a parser of URLs takes for the same: found by fuzzing.
+        "http:/127.0.0.1:43117/callback",
+        "http:127.0.0.1:43117/callback",
+        "http:\\\\127.0.0.1:43117\\callback",
+        "HTTP://127.0.0.1:43117/callback",
+        " http://127.0.0.1:43117/callback",
+        "http://127.0.0.1:43\t117/callback",
+        "http://127.0.0.1:+5/callback",
+        "http://127.0.0.1:/callback",
+        "http://127.1:43117/callback",
+        "http://127.0.0.1:43117/x/../callback",
     ] {
         assert!(!public.allows_redirect(wrong), "{wrong}");
     }
