@@ -120,7 +120,9 @@ async fn a_rotated_secret_is_shown_only_when_asked_for_and_the_old_one_verifies_
     };
     eventually("the new secret verifies", taken).await?;
     for secret in [secret(&first), secret(&second)] {
-        assert_eq!(signed(&url, &secret, &payload).await?, 401);
+        // 429 once so many signatures of this address have failed.
+        let code = signed(&url, &secret, &payload).await?;
+        assert!(matches!(code, 401 | 429), "{code}");
     }
 
     let said = up.ok(&["org", "rotate-secret", "acme-corp"])?;
