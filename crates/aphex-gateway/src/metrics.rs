@@ -75,6 +75,8 @@ impl GatewayMetrics {
             gateway.register("verdict_seconds", "Time from receipt to verdict", inner.seconds.clone());
             inner.register_inbox(gateway);
         });
+        // A series that begins with its first count shows no increase: the first failure would alert nobody.
+        drop(inner.deliveries.get_or_create(&[("verdict", reason(DeliveryVerdict::Failed).to_owned())]));
         Self(Arc::new(inner))
     }
 
@@ -174,5 +176,20 @@ pub(crate) fn reason(verdict: DeliveryVerdict) -> &'static str {
         DeliveryVerdict::Tag => "Tag",
         DeliveryVerdict::SkipRequested => "SkipRequested",
         DeliveryVerdict::Failed => "Failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_failure_is_an_increase() {
+        let metrics = Metrics::default();
+        let gateway = GatewayMetrics::new(&metrics);
+        let line = |count: u8| format!("aphex_gateway_deliveries_total{{verdict=\"Failed\"}} {count}\n");
+        assert!(metrics.render().contains(&line(0)), "{}", metrics.render());
+        gateway.finished(DeliveryVerdict::Failed, 0.1);
+        assert!(metrics.render().contains(&line(1)), "{}", metrics.render());
     }
 }

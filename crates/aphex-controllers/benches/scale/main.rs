@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use aphex_api::organization::{Organization, OrganizationPhase};
 use aphex_api::repo_binding::{RepoBinding, RepoBindingPhase};
-use aphex_controllers::Settings;
-use aphex_runtime::{Metrics, Shutdown};
+use aphex_controllers::context::{Context, Pace};
+use aphex_controllers::{Settings, tunnels};
+use aphex_runtime::{Clock, Metrics, Shutdown};
 use aphex_testkit::eventually_for;
 use aphex_testkit::faults::{Faults, kubernetes};
 use aphex_testkit::real::{Disk, Programs, Real};
@@ -37,7 +38,10 @@ const USERS: usize = 16;
 const PROBES: usize = 20;
 /// What is taken for silence.
 const SILENCE: Duration = Duration::from_secs(1);
-const PATIENCE: Duration = Duration::from_mins(20);
+/// How often the controllers are asked how far they are.
+const LOOK: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_mins(40);
+const GATEWAY: &str = "http://127.0.0.1:8080";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -88,6 +92,7 @@ async fn start(real: bool) -> anyhow::Result<Option<(Client, Box<dyn std::any::A
 /// The controllers, with everything they ask for counted.
 struct Controllers {
     asked: Faults,
+    metrics: Metrics,
     shutdown: Shutdown,
     task: JoinHandle<()>,
 }
@@ -95,12 +100,34 @@ struct Controllers {
 impl Controllers {
     fn start(client: &Client) -> anyhow::Result<Self> {
         let (asked, shutdown) = (Faults::new(kubernetes, &[]), Shutdown::new());
-        let (client, settings, until) =
-            (asked.client(client), Settings::new("http://127.0.0.1:8080")?, shutdown.clone());
-        let task = tokio::spawn(async move {
-            aphex_controllers::run(client, settings, &Metrics::default(), &until).await;
-        });
-        Ok(Self { asked, shutdown, task })
+        let (metrics, tunnels) = (Metrics::default(), Arc::new(tunnels::Local::new(GATEWAY)));
+        let context =
+            Context::new(asked.client(client), Settings::new(GATEWAY)?, Clock::system(), tunnels, &metrics);
+        // The slow look again, which only reads, would fall into the time of making thousands.
+        let context =
+            Arc::new(context.with_pace(Pace { resync: Duration::from_hours(24), ..Pace::default() }));
+        let until = shutdown.clone();
+        let task = tokio::spawn(async move { aphex_controllers::run_with(context, &until).await });
+        Ok(Self { asked, metrics, shutdown, task })
+    }
+
+    /// How many passes a controller has done.
+    fn passes(&self, controller: &str) -> usize {
+        let of = format!("aphex_controller_outcomes_total{{controller=\"{controller}\"");
+        let text = self.metrics.render();
+        let counts = text.lines().filter(|line| line.starts_with(&of));
+        counts.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum()
+    }
+
+    /// Waits until every organization and binding was looked at.
+    async fn observed(&self, organizations: usize, bindings: usize) -> anyhow::Result<()> {
+        tokio::time::timeout(PATIENCE, async {
+            while self.passes("organization") < organizations || self.passes("repobinding") < bindings {
+                tokio::time::sleep(LOOK).await;
+            }
+        })
+        .await
+        .context("not everything was looked at")
     }
 
     /// Waits until nothing was asked for a while; tells when the last thing was.
@@ -149,14 +176,16 @@ async fn measure(engine: &str, client: Client, size: usize) -> anyhow::Result<f6
 
     let since = Instant::now();
     let controllers = Controllers::start(&client)?;
-    let last = controllers.silence().await?;
+    controllers.observed(size.div_ceil(OF_ONE), size + PROBES).await?;
+    let start = since.elapsed();
+    controllers.silence().await?;
     let (calls, changed) = controllers.asked.counts();
     ensure!(changed == 0, "a start with everything in place wrote {changed} times");
     let p50 = probes[probes.len() / 2];
     println!(
         "{engine:<16} {size:>8}  {p50:>11.1}  {:>6.1}  {each:>12.1}  {reads:>18}  {writes:>6}  {:>8.2}  {calls:>8}  {memory:>4.0}",
         probes[probes.len() - 1],
-        (last - since).as_secs_f64(),
+        start.as_secs_f64(),
     );
     if size == 1 {
         let bare = bare::writes(&client, "probe0000").await?;

@@ -192,6 +192,37 @@ fn the_rules_are_what_prometheus_reads_and_the_same_for_its_operator() -> anyhow
     Ok(())
 }
 
+#[test]
+fn prometheus_own_judge_finds_that_each_alert_rings_when_it_should() -> anyhow::Result<()> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let mut programs = std::env::split_paths(&folders).map(|folder| folder.join("promtool"));
+    let Some(promtool) = programs.find(|program| program.exists()) else {
+        left_out("alerts judged by promtool", "promtool (Debian: prometheus) is not in $PATH");
+        return Ok(());
+    };
+    let (rules, cases) = ("prometheus-rules.yaml", "prometheus-rules.test.yaml");
+    for arguments in [["check", "rules", rules], ["test", "rules", cases]] {
+        let output =
+            Command::new(&promtool).args(arguments).current_dir(root("platform/integrations")).output()?;
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&said));
+    }
+    let named = |text: &str, pattern: &str| -> anyhow::Result<BTreeSet<String>> {
+        let alert = Regex::new(pattern)?;
+        Ok(alert.captures_iter(text).map(|found| found[1].to_owned()).collect())
+    };
+    let alerts = named(&read("platform/integrations/prometheus-rules.yaml")?, r"alert: (\w+)")?;
+    let cases = read("platform/integrations/prometheus-rules.test.yaml")?;
+    let rings = named(&cases, r"alertname: (\w+)\n\s+exp_alerts:")?;
+    let rests = named(&cases, r"alertname: (\w+) \}")?;
+    assert_eq!(
+        (&rings, &rests),
+        (&alerts, &alerts),
+        "an alert has no case in which it rings, or none in which not"
+    );
+    Ok(())
+}
+
 /// Whether every bracket of an expression is closed.
 fn balanced(expression: &str) -> bool {
     let mut open = Vec::new();
