@@ -133,7 +133,9 @@ fn interceptor(result: &InterceptorResult) -> Vec<String> {
         InterceptorVerdict::Stopped => "stopped",
         InterceptorVerdict::Failed => "failed",
     };
-    let message = if result.message.is_empty() { String::new() } else { format!(": {}", result.message) };
+    // The gateway's message begins with the name already.
+    let said = result.message.strip_prefix(&format!("{}: ", result.name)).unwrap_or(&result.message);
+    let message = if said.is_empty() { String::new() } else { format!(": {said}") };
     let mut lines = vec![format!("  {word:<8} {}{message}", result.name)];
     lines.extend(result.expression.iter().map(|expression| format!("             {expression}")));
     lines.extend(result.values.iter().map(|(path, value)| format!("               {path} = {value}")));
@@ -175,7 +177,7 @@ mod tests {
                 "interceptors": [
                     { "name": "github", "verdict": "Passed" },
                     {
-                        "name": "branches", "verdict": "Stopped", "message": "expression is false",
+                        "name": "branches", "verdict": "Stopped", "message": "branches: expression is false",
                         "expression": "body.ref == 'refs/heads/main'", "values": { "body.ref": "refs/heads/topic" },
                     },
                 ],
