@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use aphex_api::conditions::Reason;
 use aphex_runtime::{Shutdown, errors};
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
@@ -194,6 +194,7 @@ pub async fn run<R: Reconciler>(_: R, context: Arc<Context>, shutdown: &Shutdown
     let objects = reflector::reflector(writer, told)
         .inspect_ok(move |event| seen.see(event, R::tags))
         .applied_objects();
+    let listed = store.clone();
     let controller = Controller::for_stream(objects, store)
         .with_config(Config::default().concurrency(CONCURRENCY))
         .trigger_backoff(pause::Watching::new(context.pace));
@@ -206,15 +207,24 @@ pub async fn run<R: Reconciler>(_: R, context: Arc<Context>, shutdown: &Shutdown
     let controller =
         R::watches(watches).into_controller().graceful_shutdown_on(async move { token.cancelled().await });
     tracing::info!(controller = R::NAME, "controller started");
-    controller
-        .run(pass::<R>, |_, never, _| match *never {}, context)
-        .for_each(|result| async move {
+    let running =
+        controller.run(pass::<R>, |_, never, _| match *never {}, context).for_each(|result| async move {
             if let Err(error) = result {
                 // A watch that broke is begun again; an object that is gone needs no pass.
                 tracing::debug!(controller = R::NAME, error = errors::chain(&error), "watch interrupted");
             }
-        })
-        .await;
+        });
+    // Passes wait for the first list. Told to stop before it came, the controller would wait for it for ever.
+    let never_began = async {
+        shutdown.triggered().await;
+        if listed.wait_until_ready().now_or_never().is_some() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = running => {}
+        () = never_began => {}
+    }
     metrics.forget_objects(R::NAME);
     tracing::info!(controller = R::NAME, "controller stopped");
 }

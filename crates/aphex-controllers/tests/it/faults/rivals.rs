@@ -1,5 +1,8 @@
 //! Two processes that both believe they lead, or one that was stopped for a while and goes on with what it knew.
 
+use std::time::Duration;
+
+use anyhow::Context as _;
 use aphex_api::organization::Organization;
 use aphex_api::repo_binding::RepoBinding;
 use aphex_testkit::eventually;
@@ -102,4 +105,15 @@ async fn a_secret_that_somebody_may_have_read_is_not_made_up_again() -> anyhow::
         process.stop().await;
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn a_process_that_is_told_to_stop_before_it_knows_anything_stops() -> anyhow::Result<()> {
+    let engine = Engine::without_controllers().await?;
+    let faults = Life::new(&engine).faults();
+    faults.pause(true);
+    let process = Process::start(&engine.account, &faults)?;
+    // Its lists are under way, and never answered.
+    tokio::time::timeout(Duration::from_secs(20), process.stop()).await.context("it goes on")?;
+    engine.finish().await
 }
