@@ -160,6 +160,8 @@ async fn issuer() -> (Arc<Issuer>, String) {
         id: id.to_owned(),
         name: id.to_owned(),
         redirect_uris: vec![uri.to_owned()],
+        post_logout_redirect_uris: Vec::new(),
+        trusted_peers: Vec::new(),
         secret: secret.map(SecretString::from),
         issuer: URL.to_owned(),
     };

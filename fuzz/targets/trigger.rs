@@ -69,6 +69,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let evaluation = Evaluation {
         snapshot: &snapshot,
         listener: &listener,
+        kept_in: "n",
         event: &event,
         verified: &[],
         outside: Arc::new(Alone),
