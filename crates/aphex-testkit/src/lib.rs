@@ -4,6 +4,7 @@
 //! `APHEX_TEST_KUBECONFIG` set, the same tests run on the cluster that it names instead.
 
 mod access;
+mod apply;
 pub mod cloudflare;
 mod cluster;
 mod engines;
@@ -19,6 +20,7 @@ pub mod sshd;
 mod wait;
 
 pub use access::Access;
+pub use apply::apply;
 pub use cluster::Cluster;
 pub use engines::{engine, left_out};
 pub use requests::{Asked, Requests};

@@ -6,9 +6,7 @@ use anyhow::Context as _;
 use aphex_auth::User;
 use aphex_auth::attributes::Attributes;
 use aphex_auth::rbac::PolicyRule;
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
-use kube::core::GroupVersionKind;
-use kube::{Api, Client, ResourceExt as _};
+use kube::Client;
 use serde_json::Value;
 
 use crate::requests::Asked;
@@ -42,31 +40,20 @@ fn read(folder: &Path) -> anyhow::Result<Vec<Value>> {
 
 /// Applies accounts, roles and bindings of a folder of `platform/`.
 pub async fn apply_rights(client: &Client, folder: &str) -> anyhow::Result<()> {
-    apply(client, folder, &RIGHTS).await
+    apply_some(client, folder, &RIGHTS).await
 }
 
 /// Applies the admission policies of `platform/`; a real API server begins to enforce them a moment later.
 pub async fn apply_policies(client: &Client) -> anyhow::Result<()> {
-    apply(client, "policies", &POLICIES).await
+    apply_some(client, "policies", &POLICIES).await
 }
 
 /// Applies those objects of a folder that are of one of the kinds.
-async fn apply(client: &Client, folder: &str, kinds: &[&str]) -> anyhow::Result<()> {
+async fn apply_some(client: &Client, folder: &str, kinds: &[&str]) -> anyhow::Result<()> {
     for object in manifests(folder)? {
-        let object: DynamicObject = serde_json::from_value(object)?;
-        let types = object.types.clone().context("a manifest has a kind")?;
-        if !kinds.contains(&types.kind.as_str()) {
-            continue;
+        if kinds.iter().any(|kind| object["kind"] == *kind) {
+            crate::apply(client, &object).await?;
         }
-        let kind = ApiResource::from_gvk(&GroupVersionKind::try_from(&types)?);
-        let api: Api<DynamicObject> = match object.namespace() {
-            Some(namespace) => Api::namespaced_with(client.clone(), &namespace, &kind),
-            None => Api::all_with(client.clone(), &kind),
-        };
-        let apply = PatchParams::apply("test").force();
-        api.patch(&object.name_any(), &apply, &Patch::Apply(&object))
-            .await
-            .with_context(|| format!("apply {} {}", types.kind, object.name_any()))?;
     }
     Ok(())
 }

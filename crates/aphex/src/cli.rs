@@ -45,7 +45,7 @@ pub(crate) use issuer::{Issuer, Signing};
 pub(crate) use local::{Demo, Part, Up};
 pub(crate) use looking::{
     CheckRepo, Delete, Describe, DescribeOne, Described, Keep, KeepRepo, List, Look, Named, RotateSecret,
-    Tend,
+    Tend, Within,
 };
 pub(crate) use people::{AddUser, GroupVerb, Groups, Place, UserVerb, Users};
 pub(crate) use pipeline::{CreatePipeline, PipelineVerb};

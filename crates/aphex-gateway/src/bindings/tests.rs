@@ -114,3 +114,17 @@ fn header_names_take_gos_canonical_form() {
         assert_eq!(canonical_header(written), canonical);
     }
 }
+
+/// The right side is what Go prints (encoding/json into `any` and back): long numbers are read exactly.
+#[test]
+fn long_numbers_are_what_go_reads() {
+    for (text, expected) in [
+        ("4444444444444584444444448444", "4.4444444444445844e+27"),
+        ("4444444444458444444444444444", "4.4444444444584443e+27"),
+        ("0.1234567890123456789012345", "0.12345678901234568"),
+        ("123456789012345678901234567890", "1.2345678901234568e+29"),
+    ] {
+        let read: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(go_json(&read), expected, "{text}");
+    }
+}

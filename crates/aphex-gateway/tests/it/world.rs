@@ -11,7 +11,7 @@ use aphex_gateway::{Inbox, Settings, sign};
 use aphex_runtime::serve::{CONNECTIONS, Limits, Server};
 use aphex_runtime::{Clock, Shutdown};
 use aphex_testkit::faults::{Faults, kubernetes};
-use aphex_testkit::{Cluster, Requests, eventually, platform};
+use aphex_testkit::{Cluster, Requests, apply, eventually, platform};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
@@ -19,7 +19,6 @@ use flate2::write::GzEncoder;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
-use kube::discovery::{Scope, pinned_kind};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -61,7 +60,7 @@ impl World {
         let name = format!("{name}-{:08x}", rand::random::<u32>());
         install(&client).await?;
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": PLATFORM } });
-        apply(&client, namespace).await?;
+        apply(&client, &namespace).await?;
         platform::apply_rights(&client, "gateway").await?;
         let (account, requests) = cluster.account(PLATFORM, "aphex-gateway").await?;
         let faults = Faults::new(kubernetes, &[(&name, "NAME")]);
@@ -268,11 +267,11 @@ impl World {
     pub(crate) async fn apply(&self, object: Value) -> anyhow::Result<()> {
         if let Some(items) = object["items"].as_array() {
             for item in items {
-                apply(&self.client, item.clone()).await?;
+                apply(&self.client, item).await?;
             }
             return Ok(());
         }
-        apply(&self.client, object).await
+        apply(&self.client, &object).await
     }
 
     /// Posts to the gateway.
@@ -393,7 +392,7 @@ pub(crate) async fn install(client: &Client) -> anyhow::Result<()> {
         }
     }
     for definition in definitions {
-        apply(client, definition.clone()).await?;
+        apply(client, definition).await?;
         let name = definition["metadata"]["name"].as_str().context("a definition has a name")?;
         eventually("the kind is served", || async {
             let kind = GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
@@ -408,22 +407,5 @@ pub(crate) async fn install(client: &Client) -> anyhow::Result<()> {
         })
         .await?;
     }
-    Ok(())
-}
-
-pub(crate) async fn apply(client: &Client, object: Value) -> anyhow::Result<()> {
-    let object: DynamicObject = serde_json::from_value(object)?;
-    let types = object.types.clone().context("an object has a kind")?;
-    let (kind, capabilities) = eventually("the kind is discovered", || async {
-        Ok(Some(pinned_kind(client, &GroupVersionKind::try_from(&types)?).await?))
-    })
-    .await?;
-    let api: Api<DynamicObject> = match capabilities.scope {
-        Scope::Cluster => Api::all_with(client.clone(), &kind),
-        Scope::Namespaced => {
-            Api::namespaced_with(client.clone(), &object.namespace().context("a namespace")?, &kind)
-        }
-    };
-    api.patch(&object.name_any(), &PatchParams::apply("test").force(), &Patch::Apply(&object)).await?;
     Ok(())
 }

@@ -111,14 +111,7 @@ async fn a_person_sees_and_ends_what_is_logged_in_as_them_and_nobody_elses() {
     let application = all.iter().find(|end| end.starts_with("application.")).unwrap().clone();
 
     // What it says is taken from the person's own alone.
-    let eve = aphex_issuer::directory::NewUser {
-        username: "eve".to_owned(),
-        email: "eve@example.com".to_owned(),
-        active: true,
-        password: Some(PASSWORD.into()),
-        ..aphex_issuer::directory::NewUser::default()
-    };
-    world.directory.create_user(eve, &aphex_issuer::audit::Actor::system()).await.unwrap();
+    world.add_eve().await;
     let mut evil = Browser::new();
     let login = evil.get(&world.at_path("/login")).await;
     evil.submit(&world, &login, &[("login", "eve"), ("password", PASSWORD)]).await;

@@ -72,14 +72,7 @@ async fn without_a_proof_the_person_is_asked_first() {
 async fn somebody_elses_proof_ends_nobodys_login_unasked() {
     let world = World::new().await;
     let (mut browser, _) = logged_in(&world).await;
-    let eve = aphex_issuer::directory::NewUser {
-        username: "eve".to_owned(),
-        email: "eve@example.com".to_owned(),
-        active: true,
-        password: Some(PASSWORD.into()),
-        ..aphex_issuer::directory::NewUser::default()
-    };
-    world.directory.create_user(eve, &aphex_issuer::audit::Actor::system()).await.unwrap();
+    world.add_eve().await;
     let mut other = Browser::new();
     let page = other.get(&world.wish(&[])).await;
     let answer = other.submit(&world, &page, &[("login", "eve"), ("password", PASSWORD)]).await;

@@ -91,6 +91,18 @@ impl World {
         self.shutdown.drain(Duration::from_secs(5)).await;
     }
 
+    /// Somebody beside Ada, with the same password.
+    pub(crate) async fn add_eve(&self) {
+        let eve = NewUser {
+            username: "eve".to_owned(),
+            email: "eve@example.com".to_owned(),
+            active: true,
+            password: Some(SecretString::from(PASSWORD)),
+            ..NewUser::default()
+        };
+        self.directory.create_user(eve, &Actor::system()).await.unwrap();
+    }
+
     pub(crate) fn at_path(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }

@@ -5,6 +5,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::ArgValueCompleter;
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 
+use super::{Named, Within};
 use crate::complete;
 
 /// What can be done with webhook deliveries.
@@ -45,15 +46,8 @@ pub(crate) struct ListDeliveries {
 /// Which deliveries are meant.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Filters {
-    /// Only this namespace: a tenant's, or a listener's
-    #[arg(short = 'n', long, add = ArgValueCompleter::new(complete::namespaces))]
-    pub(crate) namespace: Option<String>,
-    /// All namespaces, as without -n
-    #[arg(short = 'A', long, conflicts_with = "namespace")]
-    pub(crate) all_namespaces: bool,
-    /// Only those with these labels
-    #[arg(short = 'l', long, value_name = "SELECTOR")]
-    pub(crate) selector: Option<String>,
+    #[command(flatten)]
+    pub(crate) within: Within,
     /// Only those of this repository
     #[arg(long, value_name = "OWNER/NAME")]
     pub(crate) repo: Option<String>,
@@ -76,18 +70,11 @@ pub(crate) struct Filters {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct GetDelivery {
-    /// Its name, which is the id that GitHub shows
-    #[arg(add = ArgValueCompleter::new(complete::names))]
-    pub(crate) name: String,
-    /// Its namespace, when several have one of the name
-    #[arg(short = 'n', long, add = ArgValueCompleter::new(complete::namespaces))]
-    pub(crate) namespace: Option<String>,
+    #[command(flatten)]
+    pub(crate) named: Named,
     /// Print the payload as it was received, and nothing else
     #[arg(long, conflicts_with = "watch")]
     pub(crate) payload: bool,
-    /// Go on and show it whenever it changes, until Ctrl-C
-    #[arg(short = 'w', long)]
-    pub(crate) watch: bool,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -16,8 +16,9 @@ pub(crate) enum Look {
     Get(Named),
 }
 
-#[derive(Args, Clone, Debug)]
-pub(crate) struct List {
+/// Where objects are looked for, and by which labels.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Within {
     /// Only this namespace
     #[arg(short = 'n', long, add = ArgValueCompleter::new(complete::namespaces))]
     pub(crate) namespace: Option<String>,
@@ -27,6 +28,12 @@ pub(crate) struct List {
     /// Only those with these labels
     #[arg(short = 'l', long, value_name = "SELECTOR")]
     pub(crate) selector: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct List {
+    #[command(flatten)]
+    pub(crate) within: Within,
     /// Go on and show each that changes, until Ctrl-C
     #[arg(short = 'w', long)]
     pub(crate) watch: bool,

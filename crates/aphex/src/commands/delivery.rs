@@ -15,7 +15,7 @@ pub(super) use explain::triggers as explain_triggers;
 pub(super) use filter::Filter;
 
 use super::look::{self, Query, Shown, age, name, text};
-use crate::cli::{DeliveryVerb, Filters, Format, GetDelivery, Global, ListDeliveries, Look, Named};
+use crate::cli::{DeliveryVerb, Filters, Format, GetDelivery, Global, ListDeliveries, Look, Within};
 use crate::connect;
 use crate::output::say;
 
@@ -66,9 +66,7 @@ async fn list(global: &Global, filters: Filters, watch: bool) -> anyhow::Result<
     let client = connect::client(global).await?;
     let filter = Filter::of(&filters, jiff::Timestamp::now());
     let query = Query {
-        namespace: filters.namespace,
-        everywhere: filters.all_namespaces,
-        selector: filter.selector(filters.selector.as_deref()),
+        within: Within { selector: filter.selector(filters.within.selector.as_deref()), ..filters.within },
         watch,
         wanted: &|object| filter.wants(object),
         order: |object| (text(object, "/spec/receivedTime"), name(object).to_owned()),
@@ -77,12 +75,12 @@ async fn list(global: &Global, filters: Filters, watch: bool) -> anyhow::Result<
 }
 
 async fn get(global: &Global, arguments: GetDelivery) -> anyhow::Result<()> {
-    let GetDelivery { name, namespace, payload, watch } = arguments;
-    if watch || !(payload || global.output == Format::Table) {
-        return look::run::<Delivery>(global, Look::Get(Named { name, namespace, watch }), &SHOWN).await;
+    let GetDelivery { named, payload } = arguments;
+    if named.watch || !(payload || global.output == Format::Table) {
+        return look::run::<Delivery>(global, Look::Get(named), &SHOWN).await;
     }
     let client = connect::client(global).await?;
-    let delivery = find(&client, &name, namespace.as_deref()).await?;
+    let delivery = find(&client, &named.name, named.namespace.as_deref()).await?;
     if payload {
         say(&fetch_payload(&client, &delivery).await?.raw);
     } else {

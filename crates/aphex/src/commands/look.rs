@@ -10,7 +10,7 @@ use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use serde_json::Value;
 
-use crate::cli::{Format, Global, List, Look, Named};
+use crate::cli::{Format, Global, List, Look, Named, Within};
 use crate::output::{self, Table, Tone};
 use crate::{connect, exit, nearest};
 
@@ -56,18 +56,14 @@ async fn list(
     arguments: List,
     shown: &Shown,
 ) -> anyhow::Result<()> {
-    let List { namespace, all_namespaces, selector, watch } = arguments;
-    let query =
-        Query { namespace, everywhere: all_namespaces, selector, watch, wanted: &|_| true, order: by_name };
+    let List { within, watch } = arguments;
+    let query = Query { within, watch, wanted: &|_| true, order: by_name };
     list_some(global, client, resource, query, shown).await
 }
 
 /// Which objects are listed, and in what order.
 pub(crate) struct Query<'a> {
-    pub(crate) namespace: Option<String>,
-    /// In all namespaces, where `namespace` names none, and not in the kind's usual one.
-    pub(crate) everywhere: bool,
-    pub(crate) selector: Option<String>,
+    pub(crate) within: Within,
     /// Go on and show each that changes.
     pub(crate) watch: bool,
     /// What the server cannot select by.
@@ -83,14 +79,16 @@ pub(crate) async fn list_some(
     query: Query<'_>,
     shown: &Shown,
 ) -> anyhow::Result<()> {
-    let usual = shown.namespace.filter(|_| !query.everywhere);
-    let objects = api(client, resource, query.namespace.as_deref().or(usual));
-    let view = View { shown, everywhere: query.everywhere };
+    let within = &query.within;
+    let usual = shown.namespace.filter(|_| !within.all_namespaces);
+    let objects = api(client, resource, within.namespace.as_deref().or(usual));
+    let view = View { shown, everywhere: within.all_namespaces };
+    let selector = within.selector.clone();
     if query.watch {
-        let config = watcher::Config { label_selector: query.selector.clone(), ..watcher::Config::default() };
+        let config = watcher::Config { label_selector: selector, ..watcher::Config::default() };
         return watch::run(global, objects, resource, config, view, &query).await;
     }
-    let parameters = ListParams { label_selector: query.selector, ..ListParams::default() };
+    let parameters = ListParams { label_selector: selector, ..ListParams::default() };
     let found = objects.list(&parameters).await.with_context(|| format!("cannot list {}", plural(shown)))?;
     let mut found = values(found.items, resource)?;
     found.retain(|object| (query.wanted)(object));
@@ -115,14 +113,7 @@ async fn get(
     if arguments.watch {
         let objects = api(client, resource, found.metadata.namespace.as_deref());
         let config = watcher::Config::default().fields(&format!("metadata.name={}", arguments.name));
-        let query = Query {
-            namespace: None,
-            everywhere: false,
-            selector: None,
-            watch: true,
-            wanted: &|_| true,
-            order: by_name,
-        };
+        let query = Query { within: Within::default(), watch: true, wanted: &|_| true, order: by_name };
         return watch::run(global, objects, resource, config, view, &query).await;
     }
     let (found, now) = (values(vec![found], resource)?, Timestamp::now());

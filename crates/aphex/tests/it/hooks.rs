@@ -8,11 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aphex_testkit::{eventually, eventually_for};
-use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
+use aphex_testkit::{apply, eventually_for};
+use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
-use kube::discovery::{Scope, pinned_kind};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -40,7 +39,7 @@ pub(crate) async fn install(client: &Client) -> anyhow::Result<()> {
     ];
     for file in files {
         for value in serde_saphyr::from_multiple::<Value>(&std::fs::read_to_string(&file)?)? {
-            apply(client, value).await?;
+            apply(client, &value).await?;
         }
     }
     Ok(())
@@ -78,7 +77,7 @@ impl Hooks {
             serde_json::from_str(include_str!("../../../../examples/github-push.json")).context("a push")?;
         let hooks = Self { client: client.clone(), name, body: push.to_string() };
         for object in hooks.objects() {
-            apply(client, object).await?;
+            apply(client, &object).await?;
         }
         Ok(hooks)
     }
@@ -220,25 +219,6 @@ impl Hooks {
     pub(crate) fn through(self, client: Client) -> Self {
         Self { client, ..self }
     }
-}
-
-async fn apply(client: &Client, object: Value) -> anyhow::Result<()> {
-    let object: DynamicObject = serde_json::from_value(object)?;
-    let types = object.types.clone().context("an object has a kind")?;
-    let (kind, capabilities) = eventually("the kind is discovered", || async {
-        Ok(Some(pinned_kind(client, &GroupVersionKind::try_from(&types)?).await?))
-    })
-    .await?;
-    let api: Api<DynamicObject> = match capabilities.scope {
-        Scope::Cluster => Api::all_with(client.clone(), &kind),
-        Scope::Namespaced => {
-            Api::namespaced_with(client.clone(), &object.namespace().context("a namespace")?, &kind)
-        }
-    };
-    let parameters = PatchParams::apply("test").force();
-    let write =
-        || async { Ok(Some(api.patch(&object.name_any(), &parameters, &Patch::Apply(&object)).await?)) };
-    eventually(&format!("{} {} is applied", types.kind, object.name_any()), write).await.map(drop)
 }
 
 /// A road to an engine that can be cut: connections break, and new ones are refused.

@@ -31,16 +31,7 @@ async fn kubelogin_logs_in_at_the_issuer_and_kubectl_works_as_that_person() -> a
     provide_tls();
     let data = tempfile::tempdir()?;
     let up = Up::start(data.path())?;
-    let (setup, issuer) = (up.told("First login").await?, up.told("Logins").await?);
-    let mut person = Browser::default();
-    let administrator = [
-        ("username", "grace"),
-        ("name", "Grace Hopper"),
-        ("email", "grace@example.com"),
-        ("password", "nine green kettles sing"),
-        ("repeated", "nine green kettles sing"),
-    ];
-    person.fill(&setup, &format!("{issuer}/setup"), &administrator).await?;
+    let (mut person, issuer) = Browser::of_the_administrator(&up).await?;
 
     let home = Home::new(&[&up.kubeconfig])?;
     let (bin, asked) = (home.folder.path().join("bin"), home.folder.path().join("asked"));

@@ -145,6 +145,21 @@ pub(super) struct Browser {
 }
 
 impl Browser {
+    /// That of Grace, who made herself the administrator; and the issuer's address.
+    pub(super) async fn of_the_administrator(up: &Up) -> anyhow::Result<(Self, String)> {
+        let (setup, issuer) = (up.told("First login").await?, up.told("Logins").await?);
+        let mut browser = Self::default();
+        let administrator = [
+            ("username", "grace"),
+            ("name", "Grace Hopper"),
+            ("email", "grace@example.com"),
+            ("password", "nine green kettles sing"),
+            ("repeated", "nine green kettles sing"),
+        ];
+        browser.fill(&setup, &format!("{issuer}/setup"), &administrator).await?;
+        Ok((browser, issuer))
+    }
+
     async fn send(&mut self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
         let cookies: Vec<String> =
             self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -511,16 +526,7 @@ async fn the_platform_s_own_issuer_and_engine_belong_together() -> anyhow::Resul
     provide_tls();
     let data = tempfile::tempdir()?;
     let up = Up::start(data.path())?;
-    let (setup, issuer) = (up.told("First login").await?, up.told("Logins").await?);
-    let mut browser = Browser::default();
-    let administrator = [
-        ("username", "grace"),
-        ("name", "Grace Hopper"),
-        ("email", "grace@example.com"),
-        ("password", "nine green kettles sing"),
-        ("repeated", "nine green kettles sing"),
-    ];
-    browser.fill(&setup, &format!("{issuer}/setup"), &administrator).await?;
+    let (mut browser, issuer) = Browser::of_the_administrator(&up).await?;
 
     let home = Home::new(&[&up.kubeconfig])?;
     let begun = home.begin(&["login", "--with", "aphex", "--issuer", &issuer])?;

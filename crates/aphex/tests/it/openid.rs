@@ -10,8 +10,8 @@ use std::process::Command;
 
 use anyhow::Context as _;
 use aphex_testkit::real::{Disk, Programs, Real};
-use aphex_testkit::{engine, eventually, left_out, platform};
-use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
+use aphex_testkit::{apply, engine, eventually, left_out, platform};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, PostParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 
@@ -100,15 +100,6 @@ fn rustls_pki(pem: &str) -> anyhow::Result<Vec<Vec<u8>>> {
     use base64::Engine as _;
     let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
     Ok(vec![base64::engine::general_purpose::STANDARD.decode(body)?])
-}
-
-async fn apply(client: &Client, object: &Value) -> anyhow::Result<()> {
-    let object: DynamicObject = serde_json::from_value(object.clone())?;
-    let types = object.types.clone().context("an object has a kind")?;
-    let kind = ApiResource::from_gvk(&GroupVersionKind::try_from(&types)?);
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
-    api.patch(&object.name_any(), &PatchParams::apply("test").force(), &Patch::Apply(&object)).await?;
-    Ok(())
 }
 
 /// An ID token of somebody for a client, from a login with go-oidc.

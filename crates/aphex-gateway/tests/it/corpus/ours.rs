@@ -57,18 +57,18 @@ impl Place {
         let services = format!("http://{services}");
         world::install(&client).await?;
         for object in surroundings(&namespace) {
-            world::apply(&client, object).await?;
+            aphex_testkit::apply(&client, &object).await?;
         }
-        world::apply(&client, quoted(&namespace)).await?;
+        aphex_testkit::apply(&client, &quoted(&namespace)).await?;
         let mut names = BTreeSet::new();
         for group in groups {
             for object in group.objects(&namespace, &services)? {
                 let metadata = &object["metadata"];
                 let name = format!("{} {}/{}", object["kind"], metadata["namespace"], metadata["name"]);
                 anyhow::ensure!(names.insert(name.clone()), "{}: {name} is of another group", group.name);
-                world::apply(&client, object).await?;
+                aphex_testkit::apply(&client, &object).await?;
             }
-            world::apply(&client, group.listener(&group.name, &namespace, &services)?).await?;
+            aphex_testkit::apply(&client, &group.listener(&group.name, &namespace, &services)?).await?;
         }
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let gateway = listener.local_addr()?;

@@ -73,15 +73,15 @@ async fn install(client: &Client) -> anyhow::Result<()> {
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": { "name": CERTIFICATES, "namespace": SYSTEM },
     });
-    world::apply(client, namespace).await?;
-    world::apply(client, secret).await?;
+    aphex_testkit::apply(client, &namespace).await?;
+    aphex_testkit::apply(client, &secret).await?;
     for name in CORE {
         let interceptor = json!({
             "apiVersion": "triggers.tekton.dev/v1alpha1", "kind": "ClusterInterceptor",
             "metadata": { "name": name, "labels": { "server/type": "https" } },
             "spec": { "clientConfig": { "url": format!("https://localhost:{PORT}/{name}") } },
         });
-        world::apply(client, interceptor).await?;
+        aphex_testkit::apply(client, &interceptor).await?;
     }
     Ok(())
 }
@@ -94,7 +94,8 @@ async fn serve(place: &Place, group: &Group) -> anyhow::Result<String> {
     if api.get_opt(LISTENER).await?.is_some() {
         api.delete(LISTENER, &DeleteParams::default()).await?;
     }
-    world::apply(&place.client, group.listener(LISTENER, &place.namespace, &place.services)?).await?;
+    aphex_testkit::apply(&place.client, &group.listener(LISTENER, &place.namespace, &place.services)?)
+        .await?;
     api.get(LISTENER).await?.metadata.uid.context("a listener has a uid")
 }
 

@@ -67,7 +67,7 @@ pub(super) async fn run(global: &Global, arguments: Backtest) -> anyhow::Result<
 async fn make(global: &Global, arguments: &Backtest) -> anyhow::Result<Answer> {
     let objects = apply::read_all(&arguments.files)?;
     let client = connect::client(global).await?;
-    let usual = arguments.filters.namespace.as_deref().unwrap_or(client.default_namespace());
+    let usual = arguments.filters.within.namespace.as_deref().unwrap_or(client.default_namespace());
     let (changed, _) = Book::of(objects, usual)?;
     let (_, problems) = changed.view();
     let deliveries = deliveries(&client, arguments).await?;
@@ -99,11 +99,11 @@ async fn decide(decider: &Decider, case: &Case) -> Trial {
 /// The deliveries that filters leave, the oldest first.
 async fn deliveries(client: &Client, arguments: &Backtest) -> anyhow::Result<Vec<Delivery>> {
     let filter = Filter::of(&arguments.filters, Timestamp::now());
-    let api: Api<Delivery> = match &arguments.filters.namespace {
+    let api: Api<Delivery> = match &arguments.filters.within.namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
-    let selector = filter.selector(arguments.filters.selector.as_deref());
+    let selector = filter.selector(arguments.filters.within.selector.as_deref());
     let mut parameters = ListParams { label_selector: selector, ..ListParams::default() }.limit(PAGE);
     let mut found = Vec::new();
     loop {
