@@ -254,6 +254,12 @@ fn describing_goes_on_while_something_changes_and_ends_with_the_object() -> anyh
     up.ok(&["push", "hello-world", "--payload", &payload.to_string_lossy()])?;
     assert!(lines.any(|line| line.contains("Last deliveries")), "the push is shown");
     assert!(lines.any(|line| line.contains("Last runs")), "and the run that it made");
+    // One that makes no run changes nothing but its delivery.
+    let other = std::fs::read_to_string(&payload)?.replace("refs/heads/master", "refs/heads/other");
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), other)?;
+    up.ok(&["push", "hello-world", "--payload", &file.path().to_string_lossy()])?;
+    assert!(lines.any(|line| line.contains("refs/heads/other")), "a push that nobody wants is shown as well");
     up.ok(&["repo", "delete", "hello-world", "--yes", "--wait", "60"])?;
     let mut rest = String::new();
     for line in lines.by_ref() {

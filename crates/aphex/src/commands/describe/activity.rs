@@ -26,12 +26,18 @@ pub(super) struct Scene {
     pub(super) tenants: Vec<String>,
 }
 
+impl Scene {
+    /// The namespaces that keep its deliveries: the tenants', and the listener's for what came before there was one and what
+    /// is too large.
+    pub(super) fn of_deliveries(&self) -> BTreeSet<&String> {
+        self.listener.iter().chain(&self.tenants).collect()
+    }
+}
+
 /// The last deliveries, newest first, and the namespaces whose deliveries the user may not see.
 pub(super) async fn deliveries(client: &Client, scene: &Scene) -> anyhow::Result<(Vec<Value>, Vec<String>)> {
     let (mut found, mut unseen) = (Vec::new(), Vec::new());
-    // In the tenant's namespace; beside the listener, what came before there was one, and what is too large.
-    let places: BTreeSet<&String> = scene.listener.iter().chain(&scene.tenants).collect();
-    for namespace in places {
+    for namespace in scene.of_deliveries() {
         match list::<Delivery>(client, namespace).await {
             Ok(listed) => found.extend(listed),
             Err(error) if is_refusal(&error) => unseen.push(namespace.clone()),

@@ -93,7 +93,7 @@ fn changes(client: &Client, kind: Described, found: &Found) -> Changes {
     });
     let mut all: Vec<BoxStream<'static, _>> = vec![own.boxed()];
     let scene = &found.scene;
-    all.extend(scene.listener.iter().map(|namespace| beside::<Delivery>(client, namespace)));
+    all.extend(scene.of_deliveries().into_iter().map(|namespace| beside::<Delivery>(client, namespace)));
     all.extend(scene.tenants.iter().map(|namespace| beside::<PipelineRun>(client, namespace)));
     if kind == Described::Org {
         all.push(beside::<RepoBinding>(client, &namespace));
