@@ -421,6 +421,7 @@ async fn a_delivery_is_made_by_the_gateway_and_stays_as_it_is() -> anyhow::Resul
         world.engine.apply(&there).await?;
     }
     let forged = json!({ "spec": { "listener": "another" } });
+    let verdict = json!({ "status": { "verdict": "Created" } });
     let replay = json!({ "metadata": { "annotations": { "platform.aphex/replay": "1" } } });
     world
         .check(&[
@@ -429,6 +430,8 @@ async fn a_delivery_is_made_by_the_gateway_and_stays_as_it_is() -> anyhow::Resul
             (Who::Operator, Method::POST, deliveries(TENANT, ""), delivery("new"), None),
             (Who::Deployer, Method::PATCH, deliveries(TENANT, "/there"), forged.clone(), refused),
             (Who::Developer, Method::PATCH, deliveries(TEAM, "/there"), forged, refused),
+            (Who::Deployer, Method::PATCH, deliveries(TENANT, "/there"), verdict.clone(), refused),
+            (Who::Developer, Method::PATCH, deliveries(TEAM, "/there"), verdict, refused),
             (Who::Deployer, Method::PATCH, deliveries(TENANT, "/there"), replay, None),
         ])
         .await

@@ -17,9 +17,9 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -392,7 +392,7 @@ pub(crate) async fn install(client: &Client) -> anyhow::Result<()> {
         }
     }
     for definition in definitions {
-        apply(client, definition).await?;
+        apply(client, &definition).await?;
         let name = definition["metadata"]["name"].as_str().context("a definition has a name")?;
         eventually("the kind is served", || async {
             let kind = GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition");

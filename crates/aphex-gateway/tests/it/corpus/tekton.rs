@@ -23,7 +23,6 @@ use super::Outcomes;
 use super::group::{Group, Request};
 use super::ours::{Place, send};
 use super::outcome::{Answered, Made, Words, reason};
-use crate::world;
 
 const LISTENER: &str = "served-by-the-sink";
 const SYSTEM: &str = "tekton-pipelines";
