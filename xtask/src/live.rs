@@ -4,15 +4,13 @@
 //! embedded engine, and the merge and rule comparisons ask its API server. The comparisons want a server on which nobody
 //! else writes; the suites want kube-controller-manager.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
-
 use anyhow::{Context as _, bail};
 
 use crate::cluster::{Cluster, Kind, Options};
 use crate::engines;
 use crate::progress::Step;
-use crate::run::{cargo, note, say};
+use crate::run::cargo;
+use crate::suite;
 
 /// A cluster, and what is run on it.
 struct Round {
@@ -20,9 +18,6 @@ struct Round {
     controllers: bool,
     crates: &'static [&'static str],
 }
-
-/// So many failures are tried again; more are no accident.
-const FEW: usize = 3;
 
 const ROUNDS: &[Round] = &[
     Round { name: "live-api", controllers: false, crates: &["aphex-merge", "aphex-schema"] },
@@ -63,46 +58,9 @@ fn play(round: &Round) -> anyhow::Result<()> {
         tests.env("PATH", &path).env("APHEX_TEST_KUBECONFIG", cluster.kubeconfig());
         tests
     };
-    let (mut passed, failed) = run_through(&mut tests())?;
-    if !passed && (1..=FEW).contains(&failed.len()) {
-        // One server serves all, and takes seconds for what takes milliseconds elsewhere: a deadline may be missed once.
-        note(&format!("once more, alone: {}", failed.join(", ")));
-        (passed, _) = run_through(tests().arg("--").arg("--exact").args(&failed))?;
-    }
-    if !passed {
+    if !suite::twice(tests)?.well {
         bail!("tests of {what} failed on kube-apiserver");
     }
     step.done();
     Ok(())
-}
-
-/// Runs tests and shows what they print; whether all passed, and the names of those that did not.
-fn run_through(tests: &mut Command) -> anyhow::Result<(bool, Vec<String>)> {
-    let mut child = tests.stdout(Stdio::piped()).spawn().context("cannot run cargo test")?;
-    let mut failed = Vec::new();
-    if let Some(output) = child.stdout.take() {
-        for line in BufReader::new(output).lines() {
-            let line = line?;
-            failed.extend(failure(&line).map(str::to_owned));
-            say(&line);
-        }
-    }
-    Ok((child.wait()?.success(), failed))
-}
-
-/// The name of the test that a line says has failed.
-fn failure(line: &str) -> Option<&str> {
-    line.strip_prefix("test ")?.strip_suffix(" ... FAILED")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn failures_are_known_by_their_line() {
-        assert_eq!(failure("test a::b ... FAILED"), Some("a::b"));
-        assert_eq!(failure("test a::b ... ok"), None);
-        assert_eq!(failure("test result: FAILED. 1 passed"), None);
-    }
 }
