@@ -20,6 +20,8 @@ use crate::engine::{Engine, PLATFORM};
 
 /// How long things may take to be as they should after a fault; an undisturbed stage takes a second.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks at everything, which cost more than what is looked for.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What an undisturbed life looks like: after creation, after the change, after deletion; and what it asked for.
 #[derive(Clone, Debug)]
@@ -212,6 +214,7 @@ impl<'a> Life<'a> {
                 "not as without the fault: {}",
                 found.differs(expected)
             );
+            tokio::time::sleep(PAUSE).await;
         }
     }
 }
