@@ -28,13 +28,15 @@ pub(crate) fn crates() -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Collects Rust files below a folder; a missing folder has none.
+/// Collects Rust files below a folder; a missing folder has none, and a package within is another's.
 pub(crate) fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
     for entry in entries {
         let path = entry?.path();
         if path.is_dir() {
-            walk(&path, found)?;
+            if !path.join("Cargo.toml").exists() {
+                walk(&path, found)?;
+            }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.push(path);
         }

@@ -119,9 +119,8 @@ async fn codes(issuer: &Issuer, request: &Request) -> Result<Value, Error> {
     Ok(json!({
         "device_code": device_code.expose_secret(),
         "user_code": user_code,
+        // Not beside Google's older `verification_url`, as Dex has it: clients that know both names refuse two.
         "verification_uri": page,
-        // Google's name of it, which older clients look for, as in Dex.
-        "verification_url": page,
         "verification_uri_complete": format!("{page}?user_code={user_code}"),
         "expires_in": Lifetimes::DEVICE.as_secs(),
         "interval": INTERVAL.as_secs(),

@@ -11,6 +11,7 @@ mod install;
 mod issuer;
 mod local;
 mod looking;
+mod offered;
 mod people;
 mod pipeline;
 mod push;
@@ -26,7 +27,7 @@ mod upstream;
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
 use crate::complete;
@@ -76,7 +77,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// Flags that every command takes.
+/// Flags of all commands; what one does not read it refuses (`offered`).
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Global {
     /// Kubeconfig to use instead of $KUBECONFIG or ~/.kube/config
@@ -250,7 +251,15 @@ pub(crate) enum Command {
 
 /// The whole command line, with examples for every command.
 pub(crate) fn command() -> clap::Command {
-    examples::add(Cli::command())
+    offered::hide(examples::add(Cli::command()))
+}
+
+/// Reads what was typed.
+pub(crate) fn parse() -> Result<Cli, clap::Error> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    offered::check(&mut command, &matches)?;
+    Cli::from_arg_matches(&matches)
 }
 
 /// The reference of all commands, in Markdown.

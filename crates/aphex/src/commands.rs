@@ -75,7 +75,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Completion(arguments) => completion::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
         Command::Login(arguments) => login::run(&global, arguments).await,
-        Command::Logout(arguments) => logout::run(arguments).await,
+        Command::Logout(arguments) => logout::run(&global, arguments).await,
         Command::Whoami(arguments) => whoami::run(&global, arguments).await,
         Command::Token(arguments) => token::run(arguments).await,
     }

@@ -19,14 +19,12 @@ mod session;
 
 use std::process::ExitCode;
 
-use clap::FromArgMatches as _;
 use clap_complete::CompleteEnv;
 
 fn main() -> ExitCode {
     // A shell that asks for words gets them, and nothing else happens.
     CompleteEnv::with_factory(cli::command).var(complete::VARIABLE).complete();
-    let parsed = cli::command().try_get_matches().and_then(|matches| cli::Cli::from_arg_matches(&matches));
-    let arguments = match parsed {
+    let arguments = match cli::parse() {
         Ok(arguments) => arguments,
         Err(error) => return ExitCode::from(usage(&error)),
     };

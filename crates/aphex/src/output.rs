@@ -1,6 +1,7 @@
 //! The only place that prints: answers to standard output, everything else to standard error.
 
 mod colour;
+mod feed;
 mod template;
 
 use std::io::Write as _;
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 pub(crate) use colour::{Tone, When, decide, paint, paint_answer};
+pub(crate) use feed::Feed;
 pub(crate) use template::Template;
 
 use crate::cli::Format;
@@ -121,6 +123,21 @@ pub(crate) fn rendered(format: &Format, document: &Value) -> anyhow::Result<Opti
             text.strip_suffix('\n').map(str::to_owned).unwrap_or(text)
         }
     }))
+}
+
+/// The answer of a command that did something: a document or a name for programs, else what people are told.
+pub(crate) fn answer(
+    format: &Format,
+    document: &Value,
+    name: &str,
+    people: impl FnOnce(),
+) -> anyhow::Result<()> {
+    match rendered(format, document)? {
+        Some(text) => say(&text),
+        None if format.is_for_people() => people(),
+        None => say(name),
+    }
+    Ok(())
 }
 
 /// `kind.group/name`, as kubectl says it.

@@ -125,7 +125,7 @@ pub(crate) struct RotateSecret {
     /// How long the old secret still verifies, such as 48h or 30m; 0s for not at all [default: the platform's, 24h]
     #[arg(long, value_name = "DURATION")]
     pub(crate) grace: Option<jiff::SignedDuration>,
-    /// Print the new secret
+    /// Print the new secret; with -o json and the like, as status.webhookSecret
     #[arg(long)]
     pub(crate) show: bool,
 }

@@ -34,7 +34,7 @@ pub(crate) enum UserVerb {
     /// Everybody, or those who match
     #[command(
         visible_alias = "ls",
-        after_help = "Examples:\n  aphex user list\n  aphex user list --group admins -o json"
+        after_help = "Examples:\n  aphex user list\n  aphex user list --group admins -o json\n  aphex user list --watch"
     )]
     List {
         /// Only members of this group
@@ -43,6 +43,9 @@ pub(crate) enum UserVerb {
         /// Only those whose name, username or address has this in it
         #[arg(long, value_name = "TEXT")]
         search: Option<String>,
+        /// Go on and show each that changes, until Ctrl-C
+        #[arg(short = 'w', long)]
+        watch: bool,
     },
     /// One user
     #[command(after_help = "Example:\n  aphex user get ada -o yaml")]
@@ -52,7 +55,7 @@ pub(crate) enum UserVerb {
     },
     /// Create a user; the password is asked for, or read from standard input
     #[command(
-        after_help = "Examples:\n  aphex user add ada --email ada@example.com --group platform-engineering\n  aphex user add grace --email grace@example.com < password.txt\n  aphex user add backup --service-account --scope users:read\n\nA service account has no password: its bearer token is printed, this once."
+        after_help = "Examples:\n  aphex user add ada --email ada@example.com --group platform-engineering\n  aphex user add grace --email grace@example.com < password.txt\n  aphex user add backup --service-account --scope users:read\n\nA service account has no password: its bearer token is printed, this once (with -o json, as .token)."
     )]
     Add(AddUser),
     /// Set a new password; sessions of before end
@@ -119,8 +122,12 @@ pub(crate) struct Groups {
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum GroupVerb {
     /// All groups and who is in them
-    #[command(visible_alias = "ls", after_help = "Example:\n  aphex group list")]
-    List,
+    #[command(visible_alias = "ls", after_help = "Examples:\n  aphex group list\n  aphex group list --watch")]
+    List {
+        /// Go on and show each that changes, until Ctrl-C
+        #[arg(short = 'w', long)]
+        watch: bool,
+    },
     /// Create a group
     #[command(after_help = "Example:\n  aphex group add payments")]
     Add {

@@ -12,7 +12,7 @@ pub(super) fn page(mut command: Command) -> String {
     // Names with their parents are filled in by this.
     command.build();
     let mut text = HEAD.to_owned();
-    text.push_str("\n## Every command\n\n");
+    text.push_str("\n## Every command that does not say otherwise\n\n");
     options(&mut text, &command, Arg::is_global_set);
     text.push_str("\n## Commands\n\n| command | what it does |\n|---|---|\n");
     let mut leaves = Vec::new();
@@ -55,6 +55,14 @@ fn section(text: &mut String, path: &str, command: &Command) {
     }
     let _ = writeln!(text, "\n```\n{usage}\n```\n");
     options(text, command, |argument| !argument.is_global_set());
+    let left: Vec<String> = command
+        .get_arguments()
+        .filter(|argument| argument.is_global_set() && argument.is_hide_set())
+        .map(|argument| format!("`--{}`", argument.get_id()))
+        .collect();
+    if !left.is_empty() {
+        let _ = writeln!(text, "\nTakes no {}.", left.join(", "));
+    }
     if let Some(after) = command.get_after_help() {
         examples(text, &after.to_string());
     }

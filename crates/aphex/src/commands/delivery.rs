@@ -16,8 +16,8 @@ pub(super) use filter::Filter;
 
 use super::look::{self, Query, Shown, age, name, text};
 use crate::cli::{DeliveryVerb, Filters, Format, GetDelivery, Global, ListDeliveries, Look, Within};
-use crate::connect;
 use crate::output::say;
+use crate::{connect, exit};
 
 const SHOWN: Shown = Shown {
     noun: "delivery",
@@ -76,6 +76,11 @@ async fn list(global: &Global, filters: Filters, watch: bool) -> anyhow::Result<
 
 async fn get(global: &Global, arguments: GetDelivery) -> anyhow::Result<()> {
     let GetDelivery { named, payload } = arguments;
+    if payload && !global.output.is_for_people() {
+        let message =
+            "--payload prints what was received, byte by byte: leave -o out, or --payload".to_owned();
+        return Err(exit::Coded { code: exit::USAGE, message }.into());
+    }
     if named.watch || !(payload || global.output == Format::Table) {
         return look::run::<Delivery>(global, Look::Get(named), &SHOWN).await;
     }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cli::{Global, Login, Plugin};
 use crate::kubeconfig::{Draft, Files, Mode, Step, Yaml};
-use crate::output::{note, say};
-use crate::session::provider::{Provider, Tokens};
+use crate::output::{self, note, say};
+use crate::session::provider::{Identity, Provider, Tokens};
 use crate::session::vault::{Session, Vault};
 use crate::session::{CLIENT, KUBERNETES_CLIENT, LOCAL_ISSUER, browser, device, paste};
 use crate::{exit, local};
@@ -50,8 +50,7 @@ pub(crate) async fn run(global: &Global, arguments: Login) -> anyhow::Result<()>
         Plugin::Kubelogin => {
             let written = write(&files, cluster.as_ref(), &entry, arguments.use_context)?;
             kubelogin(&entry, arguments.no_browser).await?;
-            say(&format!("Logged in at {issuer} with kubectl oidc-login."));
-            told(&written, arguments.use_context);
+            Made { issuer: &issuer, identity: None, written }.tell(global, &client_id, arguments.use_context)
         }
         Plugin::Aphex => {
             let provider = Provider::discover(&issuer, &client_id, authority.as_deref()).await?;
@@ -66,13 +65,48 @@ pub(crate) async fn run(global: &Global, arguments: Login) -> anyhow::Result<()>
             drop(held);
             let entry = Entry { issuer: &provider.issuer, ..entry };
             let written = write(&files, cluster.as_ref(), &entry, arguments.use_context)?;
-            let groups =
-                if identity.groups.is_empty() { "none".to_owned() } else { identity.groups.join(", ") };
-            say(&format!("Logged in at {} as {} (groups: {groups}).", provider.issuer, identity.name));
-            told(&written, arguments.use_context);
+            let made = Made { issuer: &provider.issuer, identity: Some(identity), written };
+            made.tell(global, &client_id, arguments.use_context)
         }
     }
-    Ok(())
+}
+
+/// What a login left.
+struct Made<'a> {
+    issuer: &'a str,
+    /// Unknown where another program logged in.
+    identity: Option<Identity>,
+    /// The kubeconfig with the context.
+    written: PathBuf,
+}
+
+impl Made<'_> {
+    fn tell(&self, global: &Global, client_id: &str, used: bool) -> anyhow::Result<()> {
+        let document = json!({
+            "issuer": self.issuer, "client": client_id,
+            "username": self.identity.as_ref().map(|identity| &identity.name),
+            "groups": self.identity.as_ref().map(|identity| &identity.groups),
+            "kubeconfig": self.written, "context": NAME, "current": used,
+        });
+        output::answer(&global.output, &document, NAME, || self.tell_people(used))
+    }
+
+    fn tell_people(&self, used: bool) {
+        let issuer = self.issuer;
+        match &self.identity {
+            None => say(&format!("Logged in at {issuer} with kubectl oidc-login.")),
+            Some(Identity { name, groups, .. }) => {
+                let groups = if groups.is_empty() { "none".to_owned() } else { groups.join(", ") };
+                say(&format!("Logged in at {issuer} as {name} (groups: {groups})."));
+            }
+        }
+        note(&format!("{} has the context {NAME}.", self.written.display()));
+        if !used {
+            note(&format!(
+                "Use it with `kubectl --context {NAME}`, or make it the current one: kubectl config use-context {NAME}"
+            ));
+        }
+    }
 }
 
 /// The client that the Kubernetes API knows: on the platform's clusters `kubernetes`, which trusts `aphex`.
@@ -276,15 +310,6 @@ fn change(path: &Path, change: impl FnOnce(&mut Draft) -> anyhow::Result<()>) ->
     let mut draft = Draft::open(path)?;
     change(&mut draft).with_context(|| format!("cannot change {}", path.display()))?;
     draft.write(path, Mode::Kept)
-}
-
-fn told(kubeconfig: &Path, used: bool) {
-    note(&format!("{} has the context {NAME}.", kubeconfig.display()));
-    if !used {
-        note(&format!(
-            "Use it with `kubectl --context {NAME}`, or make it the current one: kubectl config use-context {NAME}"
-        ));
-    }
 }
 
 /// Lets kubelogin log in now, as kubectl will call it; what it prints is a token.

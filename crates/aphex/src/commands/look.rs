@@ -8,6 +8,7 @@ use kube::api::{DynamicObject, ListParams};
 use kube::core::ApiResource;
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::{Format, Global, List, Look, Named, Within};
@@ -204,6 +205,15 @@ pub(crate) fn value(object: DynamicObject, resource: &ApiResource) -> anyhow::Re
         metadata.remove("managedFields");
     }
     Ok(value)
+}
+
+/// The same of an object whose kind is known.
+pub(crate) fn typed<K>(object: &K) -> anyhow::Result<Value>
+where
+    K: Resource<DynamicType = ()> + Serialize,
+{
+    let object: DynamicObject = serde_json::from_value(serde_json::to_value(object)?)?;
+    value(object, &ApiResource::erase::<K>(&()))
 }
 
 /// Which columns are shown.

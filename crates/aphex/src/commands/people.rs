@@ -1,6 +1,7 @@
 //! `aphex user` and `aphex group`: requests to the administrative interface of a running issuer.
 
 pub(crate) mod group;
+mod list;
 mod password;
 pub(crate) mod user;
 
@@ -14,8 +15,7 @@ use reqwest::{Certificate, Client, Method, StatusCode, Url};
 use serde_json::Value;
 
 use crate::cli::{Format, Place};
-use crate::output::{self, Table};
-use crate::{exit, local};
+use crate::{exit, local, output};
 
 /// How long the issuer may take for an answer; hashing a password takes a part of a second.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -227,32 +227,21 @@ fn problems(answer: &Value) -> String {
     told.collect::<Vec<_>>().join("; ")
 }
 
-/// Prints objects of the interface.
-fn show(
-    format: &Format,
-    kind: &str,
-    objects: &[Value],
-    single: bool,
-    table: impl FnOnce(bool) -> Table,
-) -> anyhow::Result<()> {
-    let document = || match objects {
-        [one] if single => one.clone(),
-        many => Value::Array(many.to_vec()),
-    };
-    if let Some(text) = output::rendered(format, &document())? {
-        output::say(&text);
-        return Ok(());
-    }
-    match format {
-        Format::Name => {
-            for object in objects {
-                let name = object["username"].as_str().or(object["name"].as_str()).unwrap_or_default();
-                output::say(&format!("{kind}/{name}"));
-            }
-        }
-        other => output::say(table(*other == Format::Wide).render().trim_end()),
-    }
-    Ok(())
+/// What `-o name` prints of an object.
+fn title(noun: &str, object: &Value) -> String {
+    format!("{noun}/{}", name(object))
+}
+
+/// A user's or a group's name.
+fn name(object: &Value) -> &str {
+    object["username"].as_str().or(object["name"].as_str()).unwrap_or_default()
+}
+
+/// Prints an object that something was done to; people are told what that was.
+fn changed(format: &Format, noun: &str, object: &Value, told: &str) -> anyhow::Result<()> {
+    output::answer(format, object, &title(noun, object), || {
+        output::say(&format!("{} {told}", name(object)));
+    })
 }
 
 /// A text of an object, for a cell of a table.

@@ -13,8 +13,9 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+use super::look;
 use crate::cli::{Global, Push};
-use crate::output::{note, say};
+use crate::output::{self, note, say};
 use crate::{connect, exit};
 
 /// How long a verdict may take before we stop waiting; the gateway does not stop.
@@ -46,19 +47,25 @@ pub(crate) async fn run(global: &Global, arguments: Push) -> anyhow::Result<()> 
         url: arguments.url.as_deref(),
     };
     let sent = send(&binding, &event, payload).await?;
-    say(&format!("{} {}", sent.status, sent.body));
+    let line = format!("{} {}", sent.status, sent.body);
+    if global.output.is_for_people() {
+        say(&line)
+    } else {
+        note(&line)
+    }
     if !sent.accepted {
         let message = format!("the gateway refused the event with {}", sent.status);
         return Err(exit::Coded { code: exit::REFUSED, message }.into());
     }
     if arguments.no_wait || arguments.event == "ping" {
-        return Ok(());
+        return output::answer(&global.output, &sent.document(), &sent.title(), || {});
     }
     let delivery = verdict(&client, &sent).await?;
-    for line in describe(&delivery) {
-        say(&line);
-    }
-    Ok(())
+    output::answer(&global.output, &look::typed(&delivery)?, &sent.title(), || {
+        for line in describe(&delivery) {
+            say(&line);
+        }
+    })
 }
 
 /// What to send, besides the payload.
@@ -76,6 +83,19 @@ pub(crate) struct Sent {
     /// Namespaces in which its Delivery may be.
     places: BTreeSet<String>,
     delivery: String,
+}
+
+impl Sent {
+    /// The Delivery that it becomes.
+    fn title(&self) -> String {
+        format!("delivery.aphex.io/{}", aphex_gateway::deliveries::object_name(&self.delivery))
+    }
+
+    /// What the gateway said at once, for programs.
+    fn document(&self) -> Value {
+        let answer = serde_json::from_str(&self.body).unwrap_or_else(|_| Value::from(self.body.as_str()));
+        json!({ "delivery": self.delivery, "status": self.status, "answer": answer })
+    }
 }
 
 /// Signs the payload with the binding's secret and posts it to its webhook URL.

@@ -15,11 +15,13 @@ use kube::api::{Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client, Resource};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::look;
 use crate::cli::{Global, RotateSecret};
-use crate::output::{note, say};
+use crate::output::{self, note, say};
 use crate::{connect, exit};
 
 /// How long the controllers may take.
@@ -36,7 +38,13 @@ pub(crate) struct Told<'a> {
 
 /// An object that has a webhook secret.
 pub(crate) trait Rotated:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + Serialize
+    + DeserializeOwned
+    + Send
+    + 'static
 {
     /// What users call it.
     const NOUN: &'static str;
@@ -154,13 +162,36 @@ pub(crate) async fn run<K: Rotated>(global: &Global, arguments: &RotateSecret) -
         Some(until) => format!("the one before verifies until {}", until.0),
         None => "the one before verifies no longer".to_owned(),
     };
-    say(&format!("{noun} {name} has a new webhook secret; {before}"));
-    note(&format!("enter it at GitHub; to read it: {}", K::how_to_read(name)));
-    if arguments.show {
-        let secret = object.secret(&client).await?;
-        say(&secret.context("the new secret is not shown: it may have been replaced meanwhile")?);
+    let secret = if arguments.show {
+        let secret = object.secret(&client).await.and_then(|secret| {
+            secret.context("the secret is there no longer: it may have been replaced meanwhile")
+        });
+        Some(secret.with_context(|| format!("{noun} {name} has a new webhook secret, which is not shown"))?)
+    } else {
+        None
+    };
+    let document = told(look::typed(&object)?, secret.as_deref());
+    output::answer(&global.output, &document, &output::title(&document), || {
+        say(&format!("{noun} {name} has a new webhook secret; {before}"));
+        note(&format!("enter it at GitHub; to read it: {}", K::how_to_read(name)));
+        if let Some(secret) = &secret {
+            say(secret);
+        }
+    })
+}
+
+/// The object for programs, whose secret is in it where it was asked for, and nowhere else.
+fn told(mut object: Value, secret: Option<&str>) -> Value {
+    if let Some(configuration) =
+        object.pointer_mut("/status/webhookConfiguration").and_then(Value::as_object_mut)
+    {
+        configuration.remove("secret");
     }
-    Ok(())
+    if let Some(status) = object.pointer_mut("/status").and_then(Value::as_object_mut) {
+        status.remove("webhookSecret");
+        status.extend(secret.map(|secret| ("webhookSecret".to_owned(), secret.into())));
+    }
+    object
 }
 
 /// Waits until the status tells that the request was carried out.
@@ -182,4 +213,24 @@ async fn wait<K: Rotated>(api: Api<K>, name: &str, request: &str) -> anyhow::Res
         PATIENCE.as_secs()
     );
     Err(exit::Coded { code: exit::TIMED_OUT, message }.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_secret_is_in_the_object_only_where_it_was_asked_for() {
+        let object = json!({ "status": {
+            "phase": "Ready", "webhookSecret": "old-secret", "webhookConfiguration": { "url": "https://a", "secret": "old-secret" },
+        } });
+        let quiet = told(object.clone(), None).to_string();
+        assert!(quiet.contains("https://a") && !quiet.contains("secret"), "{quiet}");
+        assert_eq!(told(object, Some("new-secret"))["status"]["webhookSecret"], "new-secret");
+        // An organization's status has none by itself.
+        assert_eq!(
+            told(json!({ "status": {} }), Some("new-secret"))["status"]["webhookSecret"],
+            "new-secret"
+        );
+    }
 }

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::apply::MANAGER;
 use crate::cli::{Global, RemoveSecrets, SecretVerb, SetSecret};
-use crate::output::say;
+use crate::output::{self, say};
 use crate::rights::{self, Wish};
 use crate::{ask, connect, exit, nearest};
 
@@ -52,9 +52,11 @@ async fn set(global: &Global, arguments: SetSecret) -> anyhow::Result<()> {
         return Err(exit::Coded { code: exit::USAGE, message }.into());
     }
     let encoded = STANDARD.encode(&value);
-    place.write(&json!({ key: encoded }), &noted(key, Some(Timestamp::now()))).await?;
-    say(&format!("{key} set in {}/{NAME}", place.namespace));
-    Ok(())
+    let written = place.write(&json!({ key: encoded }), &noted(key, Some(Timestamp::now()))).await?;
+    let document = list::of_one(&arguments.organization, &place.namespace, &written);
+    output::answer(&global.output, &document, key, || {
+        say(&format!("{key} set in {}/{NAME}", place.namespace))
+    })
 }
 
 async fn remove(global: &Global, arguments: RemoveSecrets) -> anyhow::Result<()> {
@@ -81,9 +83,11 @@ async fn remove(global: &Global, arguments: RemoveSecrets) -> anyhow::Result<()>
             notes[name] = Value::Null;
         }
     }
-    place.write(&data, &notes).await?;
-    say(&format!("{keys} removed from {}/{NAME}", place.namespace));
-    Ok(())
+    let written = place.write(&data, &notes).await?;
+    let document = list::of_one(&arguments.organization, &place.namespace, &written);
+    output::answer(&global.output, &document, &arguments.keys.join("\n"), || {
+        say(&format!("{keys} removed from {}/{NAME}", place.namespace));
+    })
 }
 
 /// An organization's namespace.
@@ -117,15 +121,15 @@ impl Place {
         self.secrets().get_opt(NAME).await.with_context(what)
     }
 
-    /// Changes keys and annotations, and nothing else; makes the Secret where it is missing.
-    async fn write(&self, data: &Value, annotations: &Value) -> anyhow::Result<()> {
+    /// Changes keys and annotations, and nothing else; makes the Secret where it is missing. Gives it as it is then.
+    async fn write(&self, data: &Value, annotations: &Value) -> anyhow::Result<Secret> {
         let what = || format!("cannot write Secret {}/{NAME}", self.namespace);
         let patch = json!({ "metadata": { "annotations": annotations }, "data": data });
         let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         let changed = self.secrets().patch(NAME, &parameters, &Patch::Merge(&patch)).await;
-        let Err(kube::Error::Api(status)) = &changed else { return changed.map(drop).with_context(what) };
+        let Err(kube::Error::Api(status)) = &changed else { return changed.with_context(what) };
         if status.code != 404 {
-            return changed.map(drop).with_context(what);
+            return changed.with_context(what);
         }
         let secret = json!({
             "metadata": { "name": NAME, "annotations": annotations }, "type": "Opaque", "data": data,
@@ -140,7 +144,7 @@ impl Place {
                 ),
             }
             .into()),
-            made => made.map(drop).with_context(what),
+            made => made.with_context(what),
         }
     }
 }

@@ -93,11 +93,8 @@ pub(super) async fn delete<K: Resource<DynamicType = ()>>(
             .await
             .with_context(|| format!("cannot delete {} {name:?}", shown.noun))?;
         let value = look::value(object.clone(), &resource)?;
-        match output::rendered(&global.output, &value)? {
-            Some(text) => say(&text),
-            None if global.output.is_for_people() => say(&format!("{} deleted", output::title(&value))),
-            None => say(&output::title(&value)),
-        }
+        let title = output::title(&value);
+        output::answer(&global.output, &value, &title, || say(&format!("{title} deleted")))?;
     }
     if let Some(seconds) = arguments.wait {
         for object in &found {

@@ -23,21 +23,18 @@ pub(crate) async fn run(global: &Global, arguments: Version) -> anyhow::Result<(
         "latest": newest,
         "current": newest.as_deref().map(|newest| !is_newer(newest, OWN)),
     });
-    if let Some(text) = output::rendered(&global.output, &document)? {
-        say(&text);
-        return Ok(());
-    }
-    say(&format!("aphex    {OWN}"));
-    match &server {
-        Some(Ok(version)) => say(&format!("server   {version}")),
-        Some(Err(why)) => say(&format!("server   none: {why}")),
-        None => {}
-    }
-    if let Some(newest) = newest {
-        say(&format!("latest   {newest}"));
-        say(&verdict(&newest));
-    }
-    Ok(())
+    output::answer(&global.output, &document, OWN, || {
+        say(&format!("aphex    {OWN}"));
+        match &server {
+            Some(Ok(version)) => say(&format!("server   {version}")),
+            Some(Err(why)) => say(&format!("server   none: {why}")),
+            None => {}
+        }
+        if let Some(newest) = &newest {
+            say(&format!("latest   {newest}"));
+            say(&verdict(newest));
+        }
+    })
 }
 
 /// The server's version, or why there is none: that this program's own is asked for is no reason to fail.

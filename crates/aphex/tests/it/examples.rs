@@ -243,7 +243,7 @@ fn ends(scene: &Scene, line: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn page(folder: &Path) -> anyhow::Result<String> {
+pub(super) fn page(folder: &Path) -> anyhow::Result<String> {
     let output = aphex().args(["man", "--format", "markdown"]).arg(folder).output()?;
     anyhow::ensure!(output.status.success(), "{output:?}");
     let mut text = String::new();

@@ -318,7 +318,16 @@ async fn the_kubeconfig_keeps_what_is_not_ours_and_its_file_as_it_is() -> anyhow
     home.log_in(&login).await?;
     ensure!(home.text()? == first, "a second login changes nothing");
     // Issuer and server are remembered; only --use makes it the current context.
-    home.log_in(&["login", "--with", "aphex", "--use"]).await?;
+    let (told, _) = home.log_in(&["login", "--with", "aphex", "--use", "-o", "json"]).await?;
+    let told: Value = serde_json::from_str(&told)?;
+    ensure!(
+        told["username"] == "jane@example.com"
+            && told["context"] == "aphex"
+            && told["current"] == true
+            && told["issuer"] == issuer.url()
+            && told["kubeconfig"] == home.config().to_string_lossy().as_ref(),
+        "{told}"
+    );
     ensure!(
         home.text()? == first.replace("current-context: work ", "current-context: aphex "),
         "{}",
@@ -423,8 +432,9 @@ async fn logging_out_revokes_and_forgets() -> anyhow::Result<()> {
     let issuer = Issuer::start().await?;
     let home = logged_in(&issuer).await?;
     ensure!(issuer.sessions() == 1, "one refresh token");
-    let answer = home.ok(&["logout"])?;
-    ensure!(answer.contains("Logged out jane@example.com"), "{answer}");
+    let answer: Value = serde_json::from_str(&home.ok(&["logout", "-o", "json"])?)?;
+    let ended = &answer["sessions"][0];
+    ensure!(ended["username"] == "jane@example.com" && ended["revoked"] == true, "{answer}");
     ensure!(issuer.sessions() == 0 && home.session()?.is_none(), "nothing is left");
     let output = home.aphex(&["token", "--issuer", issuer.url()]).output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

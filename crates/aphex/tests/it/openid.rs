@@ -78,6 +78,25 @@ async fn authlib_passes_the_checks_of_the_openid_foundations_basic_profile() -> 
     )
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openidconnect_logs_in_whatever_signs_the_tokens() -> anyhow::Result<()> {
+    let folder = sessions().join("oidc/rust");
+    let Some(program) = packages::rust("openidconnect", &folder, "oidc-session")? else { return Ok(()) };
+    for algorithm in ["RS256", "ES256"] {
+        let provider = Provider::start_with(Over::Http, &["--signing-algorithm", algorithm]).await?;
+        provider.person(&ANN)?;
+        let (secret, redirect) = provider.confidential("argocd")?;
+        let mut session = provider.session(&ANN, Command::new(&program));
+        session
+            .env("OIDC_ALGORITHM", algorithm)
+            .env("OIDC_CONFIDENTIAL_ID", "argocd")
+            .env("OIDC_CONFIDENTIAL_SECRET", secret)
+            .env("OIDC_CONFIDENTIAL_REDIRECT_URI", redirect);
+        pass(&mut session).context(algorithm)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn authentiks_own_types_take_the_blueprint() -> anyhow::Result<()> {
     let folder = sessions().join("authentik");

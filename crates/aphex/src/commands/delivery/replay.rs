@@ -36,21 +36,17 @@ pub(super) async fn run(global: &Global, arguments: Replay) -> anyhow::Result<()
     if arguments.dry_run {
         return dry_run(global, &client, &arguments, &delivery, &token).await;
     }
-    ask(&client, &delivery, &token).await?;
+    let asked = ask(&client, &delivery, &token).await?;
     if arguments.no_wait {
-        say(&format!("delivery.aphex.io/{} will be replayed", delivery.name_any()));
-        return Ok(());
+        let object = look::typed(&asked)?;
+        let title = output::title(&object);
+        return output::answer(&global.output, &object, &title, || say(&format!("{title} will be replayed")));
     }
     let done = verdict(&client, &delivery, &token, Duration::from_secs(arguments.wait)).await?;
-    if global.output == Format::Table {
+    let object = look::typed(&done)?;
+    output::answer(&global.output, &object, &output::title(&object), || {
         say(&explain::delivery(&done).join("\n"));
-    } else {
-        let object = look::value(
-            serde_json::from_value(serde_json::to_value(&done)?)?,
-            &ApiResource::erase::<Delivery>(&()),
-        )?;
-        say(&output::rendered(&global.output, &object)?.unwrap_or_else(|| output::title(&object)));
-    }
+    })?;
     let status = done.status.unwrap_or_default();
     if status.verdict == Some(DeliveryVerdict::Failed) {
         let message = format!("the replay failed: {}", status.message);
@@ -59,7 +55,7 @@ pub(super) async fn run(global: &Global, arguments: Replay) -> anyhow::Result<()
     Ok(())
 }
 
-async fn ask(client: &Client, delivery: &Delivery, token: &str) -> anyhow::Result<()> {
+async fn ask(client: &Client, delivery: &Delivery, token: &str) -> anyhow::Result<Delivery> {
     let (name, namespace) = (delivery.name_any(), delivery.namespace().unwrap_or_default());
     let resource = ApiResource::erase::<Delivery>(&());
     rights::ensure(client, Wish::new("patch", &resource, &namespace).named(&name)).await?;
@@ -68,8 +64,7 @@ async fn ask(client: &Client, delivery: &Delivery, token: &str) -> anyhow::Resul
     let annotation = json!({ "metadata": { "annotations": { REPLAY_ANNOTATION: token } } });
     api.patch(&name, &params, &Patch::Merge(annotation))
         .await
-        .with_context(|| format!("cannot ask for a replay of delivery {name:?}"))?;
-    Ok(())
+        .with_context(|| format!("cannot ask for a replay of delivery {name:?}"))
 }
 
 /// The delivery once the replay has its verdict.

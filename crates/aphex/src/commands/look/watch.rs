@@ -13,8 +13,8 @@ use kube::runtime::watcher::{self, Event, watcher};
 use serde_json::Value;
 
 use super::{Query, View, plural, table, value};
-use crate::cli::{Format, Global};
-use crate::output;
+use crate::cli::Global;
+use crate::output::{self, Feed};
 
 /// A version that the server keeps no longer: the watch begins anew.
 const GONE: u16 = 410;
@@ -29,7 +29,10 @@ pub(super) async fn run(
     query: &Query<'_>,
 ) -> anyhow::Result<()> {
     let mut events = pin!(watcher(objects, config));
-    let mut printer = Printer { format: &global.output, view, widths: Vec::new(), started: false };
+    let mut feed = Feed::new(&global.output);
+    let mut print = |objects: &[Value]| {
+        feed.print(objects, output::title, || table(&global.output, objects, view, Timestamp::now()))
+    };
     let mut known = HashMap::new();
     let mut fresh = Vec::new();
     while let Some(event) = events.next().await {
@@ -48,17 +51,17 @@ pub(super) async fn run(
             Event::InitDone => {
                 fresh.retain(|object| (query.wanted)(object));
                 fresh.sort_by_key(query.order);
-                printer.print(&std::mem::take(&mut fresh))?
+                print(&std::mem::take(&mut fresh))?
             }
             Event::Apply(object) => {
                 let news = is_news(&mut known, &object);
                 let object = value(object, resource)?;
-                !news || !(query.wanted)(&object) || printer.print(&[object])?
+                !news || !(query.wanted)(&object) || print(&[object])?
             }
             Event::Delete(object) => {
                 known.remove(&object.metadata.uid);
                 let object = value(object, resource)?;
-                !(query.wanted)(&object) || printer.print(&[object])?
+                !(query.wanted)(&object) || print(&[object])?
             }
         };
         if !read {
@@ -72,36 +75,4 @@ pub(super) async fn run(
 fn is_news(known: &mut HashMap<Option<String>, Option<String>>, object: &DynamicObject) -> bool {
     let version = object.metadata.resource_version.clone();
     known.insert(object.metadata.uid.clone(), version.clone()) != Some(version)
-}
-
-struct Printer<'a> {
-    format: &'a Format,
-    view: View<'a>,
-    /// Of the columns, so that later rows line up.
-    widths: Vec<usize>,
-    started: bool,
-}
-
-impl Printer<'_> {
-    /// Prints objects; tells whether somebody still reads.
-    fn print(&mut self, objects: &[Value]) -> anyhow::Result<bool> {
-        if objects.is_empty() {
-            return Ok(true);
-        }
-        if self.format.is_for_people() {
-            let lines = table(self.format, objects, self.view, Timestamp::now())
-                .lines(&mut self.widths, !std::mem::replace(&mut self.started, true));
-            return Ok(output::say_on(lines.trim_end()));
-        }
-        for object in objects {
-            let text = output::rendered(self.format, object)?.unwrap_or_else(|| output::title(object));
-            if *self.format == Format::Yaml && std::mem::replace(&mut self.started, true) {
-                output::say("---");
-            }
-            if !output::say_on(&text) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
 }

@@ -3,37 +3,39 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Interface, cell, show};
+use super::list::{Row, View};
+use super::{Interface, cell, changed, name, title};
 use crate::ask;
-use crate::cli::{Global, GroupVerb, Groups};
-use crate::output::{Table, say};
+use crate::cli::{Format, Global, GroupVerb, Groups};
+use crate::output::{self, say};
+
+const NOUN: &str = "group";
 
 pub(crate) async fn run(global: &Global, arguments: Groups) -> anyhow::Result<()> {
     let interface = Interface::at(&arguments.place)?;
     match arguments.verb {
-        GroupVerb::List => list(global, &interface).await,
+        GroupVerb::List { watch } => list(global, &interface, watch).await,
         GroupVerb::Add { group } => {
-            interface.send(Method::POST, "core/groups/", Some(&json!({ "name": group }))).await?;
-            say(&format!("{group} created"));
-            Ok(())
+            let made = interface.send(Method::POST, "core/groups/", Some(&json!({ "name": group }))).await?;
+            changed(&global.output, NOUN, &made, "created")
         }
         GroupVerb::Delete { group, yes } => {
             let group = interface.group(&group).await?;
-            ask::consent(&format!("Delete group {}?", cell(&group["name"])), yes)?;
+            ask::consent(&format!("Delete group {}?", name(&group)), yes)?;
             interface.send(Method::DELETE, &path(&group), None).await?;
-            say(&format!("{} deleted", cell(&group["name"])));
-            Ok(())
+            changed(&global.output, NOUN, &group, "deleted")
         }
         GroupVerb::AddMember { group, users } => {
-            set_members(&interface, &group, &users, "add_user", "added to").await
+            set_members(global, &interface, &group, &users, "add_user", "added to").await
         }
         GroupVerb::RemoveMember { group, users } => {
-            set_members(&interface, &group, &users, "remove_user", "removed from").await
+            set_members(global, &interface, &group, &users, "remove_user", "removed from").await
         }
     }
 }
 
 async fn set_members(
+    global: &Global,
     interface: &Interface,
     group: &str,
     users: &[String],
@@ -46,15 +48,29 @@ async fn set_members(
     for user in users {
         found.push(interface.user(user).await?);
     }
-    for user in found {
+    for user in &found {
         let address = format!("{}{verb}/", path(&group));
         interface.send(Method::POST, &address, Some(&json!({ "pk": user["pk"] }))).await?;
-        say(&format!("{} {told} {}", cell(&user["username"]), cell(&group["name"])));
     }
-    Ok(())
+    let after = interface.send(Method::GET, &path(&group), None).await?;
+    output::answer(&global.output, &after, &title(NOUN, &after), || {
+        for user in &found {
+            say(&format!("{} {told} {}", name(user), name(&after)));
+        }
+    })
 }
 
-async fn list(global: &Global, interface: &Interface) -> anyhow::Result<()> {
+async fn list(global: &Global, interface: &Interface, watch: bool) -> anyhow::Result<()> {
+    let wide = global.output == Format::Wide;
+    let head: &[&'static str] = if wide { &["NAME", "MEMBERS", "PK"] } else { &["NAME", "MEMBERS"] };
+    let view = View { format: &global.output, noun: NOUN, head };
+    if watch {
+        return view.watch(async || rows(interface, wide).await).await;
+    }
+    view.print(rows(interface, wide).await?, false)
+}
+
+async fn rows(interface: &Interface, wide: bool) -> anyhow::Result<Vec<Row>> {
     let groups = interface.list("core/groups/", &[("ordering", "name")]).await?;
     let users = interface.list("core/users/", &[]).await?;
     let members = |group: &Value| {
@@ -62,17 +78,14 @@ async fn list(global: &Global, interface: &Interface) -> anyhow::Result<()> {
         let named = users.iter().filter(|user| pks.contains(&user["pk"]));
         named.map(|user| cell(&user["username"])).collect::<Vec<_>>().join(",")
     };
-    show(&global.output, "group", &groups, false, |wide| {
-        let mut table = Table::new(if wide { &["NAME", "MEMBERS", "PK"] } else { &["NAME", "MEMBERS"] });
-        for group in &groups {
-            let mut row = vec![cell(&group["name"]), members(group)];
-            if wide {
-                row.push(cell(&group["pk"]));
-            }
-            table.row(row);
+    let rows = groups.into_iter().map(|group| {
+        let mut cells = vec![cell(&group["name"]), members(&group)];
+        if wide {
+            cells.push(cell(&group["pk"]));
         }
-        table
-    })
+        Row { object: group, cells, toned: None }
+    });
+    Ok(rows.collect())
 }
 
 fn path(group: &Value) -> String {

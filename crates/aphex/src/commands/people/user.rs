@@ -5,67 +5,77 @@ use reqwest::Method;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
-use super::{Interface, cell, coded, password, show};
+use super::list::{Row, View};
+use super::{Interface, cell, changed, coded, name, password};
 use crate::ask;
-use crate::cli::{AddUser, Global, UserVerb, Users};
+use crate::cli::{AddUser, Format, Global, UserVerb, Users};
 use crate::exit;
-use crate::output::{self, Table, Tone, note, say};
+use crate::output::{self, Tone, note, say};
+
+const NOUN: &str = "user";
+const HEAD: [&str; 8] = ["USERNAME", "EMAIL", "STATE", "GROUPS", "LAST LOGIN", "NAME", "TYPE", "UID"];
+/// Columns that are shown without `-o wide`.
+const USUAL: usize = 5;
 
 pub(crate) async fn run(global: &Global, arguments: Users) -> anyhow::Result<()> {
     let interface = Interface::at(&arguments.place)?;
+    let format = &global.output;
     match arguments.verb {
-        UserVerb::List { group, search } => {
-            list(global, &interface, group.as_deref(), search.as_deref()).await
+        UserVerb::List { group, search, watch } => {
+            list(format, &interface, group.as_deref(), search.as_deref(), watch).await
         }
         UserVerb::Get { user } => {
             let user = interface.user(&user).await?;
-            show(&global.output, "user", std::slice::from_ref(&user), true, |wide| {
-                table(std::slice::from_ref(&user), wide)
-            })
+            view(format).print(rows(vec![user], columns(format)), true)
         }
-        UserVerb::Add(arguments) if arguments.service_account => add_account(&interface, &arguments).await,
-        UserVerb::Add(arguments) => add(&interface, &arguments).await,
+        UserVerb::Add(arguments) if arguments.service_account => {
+            add_account(format, &interface, &arguments).await
+        }
+        UserVerb::Add(arguments) => add(format, &interface, &arguments).await,
         UserVerb::Passwd { user } => {
             let user = interface.user(&user).await?;
-            let username = cell(&user["username"]);
-            let password = password::read(&username)?;
-            set_password(&interface, &user, &password).await?;
-            say(&format!("{username} has a new password; sessions of before have ended"));
-            Ok(())
+            let password = password::read(name(&user))?;
+            let user = set_password(&interface, &user, &password).await?;
+            changed(format, NOUN, &user, "has a new password; sessions of before have ended")
         }
-        UserVerb::Disable { user } => set_active(&interface, &user, false).await,
-        UserVerb::Enable { user } => set_active(&interface, &user, true).await,
+        UserVerb::Disable { user } => set_active(format, &interface, &user, false).await,
+        UserVerb::Enable { user } => set_active(format, &interface, &user, true).await,
         UserVerb::Delete { user, yes } => {
             let user = interface.user(&user).await?;
-            ask::consent(&format!("Delete user {} and its tokens?", cell(&user["username"])), yes)?;
+            ask::consent(&format!("Delete user {} and its tokens?", name(&user)), yes)?;
             interface.send(Method::DELETE, &path(&user), None).await?;
-            say(&format!("{} deleted", cell(&user["username"])));
-            Ok(())
+            changed(format, NOUN, &user, "deleted")
         }
     }
+}
+
+fn columns(format: &Format) -> usize {
+    if *format == Format::Wide { HEAD.len() } else { USUAL }
+}
+
+fn view(format: &Format) -> View<'_> {
+    View { format, noun: NOUN, head: &HEAD[..columns(format)] }
 }
 
 async fn list(
-    global: &Global,
+    format: &Format,
     interface: &Interface,
     group: Option<&str>,
     search: Option<&str>,
+    watch: bool,
 ) -> anyhow::Result<()> {
     let mut filters = vec![("ordering", "username")];
-    let name = match group {
+    let group = match group {
         Some(group) => Some(cell(&interface.group(group).await?["name"])),
         None => None,
     };
-    filters.extend(name.as_deref().map(|name| ("groups_by_name", name)));
+    filters.extend(group.as_deref().map(|group| ("groups_by_name", group)));
     filters.extend(search.map(|text| ("search", text)));
-    let users = interface.list("core/users/", &filters).await?;
-    if users.is_empty() {
-        note("No users found.");
-    }
-    show(&global.output, "user", &users, false, |wide| table(&users, wide))
+    let look = async || Ok(rows(interface.list("core/users/", &filters).await?, columns(format)));
+    if watch { view(format).watch(look).await } else { view(format).print(look().await?, false) }
 }
 
-async fn add(interface: &Interface, arguments: &AddUser) -> anyhow::Result<()> {
+async fn add(format: &Format, interface: &Interface, arguments: &AddUser) -> anyhow::Result<()> {
     let username = &arguments.username;
     let password = if arguments.no_password { None } else { Some(password::read(username)?) };
     let body = json!({
@@ -74,14 +84,17 @@ async fn add(interface: &Interface, arguments: &AddUser) -> anyhow::Result<()> {
         "email": arguments.email,
         "groups": arguments.groups,
     });
-    let user = interface.send(Method::POST, "core/users/", Some(&body)).await?;
-    if let Some(password) = password
-        && let Err(refused) = set_password(interface, &user, &password).await
-    {
-        interface.send(Method::DELETE, &path(&user), None).await?;
-        return Err(refused.context(format!("{username} was not created")));
+    let mut user = interface.send(Method::POST, "core/users/", Some(&body)).await?;
+    if let Some(password) = password {
+        user = match set_password(interface, &user, &password).await {
+            Ok(user) => user,
+            Err(refused) => {
+                interface.send(Method::DELETE, &path(&user), None).await?;
+                return Err(refused.context(format!("{username} was not created")));
+            }
+        };
     }
-    say(&format!("{username} created"));
+    changed(format, NOUN, &user, "created")?;
     if arguments.no_password {
         note(&format!(
             "Nobody can log in as {username} yet: `aphex user passwd {username}` sets a password."
@@ -90,7 +103,12 @@ async fn add(interface: &Interface, arguments: &AddUser) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn add_account(interface: &Interface, arguments: &AddUser) -> anyhow::Result<()> {
+async fn add_account(format: &Format, interface: &Interface, arguments: &AddUser) -> anyhow::Result<()> {
+    if *format == Format::Name {
+        let message =
+            "-o name would lose the bearer token, which is shown this once: leave it out, or take -o json";
+        return Err(coded(exit::USAGE, message.to_owned()));
+    }
     let body = json!({ "name": arguments.username, "scopes": arguments.scopes });
     let account = interface.send(Method::POST, "core/users/service_account/", Some(&body)).await?;
     let path = format!("core/users/{}/", account["user_pk"]);
@@ -104,20 +122,26 @@ async fn add_account(interface: &Interface, arguments: &AddUser) -> anyhow::Resu
             return Err(refused.context(format!("{} was not created", arguments.username)));
         }
     }
-    note(&format!("{} created; its bearer token, shown this once:", arguments.username));
-    // Showing it is what the command is for.
-    say(&cell(&account["token"]));
-    Ok(())
+    // Showing the token is what the command is for.
+    output::answer(format, &account, &arguments.username, || {
+        note(&format!("{} created; its bearer token, shown this once:", arguments.username));
+        say(&cell(&account["token"]));
+    })
 }
 
-async fn set_active(interface: &Interface, name: &str, active: bool) -> anyhow::Result<()> {
-    let user = interface.user(name).await?;
-    interface.send(Method::PATCH, &path(&user), Some(&json!({ "is_active": active }))).await?;
-    say(&format!("{} {}", cell(&user["username"]), if active { "enabled" } else { "disabled" }));
-    Ok(())
+async fn set_active(
+    format: &Format,
+    interface: &Interface,
+    wanted: &str,
+    active: bool,
+) -> anyhow::Result<()> {
+    let user = interface.user(wanted).await?;
+    let user = interface.send(Method::PATCH, &path(&user), Some(&json!({ "is_active": active }))).await?;
+    changed(format, NOUN, &user, if active { "enabled" } else { "disabled" })
 }
 
-async fn set_password(interface: &Interface, user: &Value, password: &SecretString) -> anyhow::Result<()> {
+/// Gives the user as it is then.
+async fn set_password(interface: &Interface, user: &Value, password: &SecretString) -> anyhow::Result<Value> {
     if user["type"] == "service_account" {
         let message =
             format!("{} is a service account: it has bearer tokens and no password", cell(&user["username"]));
@@ -125,22 +149,17 @@ async fn set_password(interface: &Interface, user: &Value, password: &SecretStri
     }
     let body = json!({ "password": password.expose_secret() });
     interface.send(Method::POST, &format!("{}set_password/", path(user)), Some(&body)).await?;
-    Ok(())
+    interface.send(Method::GET, &path(user), None).await
 }
 
 fn path(user: &Value) -> String {
     format!("core/users/{}/", user["pk"])
 }
 
-fn table(users: &[Value], wide: bool) -> Table {
-    let mut head = vec!["USERNAME", "EMAIL", "STATE", "GROUPS", "LAST LOGIN"];
-    if wide {
-        head.extend(["NAME", "TYPE", "UID"]);
-    }
-    let mut table = Table::new(&head);
+fn rows(users: Vec<Value>, columns: usize) -> Vec<Row> {
     // Ages are for people; how long ago is asked once for all rows.
     let now = Timestamp::now();
-    for user in users {
+    let rows = users.into_iter().map(|user| {
         let state = match (
             user["is_active"] == true,
             user["has_password"] == true,
@@ -153,17 +172,18 @@ fn table(users: &[Value], wide: bool) -> Table {
         let login = cell(&user["last_login"])
             .parse()
             .map_or_else(|_| "never".to_owned(), |at| output::age(Some(at), now));
-        let mut row = vec![
+        let mut cells = vec![
             cell(&user["username"]),
             cell(&user["email"]),
             state.to_owned(),
             cell(&user["groups"]),
             login,
+            cell(&user["name"]),
+            cell(&user["type"]),
+            cell(&user["uid"]),
         ];
-        if wide {
-            row.extend([cell(&user["name"]), cell(&user["type"]), cell(&user["uid"])]);
-        }
-        table.toned_row(row, Tone::of_word(state).map(|tone| (2, tone)));
-    }
-    table
+        cells.truncate(columns);
+        Row { object: user, cells, toned: Tone::of_word(state).map(|tone| (2, tone)) }
+    });
+    rows.collect()
 }

@@ -67,13 +67,8 @@ fn shown(
     resource: &ApiResource,
     people: impl FnOnce(),
 ) -> anyhow::Result<()> {
-    if global.output.is_for_people() {
-        people();
-        return Ok(());
-    }
     let value = look::value(object, resource)?;
-    say(&output::rendered(&global.output, &value)?.unwrap_or_else(|| output::title(&value)));
-    Ok(())
+    output::answer(&global.output, &value, &output::title(&value), people)
 }
 
 /// The one Pipeline of a file.

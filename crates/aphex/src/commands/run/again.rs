@@ -33,15 +33,11 @@ pub(super) async fn run(global: &Global, arguments: &Rerun) -> anyhow::Result<()
         .with_context(|| format!("cannot start run {name:?} again in {namespace}"))?;
     let made = look::value(made, &resource)?;
     let new = look::name(&made).to_owned();
-    if let Some(text) = output::rendered(&global.output, &made)? {
-        say(&text);
-    } else if global.output.is_for_people() {
-        say(&format!("pipelinerun.tekton.dev/{new} created"));
+    let title = output::title(&made);
+    output::answer(&global.output, &made, &title, || {
+        say(&format!("{title} created"));
         note(&format!("`aphex logs -f {new} -n {namespace}` follows it"));
-    } else {
-        say(&output::title(&made));
-    }
-    Ok(())
+    })
 }
 
 /// The new run: the same spec, and what the platform's own labels say, so that it is counted and kept like the first.

@@ -42,14 +42,8 @@ pub(super) async fn run(global: &Global, arguments: &Cancel) -> anyhow::Result<(
         .await
         .with_context(|| format!("cannot cancel run {name:?} in {namespace}"))?;
     let value = look::value(patched, &resource)?;
-    match output::rendered(&global.output, &value)? {
-        Some(text) => say(&text),
-        None if global.output.is_for_people() => {
-            say(&format!("{} {}", output::title(&value), said(arguments.grace)));
-        }
-        None => say(&output::title(&value)),
-    }
-    Ok(())
+    let title = output::title(&value);
+    output::answer(&global.output, &value, &title, || say(&format!("{title} {}", said(arguments.grace))))
 }
 
 fn said(grace: Option<Grace>) -> &'static str {

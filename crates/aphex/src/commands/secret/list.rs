@@ -145,11 +145,6 @@ impl View<'_> {
     }
 
     fn document(&self, found: &BTreeMap<String, Keys>) -> Value {
-        let one = |organization: &str, namespace: &str, keys: Option<&Keys>| {
-            let keys = keys.into_iter().flatten();
-            let keys: Vec<Value> = keys.map(|(key, time)| json!({ "key": key, "updated": time })).collect();
-            json!({ "organization": organization, "namespace": namespace, "keys": keys })
-        };
         if let (Some(organization), Some(namespace)) = (&self.one, &self.namespace) {
             return one(organization, namespace, found.get(organization));
         }
@@ -158,4 +153,16 @@ impl View<'_> {
             .map(|(organization, keys)| one(organization, &format!("{PREFIX}{organization}"), Some(keys)));
         json!({ "apiVersion": "v1", "kind": "List", "items": all.collect::<Vec<_>>() })
     }
+}
+
+/// An organization's keys for programs.
+fn one(organization: &str, namespace: &str, keys: Option<&Keys>) -> Value {
+    let keys = keys.into_iter().flatten();
+    let keys: Vec<Value> = keys.map(|(key, time)| json!({ "key": key, "updated": time })).collect();
+    json!({ "organization": organization, "namespace": namespace, "keys": keys })
+}
+
+/// The same from the Secret, whose values stay where they are.
+pub(super) fn of_one(organization: &str, namespace: &str, secret: &Secret) -> Value {
+    one(organization, namespace, keys(secret).map(|(_, keys)| keys).as_ref())
 }

@@ -1,9 +1,10 @@
 //! The clients' packages.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
+use aphex_testkit::left_out;
 use aphex_testkit::packages::{installed, is_there, npm};
 
 /// A folder for `PYTHONPATH`; nothing without Python.
@@ -24,6 +25,41 @@ pub(in crate::it) fn python(test: &str, session: &Path) -> anyhow::Result<Option
 /// A folder with `node_modules`; nothing without Node.
 pub(in crate::it) fn javascript(test: &str, session: &Path) -> anyhow::Result<Option<PathBuf>> {
     npm(test, "javascript", session)
+}
+
+/// A program of a cargo workspace of its own; nothing where its crates cannot be had.
+///
+/// Built where the workspace's tests keep their things, so that a second run has next to nothing to build.
+pub(in crate::it) fn rust(test: &str, session: &Path, program: &str) -> anyhow::Result<Option<PathBuf>> {
+    let cargo = || {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.current_dir(session).stdin(Stdio::null());
+        cargo
+    };
+    let fetched = cargo().args(["fetch", "--locked", "--quiet"]).output().context("cannot run cargo")?;
+    if !fetched.status.success() {
+        let why = String::from_utf8_lossy(&fetched.stderr).trim().to_owned();
+        anyhow::ensure!(
+            std::env::var_os("APHEX_REQUIRE_ENGINES").is_none(),
+            "{test} needs crates (and the network once):\n{why}"
+        );
+        left_out(test, &format!("its crates cannot be had: {}", why.lines().next().unwrap_or_default()));
+        return Ok(None);
+    }
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(program);
+    let mut build = cargo();
+    build.args(["build", "--locked", "--offline", "--quiet", "--target-dir"]).arg(&target);
+    // What this build was told of targets and flags is not that one's business.
+    for variable in ["CARGO_BUILD_TARGET", "CARGO_TARGET_DIR", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
+        build.env_remove(variable);
+    }
+    let built = build.output().context("cannot run cargo")?;
+    anyhow::ensure!(
+        built.status.success(),
+        "cannot build {program}:\n{}",
+        String::from_utf8_lossy(&built.stderr)
+    );
+    Ok(Some(target.join("debug").join(program)))
 }
 
 /// A folder with a copy of a script beside its packages, where Node looks for them.

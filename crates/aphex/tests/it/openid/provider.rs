@@ -44,6 +44,11 @@ pub(super) struct Provider {
 impl Provider {
     /// Starts one and waits until it answers.
     pub(super) async fn start(over: Over) -> anyhow::Result<Self> {
+        Self::start_with(over, &[]).await
+    }
+
+    /// The same with more arguments.
+    pub(super) async fn start_with(over: Over, more: &[&str]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         // A client's configuration has the address before the issuer runs, so the port is chosen here.
@@ -65,7 +70,12 @@ impl Provider {
         };
         let url = format!("{scheme}://127.0.0.1:{port}");
         let log = File::create(folder.path().join("issuer.log"))?;
-        command.args(["--issuer-url", &url]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command
+            .args(["--issuer-url", &url])
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
         let child = command.spawn().context("cannot run aphex issuer")?;
         let mut provider = Self { child, folder, over, url };
         let mut client = reqwest::Client::builder();
