@@ -18,6 +18,7 @@ pub mod deliveries;
 pub mod dispatch;
 pub mod evaluate;
 pub mod event;
+mod gzip;
 pub mod inbox;
 pub mod interceptors;
 pub mod jsonpath;

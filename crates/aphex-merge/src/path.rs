@@ -149,10 +149,20 @@ impl PathElement {
     }
 }
 
+/// A field's name as a step of a path is shown.
+pub(crate) struct FieldName<'a>(pub(crate) &'a str);
+
+impl Display for FieldName<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(".")?;
+        out.write_str(self.0)
+    }
+}
+
 impl Display for PathElement {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Field(name) => write!(out, ".{name}"),
+            Self::Field(name) => FieldName(name).fmt(out),
             Self::Key(fields) => {
                 out.write_str("[")?;
                 for (position, (name, value)) in fields.iter().enumerate() {

@@ -2,15 +2,13 @@
 //!
 //! etcd takes objects up to 1.5 MiB, GitHub sends payloads up to 25 MiB; nearly all compress to a few kilobytes.
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::sync::Arc;
 
 use aphex_api::delivery::Delivery;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use flate2::Compression;
 use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -20,6 +18,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::FIELD_MANAGER;
+use crate::gzip;
 use crate::sink::MAX_BODY;
 
 /// How much base64 text one object carries.
@@ -66,9 +65,10 @@ pub struct Packed {
 
 /// Compresses a payload; the same bytes always give the same text.
 pub fn pack(json: &[u8]) -> std::io::Result<Packed> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(json)?;
-    let text = STANDARD.encode(encoder.finish()?);
+    let text = STANDARD.encode(gzip::compress(json)?);
+    if text.len() <= PART {
+        return Ok(Packed { first: text, rest: Vec::new() });
+    }
     let mut pieces = text.as_bytes().chunks(PART).map(|piece| String::from_utf8_lossy(piece).into_owned());
     Ok(Packed { first: pieces.next().unwrap_or_default(), rest: pieces.collect() })
 }

@@ -9,18 +9,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 
 use aphex_api::delivery::SecretKeyRef;
 use aws_lc_rs::digest::{SHA256, digest};
-use flate2::Compression;
 use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::deliveries::Incoming;
+use crate::gzip;
 use crate::sink::MAX_BODY;
 
 const MAGIC: &str = "aphex-spool";
@@ -86,9 +85,7 @@ impl Head {
 pub(super) fn encode(head: &Head, json: &[u8]) -> io::Result<Vec<u8>> {
     let mut content = serde_json::to_vec(head)?;
     let length = content.len();
-    let mut encoder = GzEncoder::new(&mut content, Compression::fast());
-    encoder.write_all(json)?;
-    encoder.finish()?;
+    content.extend(gzip::compress(json)?);
     let mut bytes = format!("{MAGIC} {VERSION} {} {length}\n", checksum(&content)).into_bytes();
     bytes.append(&mut content);
     Ok(bytes)

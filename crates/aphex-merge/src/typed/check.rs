@@ -1,13 +1,14 @@
 //! Whether a value fits its schema closely enough to be merged.
 
 use std::collections::BTreeSet;
+use std::fmt::{Display, Write as _};
 
 use serde_json::Value;
 
 use super::Mismatches;
 use super::element::identify;
 use crate::node::{Identity, ListShape, MapShape, Node, ScalarKind};
-use crate::path::PathElement;
+use crate::path::{FieldName, PathElement};
 
 /// Checks a whole object; `duplicates` lets several elements of a list have one identity.
 pub(crate) fn check(value: &Value, node: Node<'_>, duplicates: bool) -> Result<(), Mismatches> {
@@ -29,9 +30,10 @@ impl Checker {
         self.found.push(message);
     }
 
-    fn below(&mut self, element: &PathElement, value: &Value, node: Node<'_>) {
+    fn below(&mut self, element: &impl Display, value: &Value, node: Node<'_>) {
         let length = self.path.len();
-        self.path.push_str(&element.to_string());
+        // Writing to a String cannot fail.
+        let _ = write!(self.path, "{element}");
         self.value(value, node);
         self.path.truncate(length);
     }
@@ -56,11 +58,10 @@ impl Checker {
             other => return self.report(&format!("expected map, got &{{{}}}", go_value(other))),
         };
         for (name, value) in fields {
-            let element = PathElement::Field(name.clone());
             if let Some(node) = map.field(name) {
-                self.below(&element, value, node);
+                self.below(&FieldName(name), value, node);
             } else {
-                self.found.push(format!("{}{element}: field not declared in schema", self.path));
+                self.found.push(format!("{}{}: field not declared in schema", self.path, FieldName(name)));
                 return;
             }
         }
@@ -82,7 +83,7 @@ impl Checker {
                     Err(message) => return self.report(&format!("element {position}: {message}")),
                 }
             };
-            if !seen.insert(element.clone()) && !self.duplicates {
+            if !self.duplicates && !seen.insert(element.clone()) {
                 self.report(&format!("duplicate entries for key {element}"));
             }
             self.below(&element, item, list.element);

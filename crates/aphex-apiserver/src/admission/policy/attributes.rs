@@ -1,6 +1,7 @@
 //! A write as policies see it: `admission.Attributes` and the `AdmissionRequest` made of it.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
@@ -48,6 +49,7 @@ pub(super) struct Attributes<'a> {
     /// The object before; none for a create.
     pub(super) old: Option<&'a Value>,
     pub(super) denied: Cell<Option<Denied>>,
+    views: OnceCell<Vec<Arc<Resource>>>,
 }
 
 impl<'a> Attributes<'a> {
@@ -78,11 +80,28 @@ impl<'a> Attributes<'a> {
             object: (!deletes).then_some(object),
             old: if deletes { Some(object) } else { old },
             denied: Cell::new(None),
+            views: OnceCell::new(),
         }
     }
 
     pub(super) fn resource(&self) -> &'a Resource {
         &self.write.call.resource
+    }
+
+    /// Other versions and groups of the written resource: what is stored in the same place is another view of it.
+    ///
+    /// Nearly every policy asks, and the registry is long: it is gone through once a write.
+    pub(super) fn other_views(&self) -> &[Arc<Resource>] {
+        self.views.get_or_init(|| {
+            let own = self.resource();
+            let snapshot = self.write.call.server.registry.snapshot();
+            let groups = snapshot.groups.iter().flat_map(|group| &group.versions);
+            let others = groups.flat_map(|version| &version.resources).filter(|other| {
+                other.storage.prefix == own.storage.prefix
+                    && (&other.group, &other.version) != (&own.group, &own.version)
+            });
+            others.cloned().collect()
+        })
     }
 
     pub(super) fn subresource(&self) -> &'a str {

@@ -1,5 +1,6 @@
 //! Evaluating a policy against a write: conditions, validations with their messages, audit annotations.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use aphex_cel::{Limits, Value as Cel};
@@ -21,6 +22,8 @@ const BUDGET: u64 = 10_000_000;
 const CONDITIONS_BUDGET: u64 = 2_500_000;
 /// Messages made by expressions may not be longer.
 const LONGEST_MESSAGE: usize = 5 * 1024;
+/// The variable with the namespace that the object is in.
+const NAMESPACE: &str = "namespaceObject";
 const EXHAUSTED: &str =
     "validation failed due to running out of cost budget, no further validation rules will be run";
 
@@ -57,8 +60,7 @@ pub(super) fn run(
     param: Option<&Value>,
 ) -> Verdict {
     let mut verdict = Verdict::default();
-    let bound = Bound::new(attributes, matched, policy, param);
-    match conditions(policy, &bound) {
+    match conditions(policy, Bound::of_conditions(attributes, matched, policy, param)) {
         Ok(true) => {}
         Ok(false) => return verdict,
         Err(message) => {
@@ -66,6 +68,7 @@ pub(super) fn run(
             return verdict;
         }
     }
+    let bound = Bound::of_rules(attributes, matched, policy, param);
     if let Err(message) = validations(policy, &bound, &mut verdict) {
         verdict = Verdict::default();
         verdict.fail(policy, message);
@@ -78,26 +81,52 @@ pub(super) fn run(
     verdict
 }
 
-/// Values of the variables that the policy's expressions name.
+/// Values of the variables that some expressions of a policy name.
 struct Bound {
     all: Vec<(&'static str, Cel)>,
 }
 
 impl Bound {
-    fn new(attributes: &Attributes<'_>, matched: &Resource, policy: &Policy, param: Option<&Value>) -> Self {
+    /// What conditions name, which are asked before it matters in which namespace the object is.
+    fn of_conditions(
+        attributes: &Attributes<'_>,
+        matched: &Resource,
+        policy: &Policy,
+        param: Option<&Value>,
+    ) -> Self {
+        let used = |name: &str| policy.conditions.iter().any(|expression| expression.uses(name));
+        let mut bound = Self::new(attributes, matched, param, used);
+        for (name, value) in &mut bound.all {
+            if *name == NAMESPACE {
+                *value = Cel::Null;
+            }
+        }
+        bound
+    }
+
+    /// What everything else names; objects are large, so this is made only where the conditions hold.
+    fn of_rules(
+        attributes: &Attributes<'_>,
+        matched: &Resource,
+        policy: &Policy,
+        param: Option<&Value>,
+    ) -> Self {
         let used = |name: &str| {
             let rules = policy.validations.iter();
             let rules =
                 rules.flat_map(|rule| std::iter::once(&rule.expression).chain(&rule.message_expression));
             let variables = policy.variables.iter().map(|(_, expression)| expression);
-            policy
-                .conditions
-                .iter()
-                .chain(variables)
-                .chain(rules)
-                .chain(&policy.annotations)
-                .any(|e| e.uses(name))
+            variables.chain(rules).chain(&policy.annotations).any(|expression| expression.uses(name))
         };
+        Self::new(attributes, matched, param, used)
+    }
+
+    fn new(
+        attributes: &Attributes<'_>,
+        matched: &Resource,
+        param: Option<&Value>,
+        used: impl Fn(&str) -> bool,
+    ) -> Self {
         let object = |object: Option<&Value>| {
             object.map_or(Cel::Null, |object| Cel::from_json(&in_version(attributes, object, matched)))
         };
@@ -111,32 +140,24 @@ impl Bound {
         bind("oldObject", &|| object(attributes.old));
         bind("params", &|| param.map_or(Cel::Null, Cel::from_json));
         bind("request", &|| Cel::from_json(&attributes.request(matched)));
-        bind("namespaceObject", &|| namespace(attributes));
+        bind(NAMESPACE, &|| namespace(attributes));
         bind("authorizer", &|| authorizer::of_caller(attributes));
         bind(authorizer::REQUEST, &|| authorizer::of_request(attributes));
         Self { all }
     }
-
-    /// Conditions are asked before it matters in which namespace the object is.
-    fn without_namespace(&self) -> Vec<(&'static str, Cel)> {
-        let hidden = |(name, value): &(&'static str, Cel)| {
-            (*name, if *name == "namespaceObject" { Cel::Null } else { value.clone() })
-        };
-        self.all.iter().map(hidden).collect()
-    }
 }
 
 /// An object in the version that the policy's rules name.
-fn in_version(attributes: &Attributes<'_>, object: &Value, matched: &Resource) -> Value {
+fn in_version<'a>(attributes: &Attributes<'_>, object: &'a Value, matched: &Resource) -> Cow<'a, Value> {
     let own = attributes.resource();
     if (&own.group, &own.version) == (&matched.group, &matched.version)
         || attributes.kind_in(own) == attributes.kind_in(matched)
     {
-        return object.clone();
+        return Cow::Borrowed(object);
     }
     let mut converted = convert::to_storage(object, own).into_owned();
     convert::from_storage(&mut converted, matched);
-    converted
+    Cow::Owned(converted)
 }
 
 /// The namespace of the object without what is nobody's business.
@@ -186,12 +207,12 @@ impl Purse {
 }
 
 /// Whether all conditions hold; one that does not outweighs errors of others.
-fn conditions(policy: &Arc<Policy>, bound: &Bound) -> Result<bool, String> {
+fn conditions(policy: &Arc<Policy>, bound: Bound) -> Result<bool, String> {
     if policy.conditions.is_empty() {
         return Ok(true);
     }
     let settled = |message| if policy.fails { Err(message) } else { Ok(false) };
-    let mut purse = Purse::new(CONDITIONS_BUDGET, policy, bound.without_namespace());
+    let mut purse = Purse::new(CONDITIONS_BUDGET, policy, bound.all);
     let mut errors: Vec<String> = Vec::new();
     let mut holds = true;
     for condition in &policy.conditions {

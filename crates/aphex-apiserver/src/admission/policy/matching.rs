@@ -33,14 +33,8 @@ fn any(attributes: &Attributes<'_>, rules: &[Rule], exact: bool) -> Option<Arc<R
     if exact || rules.is_empty() {
         return None;
     }
-    let snapshot = attributes.write.call.server.registry.snapshot();
-    // Resources that are stored in the same place are views of the same objects.
-    let groups = snapshot.groups.iter().flat_map(|group| &group.versions);
-    let same = groups.flat_map(|version| &version.resources).filter(|other| {
-        other.storage.prefix == own.storage.prefix
-            && (&other.group, &other.version) != (&own.group, &own.version)
-    });
-    same.filter(|other| rules.iter().any(|rule| rule_matches(attributes, rule, other))).map(Arc::clone).next()
+    let mut views = attributes.other_views().iter();
+    views.find(|other| rules.iter().any(|rule| rule_matches(attributes, rule, other))).map(Arc::clone)
 }
 
 fn rule_matches(attributes: &Attributes<'_>, rule: &Rule, resource: &Resource) -> bool {
