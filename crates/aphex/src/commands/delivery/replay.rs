@@ -17,6 +17,7 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 
+use super::fate::Fates;
 use super::{explain, find};
 use crate::cli::{Format, Global, Replay};
 use crate::commands::apply::MANAGER;
@@ -43,7 +44,7 @@ pub(super) async fn run(global: &Global, arguments: Replay) -> anyhow::Result<()
     }
     let done = verdict(&client, &delivery, &token, Duration::from_secs(arguments.wait)).await?;
     if global.output == Format::Table {
-        say(&explain::delivery(&done).join("\n"));
+        say(&explain::delivery(&done, &Fates::default()).join("\n"));
     } else {
         let object = look::value(
             serde_json::from_value(serde_json::to_value(&done)?)?,
