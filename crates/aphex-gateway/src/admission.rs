@@ -20,6 +20,7 @@ use aphex_runtime::Clock;
 
 use gate::{Gate, Place};
 use sources::Sources;
+pub(crate) use sources::name as source_name;
 
 /// Events stored at once.
 const STORES: usize = 256;
@@ -68,7 +69,7 @@ impl Admission {
         if self.sources.has_budget(source) {
             return None;
         }
-        Some(self.suspects.enter(&sources::name(source)).await)
+        Some(self.suspects.enter(&source_name(source)).await)
     }
 
     /// Notes a signature that failed; tells whether the source's budget allowed it.

@@ -136,12 +136,14 @@ pub async fn run(client: Client, settings: Settings, shutdown: Shutdown) -> Resu
     let reach = Reach::new(inbox.engine_timeout);
     let secrets = SecretCache::new(client.clone(), reach.clone());
     let (warming, offered, stop) = (secrets.clone(), snapshot.clone(), shutdown.token());
+    let looking = reporter.clone();
     shutdown.spawn(async move {
         let mut tick = tokio::time::interval(WARM);
         while stop.run_until_cancelled(tick.tick()).await.is_some() {
             if stop.run_until_cancelled(warming.warm(&offered)).await.is_none() {
                 return;
             }
+            offered.every_listener().iter().for_each(|listener| looking.look_beside(listener, &offered));
         }
     });
     let deliveries = Arc::new(Deliveries::new(Parts {
@@ -168,6 +170,7 @@ pub async fn run(client: Client, settings: Settings, shutdown: Shutdown) -> Resu
         domain: settings.domain,
         clock,
         metrics,
+        reporter,
         bodies: sink::Bodies::default(),
     });
     ready.store(true, Ordering::Release);

@@ -7,13 +7,19 @@
 use std::collections::BTreeSet;
 
 use aphex_api::foreign::triggers::{
-    Binding, ClusterInterceptor, ClusterTriggerBinding, EventListener, EventListenerTrigger, Interceptor,
-    Param, TemplateRef, Trigger, TriggerBinding, TriggerInterceptor, TriggerTemplate, TriggerTemplateSpec,
+    Binding, ClientConfig, ClusterInterceptor, ClusterTriggerBinding, EventListener, EventListenerTrigger,
+    Interceptor, InterceptorStatus, Param, TemplateRef, Trigger, TriggerBinding, TriggerInterceptor,
+    TriggerTemplate, TriggerTemplateSpec,
 };
+use reqwest::{Certificate, Url};
 
 use crate::evaluate::accepts_unsigned;
 use crate::interceptors::{self, Builtin, cel, github, gitlab, slack};
-use crate::{bindings, jsonpath, snapshot, templates};
+use crate::select::{Offer, Triggers};
+use crate::{bindings, jsonpath, select, snapshot, templates};
+
+/// What makes a trigger fire that no secret guards.
+const HEALS: &str = "give it one, or let unsigned events in with the listener's annotation platform.aphex/unsigned-events: accept";
 
 /// A kind whose objects may be written wrongly.
 pub trait Checked {
@@ -39,10 +45,7 @@ impl Checked for EventListener {
             found.extend(entry_problems(&at, entry));
             let reached = entry.template.is_some() && !accepts_unsigned(self);
             if reached && interceptors::secrets(&entry.interceptors, "").next().is_none() {
-                found.push(format!(
-                    "{at} has no interceptor with a secretRef, so it never fires: give it one, or let unsigned events \
-                     in with the listener's annotation platform.aphex/unsigned-events: accept"
-                ));
+                found.push(format!("{at} has no interceptor with a secretRef, so it never fires: {HEALS}"));
             }
         }
         for (index, group) in self.spec.trigger_groups.iter().enumerate() {
@@ -59,6 +62,27 @@ impl Checked for EventListener {
         found.extend(selected("spec", self.spec.label_selector.as_ref()));
         found
     }
+}
+
+/// A sentence for each Trigger beside a listener that it offers events to and that no secret guards.
+///
+/// Those written in the listener are among its own problems; whether these ever fire is up to two or three objects.
+pub fn unguarded(listener: &EventListener, known: &dyn Triggers) -> Vec<String> {
+    if accepts_unsigned(listener) {
+        return Vec::new();
+    }
+    let namespace = listener.metadata.namespace.as_deref().unwrap_or_default();
+    let mut beside = listener.clone();
+    beside.spec.triggers.retain(|entry| entry.template.is_none());
+    let mut offers = select::offers(&beside, known);
+    offers.retain(|offer| offer.secrets(namespace).is_empty());
+    let told = |offer: Offer| {
+        format!(
+            "it offers events to Trigger {}/{}, which has no interceptor with a secretRef, so it never fires: {HEALS}",
+            offer.namespace, offer.name
+        )
+    };
+    offers.into_iter().map(told).collect()
 }
 
 impl Checked for TriggerTemplate {
@@ -81,8 +105,7 @@ impl Checked for ClusterTriggerBinding {
 
 impl Checked for Interceptor {
     fn problems(&self) -> Vec<String> {
-        let endpoint = snapshot::endpoint(&self.spec.client_config, self.status.as_ref());
-        endpoint.err().map(|message| format!("it {message}")).into_iter().collect()
+        reached(&self.spec.client_config, self.status.as_ref())
     }
 }
 
@@ -92,9 +115,27 @@ impl Checked for ClusterInterceptor {
         if self.metadata.name.as_deref().and_then(Builtin::named).is_some() {
             return Vec::new();
         }
-        let endpoint = snapshot::endpoint(&self.spec.client_config, self.status.as_ref());
-        endpoint.err().map(|message| format!("it {message}")).into_iter().collect()
+        reached(&self.spec.client_config, self.status.as_ref())
     }
+}
+
+/// What is wrong with where an interceptor is reached.
+fn reached(config: &ClientConfig, status: Option<&InterceptorStatus>) -> Vec<String> {
+    let endpoint = match snapshot::endpoint(config, status) {
+        Ok(endpoint) => endpoint,
+        Err(message) => return vec![format!("it {message}")],
+    };
+    let mut found = Vec::new();
+    let readable = |url: &str| Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    if !readable(&endpoint.url) {
+        found.push(format!("spec.clientConfig leads to {}, which is no http or https address", endpoint.url));
+    }
+    let bundle = endpoint.ca_bundle.unwrap_or_default();
+    let none = Certificate::from_pem_bundle(bundle.as_bytes()).map_or(true, |found| found.is_empty());
+    if !bundle.is_empty() && none {
+        found.push("spec.clientConfig.caBundle has no certificate that can be read".to_owned());
+    }
+    found
 }
 
 fn entry_problems(at: &str, entry: &EventListenerTrigger) -> Vec<String> {

@@ -3,19 +3,31 @@
 //! An Event's name derives from the object and what is wrong, so however many replicas see it, there is one. Where the
 //! gateway has no right to write Events (outside of listeners' namespaces) its log has to do.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aphex_api::foreign::triggers::EventListener;
 use aphex_runtime::{Clock, Shutdown};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
-use kube::{Api, Client};
+use kube::{Api, Client, Resource as _};
 use tokio::sync::mpsc;
 
+use crate::problems;
+use crate::snapshot::Snapshot;
 use crate::templates::hex;
 
 /// Longest note that an Event may have (`events.k8s.io/v1`).
 const NOTE_MAX: usize = 1024;
 const REASON: &str = "Malformed";
+/// How many problems are remembered as told.
+const REMEMBERED: usize = 4096;
+/// For how long API servers keep an Event (`--event-ttl`).
+const KEPT: Duration = Duration::from_hours(1);
 
 /// An object, and the work of finding out what is wrong with it.
 struct Written {
@@ -42,10 +54,11 @@ impl Reporter {
         let (sender, mut receiver) = mpsc::unbounded_channel::<Written>();
         let stop = shutdown.token();
         shutdown.spawn(async move {
+            let mut told = Told::default();
             while let Some(Some(Written { object, check })) = stop.run_until_cancelled(receiver.recv()).await
             {
                 let problems = tokio::task::spawn_blocking(check).await.unwrap_or_default();
-                if !problems.is_empty() {
+                if !problems.is_empty() && told.is_new(&object, &problems, clock.now()) {
                     publish(&client, &identity, &clock, object, &problems).await;
                 }
             }
@@ -53,10 +66,39 @@ impl Reporter {
         Self(sender)
     }
 
+    /// Tells which Triggers beside a listener never fire, if there are any.
+    pub(crate) fn look_beside(&self, listener: &Arc<EventListener>, snapshot: &Snapshot) {
+        let (beside, known) = (Arc::clone(listener), snapshot.clone());
+        self.look(listener.object_ref(&()), move || problems::unguarded(&beside, &known));
+    }
+
     pub(crate) fn look(&self, object: ObjectReference, check: impl FnOnce() -> Vec<String> + Send + 'static) {
         // A process that stops tells nothing more; the next one looks at everything again.
         let _ = self.0.send(Written { object, check: Box::new(check) });
     }
+}
+
+/// What was told of late, and when: what brings it up does so again and again.
+#[derive(Default)]
+struct Told(HashMap<String, Timestamp>);
+
+impl Told {
+    fn is_new(&mut self, object: &ObjectReference, problems: &[String], now: Timestamp) -> bool {
+        if self.0.len() >= REMEMBERED {
+            self.0.clear();
+        }
+        let seed = seed(object, &note(problems));
+        let kept = |before: &Timestamp| now.duration_since(*before).unsigned_abs() < KEPT;
+        if self.0.get(&seed).is_some_and(kept) {
+            return false;
+        }
+        self.0.insert(seed, now);
+        true
+    }
+}
+
+fn seed(object: &ObjectReference, note: &str) -> String {
+    format!("{}/{note}", object.uid.as_deref().unwrap_or_default())
 }
 
 async fn publish(
@@ -92,7 +134,7 @@ async fn publish(
 }
 
 fn event(object: ObjectReference, note: String, identity: &str, clock: &Clock) -> Event {
-    let seed = format!("{}/{note}", object.uid.as_deref().unwrap_or_default());
+    let seed = seed(&object, &note);
     let mut name = object.name.clone().unwrap_or_default();
     name.truncate(200);
     Event {
@@ -129,6 +171,17 @@ fn note(problems: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_told_is_told_again_once_its_event_is_gone() {
+        let (mut told, problems) = (Told::default(), vec!["x".to_owned()]);
+        let object = |uid: &str| ObjectReference { uid: Some(uid.into()), ..ObjectReference::default() };
+        let at = |second| Timestamp::from_second(second).unwrap();
+        assert!(told.is_new(&object("a"), &problems, at(0)) && told.is_new(&object("b"), &problems, at(0)));
+        assert!(!told.is_new(&object("a"), &problems, at(3599)));
+        assert!(told.is_new(&object("a"), &["y".to_owned()], at(3599)));
+        assert!(told.is_new(&object("b"), &problems, at(3600)));
+    }
 
     #[test]
     fn the_same_problem_of_the_same_object_has_one_name() {

@@ -50,6 +50,8 @@ pub enum Answer {
     Busy,
     /// Too many signatures of this source failed of late, and this one failed too.
     TooManyFailures,
+    /// Too much is being received for the body to have room.
+    NoMemory,
     /// The event could not be stored; the log says why.
     Unavailable,
 }
@@ -67,7 +69,7 @@ impl Answer {
             Self::Signature => StatusCode::UNAUTHORIZED,
             Self::Payload => StatusCode::BAD_REQUEST,
             Self::Busy | Self::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoMemory | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -98,6 +100,7 @@ impl Answer {
             Self::Payload => error("Invalid webhook payload"),
             Self::Busy => error("Too many events wait; deliver it again later"),
             Self::TooManyFailures => error("Too many invalid webhook signatures from this address"),
+            Self::NoMemory => error("Too much is being received; deliver it again later"),
             Self::Unavailable => error("The event could not be stored; deliver it again"),
         };
         let mut response = Response::new(Full::from(format!("{body}\n")));
@@ -107,6 +110,10 @@ impl Answer {
         match self {
             Self::Method => {
                 headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+            }
+            Self::NoMemory => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Self::Unavailable | Self::Busy => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));

@@ -11,6 +11,7 @@
 
 mod body;
 pub mod form;
+mod memory;
 pub mod route;
 
 use std::collections::BTreeMap;
@@ -25,12 +26,13 @@ use hyper::body::Body;
 use kube::ResourceExt as _;
 
 use crate::admission::proxies::{self, Proxy};
-use crate::admission::{Admission, Busy};
+use crate::admission::{Admission, Busy, source_name};
 use crate::bindings::canonical_header;
 use crate::deliveries::{Deliveries, Incoming, object_name};
 use crate::evaluate::accepts_unsigned;
 use crate::metrics::GatewayMetrics;
 use crate::rehearsal;
+use crate::report::Reporter;
 use crate::response::Answer;
 use crate::secrets::SecretCache;
 use crate::signature::proofs::Proofs;
@@ -84,6 +86,8 @@ pub struct Sink {
     pub clock: Clock,
     /// What is counted.
     pub metrics: GatewayMetrics,
+    /// Tells on objects what is wrong with them.
+    pub reporter: Reporter,
     /// Memory for bodies in flight.
     pub bodies: Bodies,
 }
@@ -138,11 +142,21 @@ impl Sink {
         if !body::is_plain(&head.headers) {
             return Err(Answer::Encoding);
         }
-        let held = self.bodies.read(body, &head.headers).await?;
         let url = head.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
         let source = proxies::source(peer.0.ip(), &head.headers, &self.trusted_proxies);
+        let sender = format!("from {}", source_name(source));
+        let held = self.bodies.read(body, &head.headers, sender).await;
+        let mut held = held.inspect_err(|answer| {
+            if *answer == Answer::NoMemory {
+                self.metrics.held_back("memory");
+            }
+        })?;
         let received = Received { listeners, headers: head.headers, url, body: held.bytes.clone(), source };
         let (listener, verified) = self.check(&received).await?;
+        if !held.memory.hand_over(format!("to {}", listener.namespace().unwrap_or_default())) {
+            self.metrics.held_back("memory");
+            return Err(Answer::Busy);
+        }
         let json = if form { from_form(&listener, &received)? } else { received.body.clone() };
         self.store(&listener, received, json, verified).await
     }
@@ -171,6 +185,8 @@ impl Sink {
                 eventListener = %listener.name_any(), namespace = %listener.namespace().unwrap_or_default(),
                 source = %received.source, "Invalid webhook signature"
             );
+            // It may be that no signature would do.
+            self.reporter.look_beside(listener, &self.snapshot);
         }
         verified
     }
@@ -251,6 +267,10 @@ impl Sink {
         })?;
         match self.deliveries.accept(incoming).await {
             Ok(event_id) => Ok(Answer::Accepted { listener: listener.name_any(), namespace, event_id }),
+            Err(error) if error.is_of_the_organization() => {
+                self.metrics.held_back("spool");
+                Err(Answer::Busy)
+            }
             Err(error) => {
                 tracing::error!(
                     eventListener = %listener.name_any(), namespace = %namespace, error = %errors::chain(&error),

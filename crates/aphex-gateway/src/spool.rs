@@ -28,6 +28,11 @@ use crate::templates::hex;
 use folder::Folder;
 pub use record::RecordError;
 
+/// Characters that stand for an organization, and as many for its listener.
+const HALF: usize = 8;
+/// An organization may have so many times what nobody has: alone three quarters, and several leave room for one more.
+const TIMES_FREE: u64 = 3;
+
 /// Where events wait, and how many.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -59,6 +64,14 @@ pub enum SpoolError {
         /// Bytes allowed.
         limit: u64,
     },
+    /// The organization has all that the others leave to it.
+    #[error("{waiting} of {limit} bytes of the spool are this organization's: the rest is for others")]
+    Share {
+        /// Bytes that the organization has there.
+        waiting: u64,
+        /// Bytes that all organizations together may have.
+        limit: u64,
+    },
     /// A file cannot be written.
     #[error("cannot write {0}")]
     Write(PathBuf, #[source] io::Error),
@@ -86,16 +99,44 @@ struct Entry {
     bytes: u64,
 }
 
+impl Entry {
+    /// What stands for the organization.
+    fn organization(&self) -> &str {
+        self.group.get(..HALF).unwrap_or(&self.group)
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     entries: BTreeMap<u64, Entry>,
     /// How many entries each listener has.
     groups: HashMap<String, usize>,
+    /// How many bytes each organization has.
+    shares: HashMap<String, u64>,
     bytes: u64,
     next: u64,
 }
 
 impl State {
+    fn share(&self, entry: &Entry) -> u64 {
+        self.shares.get(entry.organization()).copied().unwrap_or_default()
+    }
+
+    fn take_bytes(&mut self, entry: &Entry) {
+        self.bytes += entry.bytes;
+        *self.shares.entry(entry.organization().to_owned()).or_default() += entry.bytes;
+    }
+
+    fn give_bytes_back(&mut self, entry: &Entry) {
+        self.bytes -= entry.bytes;
+        let left = self.share(entry).saturating_sub(entry.bytes);
+        if left == 0 {
+            self.shares.remove(entry.organization());
+        } else {
+            self.shares.insert(entry.organization().to_owned(), left);
+        }
+    }
+
     fn insert(&mut self, number: u64, entry: Entry) {
         *self.groups.entry(entry.group.clone()).or_default() += 1;
         self.entries.insert(number, entry);
@@ -103,7 +144,7 @@ impl State {
 
     fn remove(&mut self, number: u64) {
         let Some(entry) = self.entries.remove(&number) else { return };
-        self.bytes -= entry.bytes;
+        self.give_bytes_back(&entry);
         if let Some(count) = self.groups.get_mut(&entry.group) {
             *count -= 1;
             if *count == 0 {
@@ -132,7 +173,7 @@ impl Spool {
         let folder = Folder::open(settings.folder)?;
         let mut state = State { next: 1, ..State::default() };
         for (number, entry) in folder.list()? {
-            state.bytes += entry.bytes;
+            state.take_bytes(&entry);
             state.next = state.next.max(number + 1);
             state.insert(number, entry);
         }
@@ -161,14 +202,14 @@ impl Spool {
         let written = tokio::task::spawn_blocking(move || {
             let bytes = record::encode(&head, &json).map_err(SpoolError::Encode)?;
             let entry = Entry { group, received, bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX) };
-            let number = spool.reserve(entry.bytes)?;
+            let number = spool.reserve(&entry)?;
             match spool.0.folder.write(number, &entry, &bytes) {
                 Ok(()) => {
                     spool.state().insert(number, entry);
                     Ok(())
                 }
                 Err(error) => {
-                    spool.state().bytes -= entry.bytes;
+                    spool.state().give_bytes_back(&entry);
                     Err(error)
                 }
             }
@@ -181,12 +222,16 @@ impl Spool {
         written
     }
 
-    fn reserve(&self, bytes: u64) -> Result<u64, SpoolError> {
-        let mut state = self.state();
-        if state.bytes.saturating_add(bytes) > self.0.limit {
-            return Err(SpoolError::Full { waiting: state.bytes, limit: self.0.limit });
+    fn reserve(&self, entry: &Entry) -> Result<u64, SpoolError> {
+        let (mut state, limit) = (self.state(), self.0.limit);
+        let Some(free) = limit.checked_sub(state.bytes.saturating_add(entry.bytes)) else {
+            return Err(SpoolError::Full { waiting: state.bytes, limit });
+        };
+        let waiting = state.share(entry);
+        if waiting > 0 && waiting + entry.bytes > free.saturating_mul(TIMES_FREE) {
+            return Err(SpoolError::Share { waiting, limit });
         }
-        state.bytes += bytes;
+        state.take_bytes(entry);
         state.next += 1;
         Ok(state.next - 1)
     }
@@ -202,11 +247,19 @@ impl Spool {
         self.state().entries.is_empty()
     }
 
-    /// The numbers of what waits: for each listener its events in order of arrival.
-    pub(crate) fn waiting(&self) -> Vec<Vec<u64>> {
+    /// How many events wait.
+    pub(crate) fn len(&self) -> usize {
+        self.state().entries.len()
+    }
+
+    /// The numbers of what is next: for each listener its first events, in order of arrival.
+    pub(crate) fn next(&self, of_each: usize) -> Vec<Vec<u64>> {
         let mut groups: BTreeMap<String, Vec<u64>> = BTreeMap::new();
         for (number, entry) in &self.state().entries {
-            groups.entry(entry.group.clone()).or_default().push(*number);
+            let group = groups.entry(entry.group.clone()).or_default();
+            if group.len() < of_each {
+                group.push(*number);
+            }
         }
         groups.into_values().collect()
     }
@@ -271,9 +324,10 @@ impl Spool {
     }
 }
 
-/// What stands for a listener in names of files.
+/// What stands for a listener in names of files: its organization first.
 fn group(incoming: &Incoming) -> String {
-    hex(&format!("{}/{}", incoming.listener_namespace, incoming.listener))[..16].to_owned()
+    let half = |name: &str| hex(name)[..HALF].to_owned();
+    half(&incoming.listener_namespace) + &half(&incoming.listener)
 }
 
 #[cfg(test)]

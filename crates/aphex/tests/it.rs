@@ -8,6 +8,7 @@ mod it {
     pub(crate) mod doctor;
     pub(crate) mod examples;
     pub(crate) mod failures;
+    pub(crate) mod floods;
     pub(crate) mod formats;
     pub(crate) mod gateway;
     pub(crate) mod hooks;

@@ -89,7 +89,7 @@ impl Sources {
 }
 
 /// What a source is called in the queue of those over their budget.
-pub(super) fn name(source: IpAddr) -> String {
+pub(crate) fn name(source: IpAddr) -> String {
     network(source).to_string()
 }
 

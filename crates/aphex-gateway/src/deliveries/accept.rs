@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Deliveries, Incoming, StoreError, inline, object_name};
 use crate::event::Event;
 use crate::reach::is_absence;
-use crate::spool::Spool;
+use crate::spool::{Spool, SpoolError};
 
 /// Each so many bytes of a payload give the engine as much time once more, for large ones are stored in parts.
 const PART: usize = 1024 * 1024;
@@ -21,6 +21,11 @@ impl StoreError {
             Self::Part(_, error) | Self::Create(_, error) | Self::Read(_, error) => is_absence(error),
             Self::Pack(_) | Self::Taken(_) | Self::Spool(..) => false,
         }
+    }
+
+    /// Whether it is the organization's own events that leave no room for it.
+    pub(crate) fn is_of_the_organization(&self) -> bool {
+        matches!(self, Self::Spool(_, SpoolError::Share { .. }))
     }
 
     fn cause(&self) -> Option<&kube::Error> {

@@ -14,6 +14,8 @@ use crate::spool::{Spool, SpoolError};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Listeners whose events are stored at once.
 const PARALLEL: usize = 8;
+/// Events of one listener in a round: what others put in meanwhile waits for no more than these.
+const OF_EACH: usize = 64;
 /// The first pause after a round in which nothing was stored, and the longest.
 const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(5);
@@ -46,8 +48,10 @@ impl Deliveries {
                 continue;
             }
             if stop.is_cancelled() {
-                let waiting = spool.waiting().iter().map(Vec::len).sum::<usize>();
-                tracing::warn!(events = waiting, "events stay in the spool until this replica starts again");
+                tracing::warn!(
+                    events = spool.len(),
+                    "events stay in the spool until this replica starts again"
+                );
                 return;
             }
             let pause = PAUSE.saturating_mul(1 << failures).min(LONGEST);
@@ -58,10 +62,10 @@ impl Deliveries {
         }
     }
 
-    /// Tries everything that waits; tells whether anything left the spool.
+    /// Tries the first of what waits of each listener; tells whether anything left the spool.
     async fn round(&self, spool: &Spool, stop: &CancellationToken) -> bool {
         let (moved, away) = (AtomicBool::new(false), AtomicBool::new(false));
-        futures::stream::iter(spool.waiting())
+        futures::stream::iter(spool.next(OF_EACH))
             .for_each_concurrent(PARALLEL, |listener| async {
                 for number in listener {
                     if away.load(Ordering::Acquire) {

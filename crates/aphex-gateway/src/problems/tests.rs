@@ -1,4 +1,6 @@
-use aphex_api::foreign::triggers::{EventListenerSpec, TriggerSpec};
+use aphex_api::foreign::triggers::{EventListenerSpec, InterceptorSpec, TriggerSpec};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::*;
@@ -83,4 +85,30 @@ fn a_listeners_entries_and_groups_are_looked_at() {
     listener.metadata.annotations =
         Some([("platform.aphex/unsigned-events".to_owned(), "accept".to_owned())].into());
     assert_eq!(listener.problems().len(), 3);
+}
+
+#[test]
+fn an_interceptor_that_cannot_be_called_is_told_with_its_place() {
+    let config = |config: Value| {
+        let spec: InterceptorSpec = serde_json::from_value(json!({ "clientConfig": config })).unwrap();
+        Interceptor::new("own", spec).problems()
+    };
+    let bundle = |text: &str| json!({ "url": "https://own.example.com", "caBundle": STANDARD.encode(text) });
+    let damaged = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
+    let cases = [
+        (json!({}), "neither clientConfig.url nor clientConfig.service"),
+        (json!({ "url": "own.example.com:80" }), "spec.clientConfig leads to own.example.com:80"),
+        (json!({ "url": "ftp://own.example.com" }), "spec.clientConfig leads to ftp://own.example.com"),
+        (json!({ "url": "https://own.example.com", "caBundle": "!" }), "not PEM in base64"),
+        (bundle("nothing of the kind"), "spec.clientConfig.caBundle has no certificate"),
+        (bundle(damaged), "spec.clientConfig.caBundle has no certificate"),
+    ];
+    for (spec, expected) in cases {
+        let found = config(spec.clone());
+        assert!(found.len() == 1 && found[0].contains(expected), "{spec}: {found:?}");
+    }
+    let service = json!({ "service": { "name": "own", "namespace": "lab", "path": "x" } });
+    for right in [service, json!({ "url": "http://own.example.com/x" })] {
+        assert_eq!(config(right), Vec::<String>::new());
+    }
 }

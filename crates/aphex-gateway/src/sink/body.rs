@@ -1,7 +1,8 @@
 //! How bodies arrive: bounded each, bounded in time, and bounded all together.
 //!
 //! Memory is set aside as bytes come, not as a sender announces them: who announces 25 MiB and sends nothing takes
-//! nothing from others. Where all is taken, the body that needs more is refused, so that none waits for another.
+//! nothing from others. Where there is none for it, the body that needs more is refused, so that none waits for another;
+//! who may have how much is `memory`'s.
 
 use std::error::Error;
 use std::time::Duration;
@@ -10,40 +11,34 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Body;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::MAX_BODY;
+use super::memory::{Claim, Memory};
 use crate::response::Answer;
 
 /// A sender slower than this is not GitHub, which gives up after ten seconds itself.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Memory is counted in units of this many bytes.
-const UNIT: usize = 64 * 1024;
-/// Memory for the bodies under way.
-const UNITS: usize = 256 * 1024 * 1024 / UNIT;
-
 /// Commas and colons of one body, which are about as many as its values and names.
 const MOST_VALUES: usize = 2_500_000;
 
 /// The memory for bodies.
-#[derive(Debug)]
-pub struct Bodies(Semaphore);
+#[derive(Debug, Default)]
+pub struct Bodies(Memory);
 
 /// A body, and the memory that it has until this is dropped.
 pub(super) struct Held<'a> {
     pub(super) bytes: Bytes,
-    _memory: SemaphorePermit<'a>,
-}
-
-impl Default for Bodies {
-    fn default() -> Self {
-        Self(Semaphore::new(UNITS))
-    }
+    pub(super) memory: Claim<'a>,
 }
 
 impl Bodies {
-    /// Reads a body whole, or says why not.
-    pub(super) async fn read<B>(&self, body: B, headers: &HeaderMap) -> Result<Held<'_>, Answer>
+    /// Reads a body of this sender whole, or says why not.
+    pub(super) async fn read<B>(
+        &self,
+        body: B,
+        headers: &HeaderMap,
+        sender: String,
+    ) -> Result<Held<'_>, Answer>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -53,17 +48,18 @@ impl Bodies {
         if announced.is_some_and(|length: usize| length > MAX_BODY) {
             return Err(Answer::TooLarge);
         }
-        tokio::time::timeout(TIMEOUT, self.collect(body)).await.map_err(|_| Answer::Timeout)?
+        tokio::time::timeout(TIMEOUT, self.collect(body, sender)).await.map_err(|_| Answer::Timeout)?
     }
 
-    async fn collect<B>(&self, body: B) -> Result<Held<'_>, Answer>
+    async fn collect<B>(&self, body: B, sender: String) -> Result<Held<'_>, Answer>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let full = |_| Answer::Unavailable;
-        let mut memory = self.0.try_acquire().map_err(full)?;
-        let mut held = UNIT;
+        let mut memory = self.0.claim(sender);
+        if !memory.covers(0) {
+            return Err(Answer::NoMemory);
+        }
         let mut bytes = BytesMut::new();
         let mut body = std::pin::pin!(body);
         while let Some(frame) = body.frame().await {
@@ -74,13 +70,12 @@ impl Bodies {
             if length > MAX_BODY {
                 return Err(Answer::TooLarge);
             }
-            while held < length {
-                memory.merge(self.0.try_acquire().map_err(full)?);
-                held += UNIT;
+            if !memory.covers(length) {
+                return Err(Answer::NoMemory);
             }
             bytes.extend_from_slice(&data);
         }
-        Ok(Held { bytes: bytes.freeze(), _memory: memory })
+        Ok(Held { bytes: bytes.freeze(), memory })
     }
 }
 
@@ -100,10 +95,18 @@ pub(super) fn is_too_fine(json: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Poll;
+
+    use futures::StreamExt as _;
     use http_body_util::{Full, StreamBody};
     use hyper::body::Frame;
 
+    use super::super::memory::UNIT;
     use super::*;
+
+    fn nobody() -> String {
+        "192.0.2.1".to_owned()
+    }
 
     fn chunks(
         count: usize,
@@ -115,40 +118,66 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_takes_memory_as_it_comes_and_gives_it_back() {
-        let bodies = Bodies(Semaphore::new(4));
+        let bodies = Bodies(Memory::of(4));
         let headers = HeaderMap::new();
-        let held = bodies.read(chunks(3, UNIT), &headers).await.unwrap();
-        assert_eq!((held.bytes.len(), bodies.0.available_permits()), (3 * UNIT, 1));
-        let small = bodies.read(Full::new(Bytes::from_static(b"{}")), &headers).await.unwrap();
-        assert!(matches!(bodies.read(Full::new(Bytes::new()), &headers).await, Err(Answer::Unavailable)));
-        drop((held, small));
-        assert_eq!(bodies.0.available_permits(), 4);
+        let held = bodies.read(chunks(2, UNIT), &headers, nobody()).await.unwrap();
+        assert_eq!((held.bytes.len(), bodies.0.free()), (2 * UNIT, 2));
+        let small = || bodies.read(Full::new(Bytes::from_static(b"{}")), &headers, nobody());
+        let one = small().await.unwrap();
+        assert!(matches!(small().await, Err(Answer::NoMemory)));
+        drop((held, one));
+        assert_eq!(bodies.0.free(), 4);
         // What is refused half-way leaves nothing behind.
-        assert!(matches!(bodies.read(chunks(5, UNIT), &headers).await, Err(Answer::Unavailable)));
-        assert_eq!(bodies.0.available_permits(), 4);
+        assert!(matches!(bodies.read(chunks(5, UNIT), &headers, nobody()).await, Err(Answer::NoMemory)));
+        assert_eq!(bodies.0.free(), 4);
     }
 
     #[tokio::test]
     async fn who_announces_much_and_sends_nothing_takes_nothing_from_others() {
-        let bodies = Bodies(Semaphore::new(3));
+        let bodies = Bodies(Memory::of(8));
         let headers: HeaderMap = [(header::CONTENT_LENGTH, MAX_BODY.into())].into_iter().collect();
         let silent = || StreamBody::new(futures::stream::pending::<Result<Frame<Bytes>, std::io::Error>>());
-        let (mut one, mut other) =
-            (Box::pin(bodies.read(silent(), &headers)), Box::pin(bodies.read(silent(), &headers)));
+        let (mut one, mut other) = (
+            Box::pin(bodies.read(silent(), &headers, nobody())),
+            Box::pin(bodies.read(silent(), &headers, nobody())),
+        );
         assert!(futures::poll!(&mut one).is_pending() && futures::poll!(&mut other).is_pending());
-        assert!(bodies.read(Full::new(Bytes::from_static(b"{}")), &HeaderMap::new()).await.is_ok());
+        assert!(bodies.read(Full::new(Bytes::from_static(b"{}")), &HeaderMap::new(), nobody()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_sends_large_bodies_but_for_the_last_byte_leaves_room_for_others() {
+        let bodies = Bodies(Memory::of(100));
+        let headers = HeaderMap::new();
+        let from = |sender: &str, units: usize| {
+            let sent = Frame::data(Bytes::from(vec![b'x'; units * UNIT]));
+            let stalls =
+                futures::stream::iter([Ok::<_, std::io::Error>(sent)]).chain(futures::stream::pending());
+            Box::pin(bodies.read(StreamBody::new(stalls), &headers, sender.to_owned()))
+        };
+        let mut stalled = Vec::new();
+        for units in [20; 10].into_iter().chain([1; 100]) {
+            let mut one = from("192.0.2.1", units);
+            match futures::poll!(&mut one) {
+                Poll::Pending => stalled.push(one),
+                Poll::Ready(refused) => assert!(matches!(refused, Err(Answer::NoMemory))),
+            }
+        }
+        assert!(stalled.len() > 3 && bodies.0.free() >= 25, "{} free", bodies.0.free());
+        let good = bodies.read(chunks(1, UNIT), &headers, "192.0.2.2".to_owned()).await;
+        assert!(good.is_ok());
     }
 
     #[tokio::test]
     async fn no_body_is_larger_than_githubs_largest() {
         let bodies = Bodies::default();
         let announced: HeaderMap = [(header::CONTENT_LENGTH, (MAX_BODY + 1).into())].into_iter().collect();
-        assert!(matches!(bodies.read(chunks(0, 0), &announced).await, Err(Answer::TooLarge)));
+        assert!(matches!(bodies.read(chunks(0, 0), &announced, nobody()).await, Err(Answer::TooLarge)));
         let headers = HeaderMap::new();
         let mebibyte = 1024 * 1024;
-        assert!(matches!(bodies.read(chunks(26, mebibyte), &headers).await, Err(Answer::TooLarge)));
+        assert!(matches!(bodies.read(chunks(26, mebibyte), &headers, nobody()).await, Err(Answer::TooLarge)));
         assert_eq!(
-            bodies.read(chunks(25, mebibyte), &headers).await.map(|held| held.bytes.len()).ok(),
+            bodies.read(chunks(25, mebibyte), &headers, nobody()).await.map(|held| held.bytes.len()).ok(),
             Some(MAX_BODY)
         );
     }

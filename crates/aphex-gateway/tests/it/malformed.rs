@@ -79,3 +79,28 @@ async fn what_was_malformed_works_once_it_is_written_right() -> anyhow::Result<(
     })
     .await
 }
+
+#[tokio::test]
+async fn a_trigger_that_no_secret_guards_is_told_of_with_the_event_that_it_misses() -> anyhow::Result<()> {
+    let world = World::start("unguarded").await?;
+    let mut trigger = world.binding("open", "no_secret_of_anything")[2].clone();
+    trigger["spec"]["interceptors"][0]["params"] = json!([{ "name": "eventTypes", "value": ["push"] }]);
+    world.apply(trigger).await?;
+    let api: Api<Event> = Api::namespaced(world.client.clone(), &world.organization());
+    let note = eventually("an Event on the listener tells of it", || async {
+        let unsigned = world.post(&format!("/{}", world.name)).header("content-type", "application/json");
+        let answer = unsigned.header("x-github-event", "push").body(push()?.to_string()).send().await?;
+        anyhow::ensure!(answer.status().as_u16() == 401, "it was answered {}", answer.status());
+        let events = api.list(&ListParams::default()).await?.items;
+        let notes = events.into_iter().filter_map(|event| Some((event.regarding?.kind?, event.note?)));
+        Ok(notes.into_iter().find(|(kind, _)| kind == "EventListener").map(|(_, note)| note))
+    })
+    .await?;
+    let expected = format!(
+        "it offers events to Trigger {}/open-trigger, which has no interceptor with a secretRef",
+        world.organization()
+    );
+    assert!(note.starts_with(&expected), "{note}");
+    assert!(!note.contains("web-trigger"), "{note}");
+    Ok(())
+}

@@ -1,6 +1,7 @@
 //! `aphex delivery list|get|watch|replay`.
 
 mod explain;
+mod fate;
 mod filter;
 mod replay;
 
@@ -89,7 +90,7 @@ async fn get(global: &Global, arguments: GetDelivery) -> anyhow::Result<()> {
     if payload {
         say(&fetch_payload(&client, &delivery).await?.raw);
     } else {
-        say(&explain::delivery(&delivery).join("\n"));
+        say(&explain::delivery(&delivery, &fate::fates(&client, &delivery).await).join("\n"));
     }
     Ok(())
 }

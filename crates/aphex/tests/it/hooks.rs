@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 const SECRET: &[u8] = b"whsec_of_the_killed_repository";
 const EVENT_ID: &str = "triggers.tekton.dev/triggers-eventid";
-const PATIENCE: Duration = Duration::from_mins(2);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(crate) async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -72,14 +72,40 @@ impl Sent {
 
 impl Hooks {
     pub(crate) async fn create(client: &Client) -> anyhow::Result<Self> {
+        let hooks = Self::new(client)?;
+        let objects = hooks.objects();
+        hooks.applied(objects).await
+    }
+
+    /// The same with a trigger that asks a service before it makes a run.
+    pub(crate) async fn create_asking(client: &Client, service: &str) -> anyhow::Result<Self> {
+        let hooks = Self::new(client)?;
+        let mut objects = hooks.objects();
+        for chain in objects.iter_mut().filter_map(|object| object["spec"]["interceptors"].as_array_mut()) {
+            chain.push(json!({ "ref": { "name": "own", "kind": "NamespacedInterceptor" } }));
+        }
+        let interceptor = json!({
+            "apiVersion": "triggers.tekton.dev/v1alpha1", "kind": "Interceptor",
+            "metadata": { "name": "own", "namespace": format!("org-{}", hooks.name) },
+            "spec": { "clientConfig": { "url": service } },
+        });
+        // Behind the namespaces.
+        objects.insert(2, interceptor);
+        hooks.applied(objects).await
+    }
+
+    fn new(client: &Client) -> anyhow::Result<Self> {
         let name = format!("hooks-{:08x}", rand::random::<u32>());
         let push: Value =
             serde_json::from_str(include_str!("../../../../examples/github-push.json")).context("a push")?;
-        let hooks = Self { client: client.clone(), name, body: push.to_string() };
-        for object in hooks.objects() {
-            apply(client, &object).await?;
+        Ok(Self { client: client.clone(), name, body: push.to_string() })
+    }
+
+    async fn applied(self, objects: Vec<Value>) -> anyhow::Result<Self> {
+        for object in objects {
+            apply(&self.client, &object).await?;
         }
-        Ok(hooks)
+        Ok(self)
     }
 
     fn objects(&self) -> Vec<Value> {
@@ -141,12 +167,23 @@ impl Hooks {
         gateway: &str,
         id: &str,
     ) -> anyhow::Result<(u16, String)> {
+        self.send_signed(http, gateway, id, SECRET).await
+    }
+
+    /// The same, signed with whichever secret.
+    pub(crate) async fn send_signed(
+        &self,
+        http: &reqwest::Client,
+        gateway: &str,
+        id: &str,
+        secret: &[u8],
+    ) -> anyhow::Result<(u16, String)> {
         let request = http
             .post(format!("{gateway}/{}", self.name))
             .header("content-type", "application/json")
             .header("x-github-event", "push")
             .header("x-github-delivery", id)
-            .header("x-hub-signature-256", aphex_gateway::sign(SECRET, self.body.as_bytes()));
+            .header("x-hub-signature-256", aphex_gateway::sign(secret, self.body.as_bytes()));
         let response = request.body(self.body.clone()).send().await?;
         let after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
         Ok((response.status().as_u16(), after.unwrap_or_default().to_owned()))

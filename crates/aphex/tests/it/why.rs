@@ -158,6 +158,48 @@ fn triggers_in_files_are_tested_without_a_server() -> anyhow::Result<()> {
     let assumed = test(&[&alone], &[])?;
     assert_eq!(assumed.status.code(), Some(0), "{:?}", text(&assumed));
     assert!(text(&assumed).1.contains("is assumed"));
+
+    let open = folder.path().join("open.yaml");
+    let template = "{spec: {resourcetemplates: [{apiVersion: v1, kind: ConfigMap, metadata: {name: made}}]}}";
+    let metadata = "{name: open, namespace: example}";
+    let version = "triggers.tekton.dev/v1beta1";
+    std::fs::write(
+        &open,
+        format!(
+            "apiVersion: {version}\nkind: Trigger\nmetadata: {metadata}\nspec: {{template: {template}}}\n"
+        ),
+    )?;
+    let never = test(&[&open], &[])?;
+    assert_eq!(never.status.code(), Some(1), "{:?}", text(&never));
+    let why = "it offers events to Trigger example/open, which has no interceptor with a secretRef";
+    assert!(text(&never).1.contains(why), "{:?}", text(&never));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_delivery_says_that_its_run_waits_for_its_turn_or_is_there_no_more() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let up = pushed(&folder.path().join("data"))?;
+    let mut binding: Value = serde_saphyr::from_str(&std::fs::read_to_string(example("repo-binding.yaml"))?)?;
+    binding["spec"]["concurrency"] = serde_json::json!({ "policy": "Queue", "max": 1 });
+    let file = folder.path().join("queueing.json");
+    std::fs::write(&file, binding.to_string())?;
+    up.ok(&["apply", "-f", &file.to_string_lossy(), "--wait", "60"])?;
+    let payload = example("github-push.json").to_string_lossy().into_owned();
+    aphex_testkit::eventually("a run waits for its turn", || async {
+        let id = format!("waiting-{:08x}", rand::random::<u32>());
+        up.ok(&["push", "hello-world", "--payload", &payload, "--delivery", &id])?;
+        let told = up.ok(&["delivery", "get", &id])?;
+        let line = told.lines().last().unwrap_or_default();
+        anyhow::ensure!(line.starts_with("  created  PipelineRun hello-world/hello-world-"), "{told}");
+        Ok(line.ends_with(", which waits for its turn").then_some(()))
+    })
+    .await?;
+    let list = json(&up.ok(&["delivery", "get", "first", "-o", "json"])?)?;
+    let name = list["status"]["created"][0]["name"].as_str().unwrap_or_default().to_owned();
+    up.ok(&["run", "delete", &name, "-n", "hello-world", "--yes"])?;
+    let told = up.ok(&["delivery", "get", "first"])?;
+    assert!(told.contains(&format!("PipelineRun hello-world/{name}, which is there no more")), "{told}");
     Ok(())
 }
 

@@ -9,10 +9,11 @@ use aphex_api::delivery::{
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
+use super::fate::Fates;
 use crate::output::paint_answer;
 
 /// Everything that is known of one.
-pub(super) fn delivery(delivery: &Delivery) -> Vec<String> {
+pub(super) fn delivery(delivery: &Delivery, fates: &Fates) -> Vec<String> {
     let spec = &delivery.spec;
     let status = delivery.status.clone().unwrap_or_default();
     let namespace = delivery.namespace().unwrap_or_default();
@@ -27,14 +28,14 @@ pub(super) fn delivery(delivery: &Delivery) -> Vec<String> {
     lines.extend(timings(delivery, &status));
     for trigger in &status.triggers {
         lines.push(String::new());
-        lines.extend(one(trigger, "created"));
+        lines.extend(one(trigger, "created", fates));
     }
     lines
 }
 
 /// What each trigger made of an event; `did` is what became of the objects that it asked for.
 pub(crate) fn triggers(results: &[TriggerResult], did: &str) -> Vec<String> {
-    results.iter().flat_map(|result| one(result, did)).collect()
+    results.iter().flat_map(|result| one(result, did, &Fates::default())).collect()
 }
 
 fn field(name: &str, text: &str) -> String {
@@ -112,7 +113,7 @@ fn long(milliseconds: i128) -> String {
     }
 }
 
-fn one(trigger: &TriggerResult, did: &str) -> Vec<String> {
+fn one(trigger: &TriggerResult, did: &str, fates: &Fates) -> Vec<String> {
     let group = trigger.group.as_ref().map(|group| format!(" of group {group}")).unwrap_or_default();
     let title = format!("Trigger {}/{}{group}: {:?}", trigger.namespace, trigger.name, trigger.verdict);
     let mut lines = vec![paint_answer(&title, "1")];
@@ -123,7 +124,11 @@ fn one(trigger: &TriggerResult, did: &str) -> Vec<String> {
     let width = trigger.params.keys().map(|name| name.chars().count()).max().unwrap_or_default();
     let params = trigger.params.iter().map(|(name, value)| format!("  param    {name:<width$} = {value}"));
     lines.extend(params);
-    lines.extend(trigger.created.iter().map(|object| format!("  {did:<8} {}", title_of(object))));
+    lines.extend(trigger.created.iter().map(|object| {
+        let title = title_of(object);
+        let fate = fates.get(&title).map(|fate| format!(", {fate}")).unwrap_or_default();
+        format!("  {did:<8} {title}{fate}")
+    }));
     lines
 }
 
@@ -201,6 +206,6 @@ Trigger org-acme/shop-trigger: NotWanted
   stopped  branches: expression is false
              body.ref == 'refs/heads/main'
                body.ref = refs/heads/topic";
-        assert_eq!(delivery(&one).join("\n"), expected);
+        assert_eq!(delivery(&one, &Fates::default()).join("\n"), expected);
     }
 }

@@ -17,6 +17,7 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 
+use super::fate::Fates;
 use super::{explain, find};
 use crate::cli::{Format, Global, Replay};
 use crate::commands::apply::MANAGER;
@@ -45,7 +46,7 @@ pub(super) async fn run(global: &Global, arguments: Replay) -> anyhow::Result<()
     let done = verdict(&client, &delivery, &token, Duration::from_secs(arguments.wait)).await?;
     let object = look::typed(&done)?;
     output::answer(&global.output, &object, &output::title(&object), || {
-        say(&explain::delivery(&done).join("\n"));
+        say(&explain::delivery(&done, &Fates::default()).join("\n"));
     })?;
     let status = done.status.unwrap_or_default();
     if status.verdict == Some(DeliveryVerdict::Failed) {

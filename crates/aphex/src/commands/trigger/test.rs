@@ -10,6 +10,7 @@ use aphex_api::foreign::triggers::EventListener;
 use aphex_gateway::decision::Case;
 use aphex_gateway::deliveries::object_name;
 use aphex_gateway::event::Event;
+use aphex_gateway::problems::unguarded;
 use aphex_gateway::secrets::SecretCache;
 use aphex_gateway::select;
 use aphex_gateway::signature::proofs::Proofs;
@@ -77,12 +78,15 @@ async fn make(arguments: &TestTriggers) -> anyhow::Result<(Trial, Vec<Problem>)>
         note(&format!("of no part in triggers, and left out: {}", kinds.join(", ")));
     }
     let (namespace, name) = listener(&mut book, arguments)?;
-    let (snapshot, problems) = book.view();
+    let (snapshot, mut problems) = book.view();
     let secrets = book.secrets()?;
     let found = snapshot.listener(&namespace, &name);
     // One that cannot be read is a problem, and leaves nothing to ask.
     let found =
         found.with_context(|| format!("EventListener {namespace}/{name} cannot be read: {problems:?}"))?;
+    let object = format!("EventListener {namespace}/{name}");
+    let beside = unguarded(&found, &snapshot).into_iter();
+    problems.extend(beside.map(|message| Problem { object: object.clone(), message }));
     let request = Request::of(arguments)?;
     let verified = signers(&found, &snapshot, &secrets, &request, arguments.secret_file.is_some()).await?;
     let case = Case {
