@@ -48,6 +48,15 @@ pub struct Plan {
     pub verdicts: BTreeMap<Subject, Verdict>,
 }
 
+impl Plan {
+    /// What was written to a shadow so far, without what controllers would make of it: for whoever may not see that.
+    #[must_use]
+    pub fn of_writes(shadow: &Shadow) -> Self {
+        let changes = shadow.written().iter().filter_map(|(_, entry)| Change::of(entry)).collect();
+        Self { changes, ..Self::default() }
+    }
+}
+
 /// How a pass over one object would end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
@@ -99,9 +108,7 @@ pub async fn plan(shadow: &Shadow, settings: Settings) -> Result<Plan, PlanError
             }
         }
         if shadow.revision() == revision {
-            let written = shadow.written();
-            let changes = written.iter().filter_map(|(_, entry)| Change::of(entry)).collect();
-            return Ok(Plan { changes, outside: noted.all(), verdicts });
+            return Ok(Plan { outside: noted.all(), verdicts, ..Plan::of_writes(shadow) });
         }
     }
     Err(PlanError::Restless)

@@ -17,7 +17,7 @@ pub(crate) fn next_step(error: &anyhow::Error) -> Option<String> {
                 "`kubectl config get-contexts` lists the contexts; choose one with --context".to_owned(),
             );
         }
-        if let Some(error) = cause.downcast_ref::<kube::Error>() {
+        if let Some(error) = exit::of_server(cause) {
             return of_server(error);
         }
     }
@@ -57,6 +57,9 @@ fn of_status(status: &Status) -> Option<String> {
         409 if status.reason == "AlreadyExists" => {
             Some("choose another name, or change what is there with `aphex apply -f FILE`".to_owned())
         }
+        500 if exit::is_unknown_field(status) => Some(
+            "mend the field that the message names; `kubectl explain KIND.spec` lists those there are".to_owned(),
+        ),
         422 => Some("change what the message names; `aphex plan -f FILE` shows what a file would do".to_owned()),
         _ => None,
     }
@@ -113,6 +116,17 @@ mod tests {
         assert!(missing("404 page not found\n").contains("aphex doctor"));
         assert!(missing("namespaces \"team-x\" not found").contains("platform administrator"));
         assert_eq!(missing("secrets \"x\" not found"), "");
+    }
+
+    #[test]
+    fn a_field_that_is_misspelt_is_the_users_to_mend() {
+        let said = "failed to create typed patch object (platform-system/a; aphex.io/v1alpha1, Kind=RepoBinding): \
+                    .spec.brnch: field not declared in schema";
+        assert!(step(500, "", said).unwrap().contains("kubectl explain"));
+        let status = Status { code: 500, message: said.to_owned(), ..Status::default() };
+        let error = anyhow::Error::new(kube::Error::Api(Box::new(status)));
+        assert_eq!(exit::code_of(&error), exit::REFUSED);
+        assert_eq!(step(500, "InternalError", "etcd is gone"), None);
     }
 
     #[test]

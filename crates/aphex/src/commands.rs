@@ -90,6 +90,7 @@ fn format(global: &Global) -> log::Format {
 fn default_filter(command: &Command) -> &'static str {
     match command {
         Command::Up(_) | Command::Controller(_) | Command::Gateway(_) | Command::Issuer(_) => "info",
-        _ => "warn",
+        // What a command was answered it says itself, with what to do; the client library would say it a second time.
+        _ => "warn,kube_client=off",
     }
 }

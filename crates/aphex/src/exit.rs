@@ -1,5 +1,9 @@
 //! Exit codes, as documented in `docs/exit-codes.md`.
 
+use std::error::Error;
+
+use kube::core::Status;
+
 /// Anything that has no code of its own.
 pub(crate) const FAILURE: u8 = 1;
 /// The command line is not as it should be; what clap refuses has it too.
@@ -37,10 +41,11 @@ pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
         if let Some(coded) = cause.downcast_ref::<Coded>() {
             return coded.code;
         }
-        if let Some(error) = cause.downcast_ref::<kube::Error>() {
+        if let Some(error) = of_server(cause) {
             return match error {
                 kube::Error::Api(status) if status.code == 404 => NOT_FOUND,
                 kube::Error::Api(status) if matches!(status.code, 401 | 403 | 409 | 422 | 400) => REFUSED,
+                kube::Error::Api(status) if is_unknown_field(status) => REFUSED,
                 kube::Error::Auth(_) => REFUSED,
                 kube::Error::HyperError(_) | kube::Error::Service(_) => UNREACHABLE,
                 _ => FAILURE,
@@ -48,4 +53,22 @@ pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
         }
     }
     FAILURE
+}
+
+/// Whether an apply was refused for a field that the kind does not have; Kubernetes answers that with 500.
+pub(crate) fn is_unknown_field(status: &Status) -> bool {
+    status.code == 500 && status.message.starts_with("failed to create typed patch object")
+}
+
+/// Whether the server says that the user may not do it.
+pub(crate) fn is_forbidden(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(of_server);
+    causes.any(|error| matches!(error, kube::Error::Api(status) if status.code == 403))
+}
+
+/// What the server or the way to it said, where a cause is that; the controllers' errors keep it in a box.
+pub(crate) fn of_server<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a kube::Error> {
+    cause
+        .downcast_ref::<kube::Error>()
+        .or_else(|| cause.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref))
 }

@@ -116,10 +116,16 @@ pub(crate) fn title(resource: &ApiResource, name: &str) -> String {
 
 /// Whether an object comes to carry the condition Ready.
 ///
-/// Of Kubernetes' own kinds, whose groups have no dot or end in `k8s.io`, only pods do among those that people apply.
+/// Of Kubernetes' own kinds, whose groups have no dot or end in `k8s.io`, only pods do among those that people apply. Tekton
+/// says `Succeeded` of runs and nothing of what runs are made from; Argo CD has no such condition, and Deliveries end in a
+/// verdict.
 fn becomes_ready(object: &DynamicObject) -> bool {
+    const OTHERWISE: [&str; 3] = ["tekton.dev", "triggers.tekton.dev", "argoproj.io"];
     let Some(types) = &object.types else { return false };
     let group = types.api_version.split_once('/').map_or("", |(group, _)| group);
+    if (group, types.kind.as_str()) == ("aphex.io", "Delivery") || OTHERWISE.contains(&group) {
+        return false;
+    }
     types.kind == "Pod" || (group.contains('.') && !group.ends_with(".k8s.io"))
 }
 
@@ -248,6 +254,15 @@ mod tests {
         for (api_version, kind) in
             [("v1", "Namespace"), ("apps/v1", "Deployment"), ("rbac.authorization.k8s.io/v1", "Role")]
         {
+            assert!(!becomes(api_version, kind), "{kind}");
+        }
+        // Waiting for these would never end, whatever stands beside them.
+        for (api_version, kind) in [
+            ("tekton.dev/v1", "Pipeline"),
+            ("triggers.tekton.dev/v1beta1", "TriggerTemplate"),
+            ("argoproj.io/v1alpha1", "AppProject"),
+            ("aphex.io/v1alpha1", "Delivery"),
+        ] {
             assert!(!becomes(api_version, kind), "{kind}");
         }
     }

@@ -14,7 +14,7 @@ use aphex_api::organization::Organization;
 use aphex_api::pipeline::Pipeline;
 use aphex_api::repo_binding::RepoBinding;
 use aphex_controllers::Settings;
-use aphex_controllers::plan::{Examination, Subject, SubjectKind, examine};
+use aphex_controllers::plan::{Examination, Health, Owned, Subject, SubjectKind, examine};
 use jiff::Timestamp;
 use kube::Client;
 use kube::api::ListParams;
@@ -135,6 +135,7 @@ async fn look_at(
 /// Looks for deliveries and runs, and for an organization's bindings.
 async fn happened(client: &Client, kind: Described, found: &mut Found) -> anyhow::Result<()> {
     let object = &found.object;
+    let own_tenant = tenant(object).filter(|_| has_tenant(object));
     let listener = |name: &str| name.parse::<OrgName>().ok().map(|name| name.namespace());
     found.scene = match kind {
         Described::Org => {
@@ -142,13 +143,18 @@ async fn happened(client: &Client, kind: Described, found: &mut Found) -> anyhow
             Scene {
                 listener: listener(name(object)),
                 repository: None,
-                tenants: found.bindings.iter().filter_map(tenant).collect(),
+                tenants: found
+                    .bindings
+                    .iter()
+                    .filter(|binding| has_tenant(binding))
+                    .filter_map(tenant)
+                    .collect(),
             }
         }
         Described::Repo => Scene {
-            listener: object["spec"]["aphexOrg"].as_str().map_or_else(|| tenant(object), listener),
+            listener: object["spec"]["aphexOrg"].as_str().map_or_else(|| own_tenant.clone(), listener),
             repository: Some(format!("{}/{}", text(object, "/spec/repoOrg"), text(object, "/spec/repoName"))),
-            tenants: tenant(object).into_iter().collect(),
+            tenants: own_tenant.into_iter().collect(),
         },
         Described::Pipeline => Scene {
             listener: listener(&text(object, "/spec/organization")),
@@ -157,13 +163,27 @@ async fn happened(client: &Client, kind: Described, found: &mut Found) -> anyhow
                 text(object, "/spec/repository/org"),
                 text(object, "/spec/repository/name")
             )),
-            tenants: vec![name(object).to_owned()],
+            tenants: Some(name(object).to_owned()).filter(|_| holds_tenant(found)).into_iter().collect(),
         },
         Described::Kb => Scene::default(),
     };
     (found.deliveries, found.unseen) = activity::deliveries(client, &found.scene).await?;
     found.runs = activity::runs(client, &found.scene).await?;
     Ok(())
+}
+
+/// Whether a binding has its tenant's namespace; else that is another's, with what happened there, or nobody's.
+fn has_tenant(binding: &Value) -> bool {
+    binding["status"]["namespaceCreated"] == true
+}
+
+/// Whether a Pipeline's binding has its tenant's namespace, as far as the user may see.
+fn holds_tenant(found: &Found) -> bool {
+    let conditions = found.object["status"]["conditions"].as_array();
+    let says_so = |condition: &Value| condition["type"] == "NamespaceReady" && condition["status"] == "True";
+    let is_there = |one: &Owned| one.named.kind == "Namespace" && one.health != Health::Missing;
+    conditions.into_iter().flatten().any(says_so)
+        || found.below.as_ref().is_some_and(|below| below.owned.iter().any(is_there))
 }
 
 /// The namespace of a binding's tenant.

@@ -5,6 +5,7 @@
 
 mod render;
 
+use aphex_controllers::Settings;
 use aphex_controllers::plan::{Plan as Planned, Shadow, Subject, Verdict};
 use kube::Client;
 use serde_json::{Value, json};
@@ -19,6 +20,8 @@ struct Answer {
     planned: Planned,
     /// What the engine would not take at all.
     refused: Vec<Refused>,
+    /// Why it cannot be told what the controllers would make of it: the user may not see what they see.
+    hidden: Option<String>,
 }
 
 /// An object that the engine would not take.
@@ -62,11 +65,22 @@ async fn make(global: &Global, arguments: &Plan) -> anyhow::Result<Answer> {
     }
     anyhow::ensure!(!objects.is_empty(), "nothing to plan: the files hold no objects");
     let client = connect::client(global).await?;
-    let settings = settings::of_engine(&client).await?;
+    let settings = settings::of_engine(&client).await;
     let shadow = Shadow::new(client);
     let refused = put(&shadow.client(), &objects, arguments.force_conflicts).await?;
-    let planned = aphex_controllers::plan::plan(&shadow, settings).await?;
-    Ok(Answer { planned, refused })
+    match run_controllers(&shadow, settings).await {
+        Ok(planned) => Ok(Answer { planned, refused, hidden: None }),
+        // Developers write Pipelines and see neither the platform's configuration nor its bindings.
+        Err(error) if exit::is_forbidden(&error) => {
+            let hidden = Some(aphex_runtime::errors::chain(error.as_ref()));
+            Ok(Answer { planned: Planned::of_writes(&shadow), refused, hidden })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn run_controllers(shadow: &Shadow, settings: anyhow::Result<Settings>) -> anyhow::Result<Planned> {
+    Ok(aphex_controllers::plan::plan(shadow, settings?).await?)
 }
 
 /// Applies the objects to the shadow; tells which ones the engine refuses.
@@ -101,6 +115,10 @@ fn text(answer: &Answer) -> String {
         ));
     }
     parts.extend(answer.planned.verdicts.iter().filter_map(|(subject, verdict)| told(subject, verdict)));
+    if let Some(why) = &answer.hidden {
+        let title = "What the platform would make of this cannot be told:";
+        parts.push(format!("{} {why}", output::paint_answer(title, "33")));
+    }
     // Nothing was planned for what is refused, which is another thing than that nothing would change.
     if answer.planned.changes.is_empty() && !answer.planned.outside.is_empty() {
         parts.push("Nothing would change on the engine itself.".to_owned());
@@ -148,6 +166,7 @@ fn document(answer: &Answer) -> anyhow::Result<Value> {
         "changes": changes,
         "outside": answer.planned.outside,
         "verdicts": verdicts,
+        "hidden": answer.hidden,
         "summary": { "create": count.create, "change": count.change, "prune": count.prune },
     }))
 }

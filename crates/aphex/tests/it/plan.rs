@@ -157,3 +157,87 @@ fn what_is_wrong_is_shown_with_what_to_do() -> anyhow::Result<()> {
     assert!(text.contains("└─ WaitingFor: create what it waits for"), "{text}");
     Ok(())
 }
+
+#[test]
+fn a_developer_plans_what_is_theirs_and_is_told_what_they_may_not_see() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let up = Up::start(folder.path())?;
+    let [organization, _, pipeline] = examples();
+    up.ok(&["apply", "-f", &organization, "-f", &pipeline, "--wait", "60"])?;
+    let ada = up.kubeconfig_as("ada", &["platform-engineering", "system:authenticated"])?;
+    let edit = folder.path().join("edit.yaml");
+    let text = std::fs::read_to_string(&pipeline)?.replace("branch: master", "branch: main");
+    let (_, text) = text.split_once("---\n").unwrap_or(("", &text));
+    std::fs::write(&edit, text)?;
+    let edit = edit.to_string_lossy();
+
+    let shown = Up::run_with(&ada, &["plan", "-f", &edit])?;
+    let text = answer(&shown);
+    assert_eq!(shown.status.code(), Some(2), "{text}");
+    assert!(text.contains("change Pipeline team-payments/checkout\n"), "{text}");
+    assert!(text.contains("-  branch: master\n+  branch: main\n"), "{text}");
+    assert!(text.contains("What the platform would make of this cannot be told: cannot read "), "{text}");
+    let plan: Value =
+        serde_json::from_str(&answer(&Up::run_with(&ada, &["plan", "-f", &edit, "-o", "json"])?))?;
+    assert_eq!(plan["summary"], json!({ "create": 0, "change": 1, "prune": 0 }));
+    assert!(plan["hidden"].as_str().is_some_and(|why| why.contains("aphex-config")), "{plan}");
+
+    let refused = Up::run_with(&ada, &["plan", "-f", &organization])?;
+    let text = answer(&refused);
+    assert_eq!(refused.status.code(), Some(1), "{text}");
+    assert!(text.contains("Organization platform-system/acme-corp would be refused: "), "{text}");
+    Ok(())
+}
+
+#[test]
+fn a_field_that_no_kind_has_is_refused_in_one_sentence() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let up = Up::start(&folder.path().join("data"))?;
+    let file = folder.path().join("typo.yaml");
+    std::fs::write(&file, std::fs::read_to_string(&examples()[1])?.replace("  branch:", "  brnch:"))?;
+    let file = file.to_string_lossy();
+    let planned = up.run(&["plan", "-f", &file])?;
+    let text = answer(&planned);
+    assert_eq!(planned.status.code(), Some(1), "{text}");
+    assert!(text.contains("hello-world would be refused: ") && text.contains(".spec.brnch"), "{text}");
+    let applied = up.run(&["apply", "-f", &file])?;
+    let errors = String::from_utf8_lossy(&applied.stderr).into_owned();
+    assert_eq!(applied.status.code(), Some(5), "{errors}");
+    let lines: Vec<&str> = errors.lines().collect();
+    assert!(
+        matches!(lines[..], [error, next] if error.starts_with("error: ") && next.contains("kubectl explain")),
+        "{errors}"
+    );
+    Ok(())
+}
+
+#[test]
+fn what_happened_to_another_tenant_of_the_name_is_not_told_as_ones_own() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let up = Up::start(&folder.path().join("data"))?;
+    let [organization, binding, pipeline] = examples();
+    up.ok(&["apply", "-f", &organization, "-f", &binding, "-f", &pipeline, "--wait", "60"])?;
+    let payload = example("github-push.json").to_string_lossy().into_owned();
+    for name in ["hello-world", "team-payments.checkout"] {
+        up.ok(&["push", name, "--payload", &payload])?;
+    }
+    let file = folder.path().join("second.yaml");
+    let second = std::fs::read_to_string(&binding)?.replacen("name: hello-world", "name: second", 1);
+    let other_team = std::fs::read_to_string(&pipeline)?.replace("team-payments", "team-other");
+    std::fs::write(&file, format!("{second}\n---\n{other_team}"))?;
+    up.ok(&["apply", "-f", &file.to_string_lossy()])?;
+    let told = [("repo", "second", "platform-system"), ("pipeline", "checkout", "team-other")];
+    for (kind, name, namespace) in told {
+        let described = || up.ok(&["describe", kind, name, "-n", namespace]);
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        let mut text = described()?;
+        while !text.contains("NameTaken: choose another name") {
+            anyhow::ensure!(std::time::Instant::now() < deadline, "{text}");
+            text = described()?;
+        }
+        assert!(!text.contains("Last deliveries") && !text.contains("Last runs"), "{text}");
+    }
+    let text = up.ok(&["describe", "pipeline", "checkout", "-n", "team-payments"])?;
+    assert!(text.contains("Last deliveries") && text.contains("Last runs"), "{text}");
+    Ok(())
+}

@@ -11,7 +11,7 @@ use aphex_api::foreign::triggers::{EventListener, EventListenerSpec, EventListen
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::api::networking::v1::{
     HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule, IngressServiceBackend,
-    IngressSpec, ServiceBackendPort,
+    IngressSpec, IngressTLS, ServiceBackendPort,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -95,6 +95,9 @@ pub(super) fn ingress(valid: &Valid, settings: &Settings) -> Option<Ingress> {
                 host: Some(host.clone()),
                 http: Some(HTTPIngressRuleValue { paths: vec![path] }),
             }]),
+            // The webhook's address is https, which the Ingress API promises for hosts named here alone. The certificate is the
+            // controller's own: a tenant's namespace has none.
+            tls: Some(vec![IngressTLS { hosts: Some(vec![host.clone()]), secret_name: None }]),
             ..IngressSpec::default()
         }),
         status: None,

@@ -11,6 +11,7 @@ use kube::{Api, Client, Resource};
 use serde_json::{Value, json};
 
 use crate::commands::look::text;
+use crate::exit;
 
 /// How many of each are shown.
 const LAST: usize = 5;
@@ -40,7 +41,7 @@ pub(super) async fn deliveries(client: &Client, scene: &Scene) -> anyhow::Result
     for namespace in scene.of_deliveries() {
         match list::<Delivery>(client, namespace).await {
             Ok(listed) => found.extend(listed),
-            Err(error) if is_refusal(&error) => unseen.push(namespace.clone()),
+            Err(error) if exit::is_forbidden(&error) => unseen.push(namespace.clone()),
             Err(error) => return Err(error),
         }
     }
@@ -49,10 +50,6 @@ pub(super) async fn deliveries(client: &Client, scene: &Scene) -> anyhow::Result
         found.retain(|delivery| text(delivery, "/spec/repository").eq_ignore_ascii_case(repository));
     }
     Ok((newest(found).iter().map(delivery).collect(), unseen))
-}
-
-fn is_refusal(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref::<kube::Error>(), Some(kube::Error::Api(status)) if status.code == 403)
 }
 
 /// The last runs, newest first.

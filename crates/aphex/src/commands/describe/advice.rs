@@ -45,14 +45,21 @@ fn conditions(object: &Value) -> Vec<String> {
     let all = object.pointer("/status/conditions").and_then(Value::as_array);
     let ready = all.into_iter().flatten().find(|condition| condition["type"] == "Ready");
     let bad = ready.filter(|condition| condition["status"] != "True");
-    let advice = bad.and_then(|condition| {
+    let advised = |condition: &Value| {
         let reason = text(condition, "/reason");
         let advice = Reason::from_wire(&reason)?.advice()?;
         Some(format!("{reason}: {advice}"))
-    });
+    };
+    let advice = bad.and_then(advised);
     let all = object.pointer("/status/conditions").and_then(Value::as_array);
+    // An object can be Ready while a part of it is not: a knowledge base with a repository that does not answer.
+    let part = |c: &&Value| bad.is_none() && c["status"] == "False";
+    let parts = all.into_iter().flatten().filter(part).filter_map(advised);
     let former = all.into_iter().flatten().filter(|c| c["type"] == condition::FORMER_EXPOSURE);
-    advice.into_iter().chain(former.map(|c| text(c, "/message"))).collect()
+    let mut lines: Vec<String> =
+        advice.into_iter().chain(parts).chain(former.map(|c| text(c, "/message"))).collect();
+    lines.dedup();
+    lines
 }
 
 fn objects(owned: &[Owned]) -> Vec<String> {
@@ -132,6 +139,12 @@ mod tests {
         let mut old = found(&ready("True", "Provisioned"));
         old.object["metadata"]["generation"] = json!(3);
         assert!(of(&old).contains("an older spec"));
+
+        let mut part = ready("True", "Tracking");
+        let unreachable =
+            json!({ "type": "RepositoriesReachable", "status": "False", "reason": "Unreachable" });
+        part["conditions"].as_array_mut().unwrap().push(unreachable);
+        assert!(of(&found(&part)).starts_with("Unreachable: mend or remove"), "{}", of(&found(&part)));
 
         let mut run = found(&ready("True", "Provisioned"));
         run.runs = vec![json!({ "namespace": "n", "name": "r", "state": "Failed" })];
