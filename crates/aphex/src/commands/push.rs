@@ -49,9 +49,9 @@ pub(crate) async fn run(global: &Global, arguments: Push) -> anyhow::Result<()> 
     let sent = send(&binding, &event, payload).await?;
     let line = format!("{} {}", sent.status, sent.body);
     if global.output.is_for_people() {
-        say(&line)
+        say(&line);
     } else {
-        note(&line)
+        note(&line);
     }
     if !sent.accepted {
         let message = format!("the gateway refused the event with {}", sent.status);

@@ -55,7 +55,7 @@ async fn set(global: &Global, arguments: SetSecret) -> anyhow::Result<()> {
     let written = place.write(&json!({ key: encoded }), &noted(key, Some(Timestamp::now()))).await?;
     let document = list::of_one(&arguments.organization, &place.namespace, &written);
     output::answer(&global.output, &document, key, || {
-        say(&format!("{key} set in {}/{NAME}", place.namespace))
+        say(&format!("{key} set in {}/{NAME}", place.namespace));
     })
 }
 

@@ -154,7 +154,8 @@ impl Scene {
             // Nothing of the network: what it would say is another test's.
             .env("APHEX_CLOUDFLARE_URL", "http://127.0.0.1:1")
             .stdin(Stdio::null());
-        if ["aphex user", "aphex group"].iter().any(|part| line.starts_with(part)) {
+        let typed = line.strip_prefix("exec ").unwrap_or(line);
+        if ["aphex user", "aphex group"].iter().any(|part| typed.starts_with(part)) {
             // Of the scene's issuer, on a terminal.
             let typed = std::fs::File::open(self.path("home/password.txt"))
                 .map_or_else(|_| Stdio::null(), Stdio::from);
