@@ -10,6 +10,7 @@
 use aphex_schema::default;
 use aphex_store::{Entry, Payload};
 use bytes::{BufMut, Bytes, BytesMut};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
@@ -82,15 +83,37 @@ pub fn parse(bytes: &[u8]) -> Result<Value, Status> {
     serde_json::from_slice(bytes).map_err(|error| unreadable(&error))
 }
 
-/// Parses the metadata of stored bytes and nothing else: `{"metadata": …}`.
-pub fn parse_metadata(bytes: &[u8]) -> Result<Value, Status> {
+/// Parses specification and status of stored bytes and nothing else.
+pub fn parse_content(bytes: &[u8]) -> Result<Value, Status> {
     #[derive(Deserialize)]
     struct Object {
         #[serde(default)]
-        metadata: Map<String, Value>,
+        spec: Value,
+        #[serde(default)]
+        status: Value,
     }
     let object: Object = serde_json::from_slice(bytes).map_err(|error| unreadable(&error))?;
-    Ok(json!({ "metadata": object.metadata }))
+    Ok(json!({ "spec": object.spec, "status": object.status }))
+}
+
+/// The metadata of stored bytes as they are, found without building any of the object.
+pub fn raw_metadata(bytes: &Bytes) -> Option<Bytes> {
+    // The end of the value, or name, that begins there; stored JSON has no spaces.
+    let end = |from: usize| {
+        let mut values = serde_json::Deserializer::from_slice(bytes.get(from..)?).into_iter::<IgnoredAny>();
+        values.next()?.ok()?;
+        Some(from + values.byte_offset())
+    };
+    let mut at = 1;
+    loop {
+        let colon = end(at)?;
+        let value = (bytes.get(colon) == Some(&b':')).then_some(colon + 1)?;
+        let after = end(value)?;
+        if &bytes[at..colon] == b"\"metadata\"" {
+            return Some(bytes.slice(value..after));
+        }
+        at = (bytes.get(after) == Some(&b',')).then_some(after + 1)?;
+    }
 }
 
 fn unreadable(error: &serde_json::Error) -> Status {
@@ -243,11 +266,26 @@ mod tests {
     }
 
     #[test]
-    fn metadata_is_read_without_the_rest() {
-        let bytes = br#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"a","labels":{"x":"y"}},"data":{"k":"v"}}"#;
-        let metadata = json!({ "metadata": parse(bytes).unwrap()["metadata"] });
-        assert_eq!(parse_metadata(bytes).unwrap(), metadata);
-        assert!(parse_metadata(b"{\"metadata\":1}").is_err());
+    fn metadata_is_found_without_the_rest() {
+        let found = |object: &Value| {
+            let snapshot = Registry::new().snapshot();
+            let resource = snapshot.resource("", "v1", "configmaps").unwrap();
+            raw_metadata(&encode(object, resource).bytes).map(|bytes| parse(&bytes).unwrap())
+        };
+        let metadata = json!({"labels": {"x": "a\"},{\"metadata\":"}, "name": "a", "resourceVersion": ""});
+        let before = json!({"metadata": {"name": "other"}, "t": "\"metadata\":{}", "n": [1.5, true, null]});
+        let object = json!({"metadata": metadata, "data": before, "zeta": {"metadata": 1}});
+        assert_eq!(found(&object), Some(metadata));
+        assert_eq!(found(&json!({"data": before})), None);
+        for broken in ["", "{", "{}", "[]", "{\"metadata\"", "{\"metadata\":", "{\"metadata\":{", "{1:2}"] {
+            assert_eq!(raw_metadata(&Bytes::from(broken)), None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn content_is_read_without_metadata() {
+        let bytes = br#"{"kind":"ResourceQuota","metadata":{"name":"a"},"spec":{"hard":{"pods":"1"}}}"#;
+        assert_eq!(parse_content(bytes).unwrap(), json!({"spec": {"hard": {"pods": "1"}}, "status": null}));
     }
 
     #[test]

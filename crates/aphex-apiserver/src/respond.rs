@@ -188,6 +188,17 @@ pub fn metadata_only(object: &Value, version: &str) -> Value {
     })
 }
 
+/// The same of metadata that is JSON already.
+pub fn raw_metadata_only(metadata: &[u8], version: &str) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(metadata.len() + 96);
+    bytes.put_slice(b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/");
+    bytes.put_slice(version.as_bytes());
+    bytes.put_slice(b"\",\"metadata\":");
+    bytes.put_slice(metadata);
+    bytes.put_u8(b'}');
+    bytes.freeze()
+}
+
 /// A value in an encoding.
 pub fn encode(value: &Value, encoding: Encoding) -> Bytes {
     match encoding {

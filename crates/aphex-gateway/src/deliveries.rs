@@ -25,6 +25,7 @@ pub mod payload;
 mod process;
 mod queue;
 mod retention;
+mod told;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -41,6 +42,7 @@ use futures::StreamExt as _;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::PostParams;
+use kube::core::Request;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use serde_json::Value;
@@ -61,6 +63,7 @@ use crate::spool::{Spool, SpoolError};
 use crate::templates::hex;
 use queue::{Key, Queue};
 use retention::Index;
+use told::Told;
 
 pub use payload::{Payload, UnpackError, fetch as fetch_payload};
 pub use verdict::of as verdict_of;
@@ -318,21 +321,19 @@ impl Deliveries {
     /// Stores a Delivery and sees to it that what is left to do is done; nothing when the name is taken.
     async fn post(&self, api: &Api<Delivery>, delivery: Delivery) -> Result<Option<Delivery>, StoreError> {
         let key = Key::of(&delivery);
-        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        let mut made = match api.create(&params, &delivery).await {
-            Ok(made) => made,
+        let made = match self.client.request::<Told>(create(api, &delivery)?).await {
+            Ok(told) => told.stored(delivery),
             Err(kube::Error::Api(status)) if status.is_already_exists() => return Ok(None),
             Err(error) => return Err(StoreError::Create(key.name, Box::new(error))),
         };
         tracing::debug!(delivery.name = %key.name, delivery.namespace = %key.namespace, "event stored");
-        made.metadata.managed_fields = None;
-        match &delivery.status {
-            Some(status) if verdict::is_kept(&made, status) => {
+        match &made.status {
+            Some(status) => {
                 self.report(&made, status, self.clock.now());
                 // The watch tells the same a moment later, when it is not interrupted.
                 self.seen(&made);
             }
-            _ => self.queue.submit(made.clone()),
+            None => self.queue.submit(made.clone()),
         }
         Ok(Some(made))
     }
@@ -383,15 +384,16 @@ impl Deliveries {
 
     /// Keeps queue and index current.
     async fn watch(&self) {
-        let deliveries: Api<Delivery> = Api::all(self.client.clone());
+        let deliveries: Api<Told> = Api::all(self.client.clone());
         let events = watcher(deliveries, watcher::Config::default()).default_backoff();
         let mut events = std::pin::pin!(events);
         while let Some(event) = events.next().await {
             match event {
-                Ok(watcher::Event::Apply(delivery) | watcher::Event::InitApply(delivery)) => {
-                    self.seen(&delivery);
+                Ok(watcher::Event::Apply(told) | watcher::Event::InitApply(told)) => {
+                    self.seen(&told.delivery());
                 }
-                Ok(watcher::Event::Delete(delivery)) => {
+                Ok(watcher::Event::Delete(told)) => {
+                    let delivery = told.delivery();
                     self.queue.forget(&Key::of(&delivery));
                     self.index().remove(&delivery);
                 }
@@ -437,6 +439,16 @@ impl Deliveries {
     fn index(&self) -> std::sync::MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The request that stores a Delivery.
+fn create(api: &Api<Delivery>, delivery: &Delivery) -> Result<http::Request<Vec<u8>>, StoreError> {
+    let name = || delivery.metadata.name.clone().unwrap_or_default();
+    let failed = |error| StoreError::Create(name(), Box::new(error));
+    let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    let body = serde_json::to_vec(delivery).map_err(|error| failed(kube::Error::SerdeError(error)))?;
+    let request = Request::new(api.resource_url()).create(&params, body);
+    request.map_err(|error| failed(kube::Error::BuildRequest(error)))
 }
 
 /// Whether a stored Delivery and an incoming event are the same event for the same trigger.

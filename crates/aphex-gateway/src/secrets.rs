@@ -37,6 +37,8 @@ pub const KEPT_WITHOUT_ENGINE: Duration = Duration::from_hours(1);
 const WARM: Duration = Duration::from_mins(20);
 /// How many Secrets are fetched at once.
 const PARALLEL: usize = 16;
+/// How many bytes are hashed where the request is answered: below that another thread costs more than the hashing.
+const HASHED_AT_ONCE: usize = 256 * 1024;
 /// Key suffix under which a rotated secret's predecessor stands.
 const PREVIOUS: &str = ".previous";
 /// Key suffix that says until when (RFC 3339) the predecessor still counts.
@@ -126,6 +128,7 @@ impl SecretCache {
                 .iter()
                 .map(|candidate| (candidate.clone(), self.accepted(&candidate.1, now)))
                 .collect();
+            let hashed = values.iter().map(|(_, secrets)| secrets.len()).sum::<usize>() * body.len();
             let (proofs, body) = (proofs.clone(), body.clone());
             let verify = move || {
                 let shown = |scheme: Scheme, secrets: &[SecretSlice<u8>]| {
@@ -138,7 +141,11 @@ impl SecretCache {
                     .collect::<Vec<_>>()
             };
             // Many secrets over a large body are work for a thread that may be busy.
-            let verified = tokio::task::spawn_blocking(verify).await.unwrap_or_default();
+            let verified = if hashed <= HASHED_AT_ONCE {
+                verify()
+            } else {
+                tokio::task::spawn_blocking(verify).await.unwrap_or_default()
+            };
             if !verified.is_empty() {
                 return Ok(verified);
             }

@@ -212,11 +212,8 @@ impl Walk<'_> {
     }
 
     fn type_of(&self, found: Found, schema: &Schema, path: &str) -> Outcome {
-        let types: Vec<&str> = if schema.int_or_string {
-            vec!["integer", "string"]
-        } else {
-            schema.kind.map(type_name).into_iter().collect()
-        };
+        let one = schema.kind.map(type_name);
+        let types: &[&str] = if schema.int_or_string { &["integer", "string"] } else { one.as_slice() };
         let passed = Outcome { failures: Vec::new(), matches: 1 };
         if found == Found::Null {
             let allowed = types.is_empty() || schema.nullable;
@@ -341,6 +338,9 @@ impl Walk<'_> {
 
     fn alternatives(&self, value: &Value, typed: Typed<'_>, path: &str, old: Option<Old<'_>>) -> Outcome {
         let schema = typed.schema();
+        if is_plain(schema) {
+            return Outcome { failures: Vec::new(), matches: 1 };
+        }
         let quoted = golang::quote(path);
         let check = |alternative| self.value(value, typed.at(alternative), path, old);
         let mut outcome = Outcome { failures: Vec::new(), matches: 1 };
@@ -385,6 +385,11 @@ impl Walk<'_> {
         }
         outcome
     }
+}
+
+/// Whether there is nothing to choose from: few schemas have alternatives, and every value of an object is asked.
+fn is_plain(schema: &Schema) -> bool {
+    schema.any_of.is_empty() && schema.one_of.is_empty() && schema.all_of.is_empty() && schema.not.is_none()
 }
 
 /// How many alternatives are valid, and the first valid one or else that with the most matches.

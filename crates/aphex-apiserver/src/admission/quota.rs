@@ -135,8 +135,12 @@ fn is_counted(write: &Write<'_>, object: &Value) -> bool {
 }
 
 /// Whether one of these quotas counts the object.
+///
+/// Every create in a namespace with quotas asks: metadata, the larger part of a quota, is read past.
 fn is_seen(write: &Write<'_>, object: &Value, entries: &[Entry]) -> Result<bool, Refused> {
-    Ok(!entries.is_empty() && quota::seen(&request(write, object), &parse(entries)?))
+    let read = |entry: &Entry| codec::parse_content(&entry.value).map_err(Refused::Quota);
+    let quotas = entries.iter().map(read).collect::<Result<Vec<Value>, Refused>>()?;
+    Ok(quota::seen(&request(write, object), &quotas))
 }
 
 fn parse(entries: &[Entry]) -> Result<Vec<Value>, Refused> {

@@ -233,12 +233,13 @@ impl Follower {
         if self.call.output == Output::JSON {
             return line(kind, bytes);
         }
-        // Those who want metadata alone, such as a garbage collector, watch everything: the rest is read past.
-        let object = match self.call.output.shape {
-            Shape::Metadata(_) | Shape::MetadataList(_) => codec::parse_metadata(bytes),
-            Shape::Object | Shape::Table(_) => codec::parse(bytes),
-        };
-        object.map_or_else(|_| Bytes::new(), |object| self.shaped(kind, &object))
+        // Those who want metadata alone, such as a garbage collector, watch everything: nothing of it is taken apart.
+        if let Shape::Metadata(version) | Shape::MetadataList(version) = self.call.output.shape
+            && let Some(metadata) = codec::raw_metadata(bytes)
+        {
+            return line(kind, &respond::raw_metadata_only(&metadata, version));
+        }
+        codec::parse(bytes).map_or_else(|_| Bytes::new(), |object| self.shaped(kind, &object))
     }
 
     fn shaped(&mut self, kind: &str, object: &Value) -> Bytes {

@@ -13,7 +13,7 @@ use aphex_api::foreign::triggers::TriggerInterceptor;
 use serde::Deserialize;
 use serde_json::Map;
 
-use super::{Context, Rejection, Reply, params};
+use super::{Context, Rejection, Reply};
 use crate::event::Event;
 
 /// GitHub Enterprise Server names itself in this header.
@@ -56,12 +56,9 @@ type Asked<T> = Result<T, Reply>;
 
 /// The webhook secret that an interceptor asks for.
 pub(super) fn secret(interceptor: &TriggerInterceptor, namespace: &str) -> Option<SecretKeyRef> {
-    #[derive(Deserialize)]
-    struct Own {
-        #[serde(rename = "secretRef")]
-        reference: Option<SecretRef>,
-    }
-    let reference = params::<Own>(interceptor).ok()?.reference?;
+    // Each request asks all triggers of its listener: the other parameters are left alone. Of several the last one counts.
+    let param = interceptor.params.iter().rfind(|param| param.name == "secretRef")?;
+    let reference = Option::<SecretRef>::deserialize(&param.value).ok()??;
     (!reference.secret_key.is_empty()).then(|| key(&reference, namespace))
 }
 
