@@ -149,26 +149,26 @@ async fn closed(to: SocketAddr) -> anyhow::Result<(String, watch::Sender<bool>)>
     Ok((url, open))
 }
 
+/// Whether the flood waits for the engine or, where that is slow, on the disk, is the machine's affair.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_organization_that_floods_is_refused_and_another_notices_nothing() -> anyhow::Result<()> {
+async fn pushes_of_one_organization_are_all_taken_while_another_floods() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let up = Up::start_with(folder.path(), ARGUMENTS)?;
     let gateway = up.told("Webhooks").await?.replace("/<organization>", "");
     let client = client(&up.kubeconfig).await?;
     let mut calm = Calm::start(Hooks::create(&client).await?, &gateway).await?;
-    let (flood, senders) = Flood::start(Hooks::create(&client).await?, &gateway, 500);
-    flood.goes_on(500, 1).await?;
+    let (flood, senders) = Flood::start(Hooks::create(&client).await?, &gateway, 200);
     for number in 0..10 {
-        flood.goes_on(150, 0).await?;
+        flood.goes_on(60, 0).await?;
         calm.push_among_bad_ones(number).await?;
     }
     let acknowledged = flood.end(senders).await?;
-    assert!(acknowledged > 500, "only {acknowledged} events of the flood were taken");
+    assert!(acknowledged > 200, "only {acknowledged} events of the flood were taken");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn runs_of_one_organization_do_not_wait_for_another_whose_service_hangs() -> anyhow::Result<()> {
+async fn an_organization_that_floods_is_refused_and_another_is_not_behind_its_queue() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let service = Service::http(|_| Response::new(r#"{"continue":true}"#.to_owned())).await?;
     let port = service.url.rsplit(':').next().context("a port")?.parse()?;
@@ -179,7 +179,7 @@ async fn runs_of_one_organization_do_not_wait_for_another_whose_service_hangs() 
     let client = client(&up.kubeconfig).await?;
     let hooks = Hooks::create_asking(&client, &format!("http://{quick}")).await?;
     let mut calm = Calm::start(hooks, &gateway).await?;
-    let (flood, senders) = Flood::start(Hooks::create_asking(&client, &hanging).await?, &gateway, 20);
+    let (flood, senders) = Flood::start(Hooks::create_asking(&client, &hanging).await?, &gateway, 100);
     flood.goes_on(1000, 200).await?;
     for number in 0..10 {
         calm.push_among_bad_ones(number).await?;

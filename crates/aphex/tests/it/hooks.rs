@@ -81,7 +81,8 @@ impl Hooks {
     pub(crate) async fn create_asking(client: &Client, service: &str) -> anyhow::Result<Self> {
         let hooks = Self::new(client)?;
         let mut objects = hooks.objects();
-        for chain in objects.iter_mut().filter_map(|object| object["spec"]["interceptors"].as_array_mut()) {
+        let chains = objects.iter_mut().filter_map(|object| object.pointer_mut("/spec/interceptors"));
+        for chain in chains.filter_map(Value::as_array_mut) {
             chain.push(json!({ "ref": { "name": "own", "kind": "NamespacedInterceptor" } }));
         }
         let interceptor = json!({
