@@ -66,7 +66,6 @@ async fn neither_the_token_nor_a_tunnels_secret_is_seen_in_logs_events_status_or
     let subscriber = tracing_subscriber::registry().with(filter).with(layer);
     tracing::subscriber::set_global_default(subscriber)?;
     let world = World::start().await?;
-    let tunnels = "/cfd_tunnel";
     // Forbidden until it was seen: a message about one refused call may be gone before anybody looks.
     world.cloudflare.forbid(Scope::TunnelEdit);
     world.engine.organization("quiet").await?;
