@@ -19,7 +19,7 @@ pub(super) struct Entry {
     /// Whether all writes passed the engine's own dry run.
     pub(super) tried: bool,
     /// Its number among those that were written; tells objects apart that have no uid yet.
-    number: usize,
+    pub(super) number: usize,
     /// The turn of the request that wrote it first.
     pub(super) turn: usize,
 }
