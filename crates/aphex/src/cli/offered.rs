@@ -106,7 +106,7 @@ mod tests {
             "aphex --context a user list",
             "aphex user list --context a",
             "aphex user --kubeconfig a list",
-            "aphex trigger test -f a --context b",
+            "aphex trigger test -f a --payload b --context c",
             "aphex man a -o yaml",
         ] {
             let said = parse(line).unwrap_err();
