@@ -15,6 +15,7 @@ mod check;
 mod environment;
 mod error;
 mod eval;
+mod fields;
 mod functions;
 mod guard;
 mod lower;

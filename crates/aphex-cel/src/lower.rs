@@ -10,6 +10,7 @@ use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralVal
 use crate::ast::{Call, Fold, FoldKind, Node};
 use crate::environment::{Environment, Found};
 use crate::error::{CompileError, Issues};
+use crate::fields;
 use crate::guard;
 use crate::program::{Inner, Program};
 use crate::syntax::Parsed;
@@ -63,6 +64,7 @@ pub(crate) fn lower(
         source: Arc::clone(source),
         variables: variables.to_vec(),
         used: lowering.used,
+        fields: fields::of(&root, variables.len()),
         root,
         depth,
         doomed: lowering.doomed,

@@ -1,5 +1,6 @@
 //! A compiled expression, and what evaluating it gives.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use crate::ast::Node;
 use crate::environment::Extension;
 use crate::error::EvaluateError;
 use crate::eval::{self, Given};
+use crate::fields::Fields;
 use crate::pool;
 use crate::value::Value;
 
@@ -31,6 +33,8 @@ pub(crate) struct Inner {
     pub(crate) source: Arc<str>,
     pub(crate) variables: Vec<Arc<str>>,
     pub(crate) used: Vec<bool>,
+    /// The fields of each variable, where it is not used as a whole.
+    pub(crate) fields: Vec<Fields>,
     pub(crate) root: Node,
     pub(crate) depth: usize,
     /// What the first constant that can only fail fails with.
@@ -155,6 +159,14 @@ impl Program {
     pub fn uses(&self, variable: &str) -> bool {
         let names = self.inner.variables.iter().zip(&self.inner.used);
         names.into_iter().any(|(name, used)| **name == *variable && *used)
+    }
+
+    /// The fields of a variable that the expression names; nothing where it uses the variable as a whole.
+    ///
+    /// Evaluated with an object that has these fields alone it gives what it gives with all of them.
+    pub fn fields(&self, variable: &str) -> Option<&BTreeSet<Arc<str>>> {
+        let at = self.inner.variables.iter().position(|name| **name == *variable)?;
+        self.inner.fields.get(at)?.as_ref()
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aphex_api::delivery::SecretKeyRef;
-use aphex_cel::{Environment, Extension, Limits, Program, Value};
+use aphex_cel::{Environment, Extension, Key, Limits, Program, Value};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
@@ -17,6 +17,8 @@ use super::{Answer, Context, Rejection, Reply};
 use crate::event::Event;
 use crate::signature::same;
 
+/// How many variables there are beside the body.
+const OTHERS: usize = 3;
 const VARIABLES: [&str; 4] = ["body", "header", "extensions", "requestURL"];
 /// How many compiled expressions are kept.
 const KEPT: usize = 2_000;
@@ -79,6 +81,8 @@ struct Overlay {
 /// Evaluates one expression after another over the same bindings.
 struct Evaluator<'a> {
     programs: &'a Programs,
+    body: &'a Json,
+    /// The other variables.
     bindings: Vec<(&'static str, Value)>,
     compare_secret: Extension,
     values: BTreeMap<String, String>,
@@ -89,11 +93,28 @@ impl Evaluator<'_> {
         let wrap = |error: String| format!("error evaluating cel expression: {error}");
         let program = self.programs.get(source).map_err(wrap)?;
         let extensions = std::slice::from_ref(&self.compare_secret);
+        self.bindings.truncate(OTHERS);
+        self.bindings.push(("body", body(&program, self.body)));
         let evaluation = program.evaluate_traced(&self.bindings, &Limits::payload(), extensions);
         for seen in evaluation.observations {
             self.values.insert(seen.path, shorten(seen.value));
         }
         evaluation.result.map_err(|error| wrap(format!("expression {source:?} failed to evaluate: {error}")))
+    }
+}
+
+/// As much of a payload as an expression names: payloads are large, and most expressions look at two or three fields.
+///
+/// Go decodes every JSON number as a double, so that is what upstream's expressions see.
+fn body(program: &Program, body: &Json) -> Value {
+    match (program.fields("body"), body) {
+        (Some(named), Json::Object(fields)) => {
+            let found = named.iter().filter_map(|name| Some((name, fields.get(&**name)?)));
+            let made =
+                found.map(|(name, field)| (Key::String(Arc::clone(name)), Value::from_json_doubles(field)));
+            Value::from(made.collect::<aphex_cel::Map>())
+        }
+        _ => Value::from_json_doubles(body),
     }
 }
 
@@ -111,9 +132,8 @@ pub(crate) fn ask(
         .collect();
     let mut evaluator = Evaluator {
         programs: context.cel,
-        // Go decodes every JSON number as a double, so that is what upstream's expressions see.
+        body: &event.body,
         bindings: vec![
-            ("body", Value::from_json_doubles(&event.body)),
             ("header", Value::from_json(&Json::Object(headers))),
             ("extensions", Value::from_json_doubles(&Json::Object(extensions.clone()))),
             ("requestURL", Value::from(event.url.as_str())),
