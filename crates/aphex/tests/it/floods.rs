@@ -14,12 +14,14 @@ use tokio::task::JoinSet;
 use super::hooks::{Hooks, PATIENCE, Sent, client};
 use super::program::Up;
 
-/// Everything is kept, few of one organization may wait, and services on this machine may be asked.
+/// Everything is kept, few of one organization may wait in the engine or on the disk, and services on this machine may be asked.
 const ARGUMENTS: &[&str] = &[
     "--keep-deliveries",
     "1000000",
     "--queue-limit",
     "100",
+    "--spool-limit",
+    "1Mi",
     "--allow-interceptor-address",
     "127.0.0.1",
     "--without",
