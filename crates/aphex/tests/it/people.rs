@@ -270,6 +270,38 @@ fn users_and_groups_are_kept_over_a_kill() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_watch_shows_who_is_new_who_changes_and_who_goes() -> anyhow::Result<()> {
+    let data = tempfile::tempdir()?;
+    let data = data.path();
+    let _issuer = Issuer::start(data, &[])?;
+    add_ada(data)?;
+    let mut watch = aphex()
+        .args(["user", "list", "--watch", "--search", "ada", "--data-dir"])
+        .arg(data)
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut lines = BufReader::new(watch.stdout.take().context("no standard output")?).lines();
+    let mut next = || -> anyhow::Result<Vec<String>> {
+        let line = lines.next().context("the watch has ended")??;
+        Ok(line.split_whitespace().map(str::to_owned).collect())
+    };
+    let watched = (|| {
+        assert_eq!(next()?[..3], ["USERNAME", "EMAIL", "STATE"]);
+        assert_eq!(next()?[..3], ["ada", "ada@example.com", "active"]);
+        ok(data, &["user", "disable", "ada"], "")?;
+        assert_eq!(next()?[..3], ["ada", "ada@example.com", "disabled"]);
+        ok(data, &["user", "delete", "ada", "--yes"], "")?;
+        assert_eq!(next()?[..3], ["ada", "ada@example.com", "disabled"], "as it was");
+        ok(data, &["user", "add", "adam", "--email", "adam@example.com", "--no-password"], "")?;
+        assert_eq!(next()?[..2], ["adam", "adam@example.com"]);
+        anyhow::Ok(())
+    })();
+    let _ = watch.kill();
+    let _ = watch.wait();
+    watched
+}
+
+#[test]
 fn a_service_account_may_what_its_scopes_say() -> anyhow::Result<()> {
     let data = tempfile::tempdir()?;
     let data = data.path();
