@@ -40,7 +40,7 @@ const ROUNDS: usize = 12;
 /// Everything that would not stay as it is.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// The objects, in the order in which they would be written.
+    /// The objects: those asked for in their order, then what each of them would own.
     pub changes: Vec<Change>,
     /// What the controllers would make, change or delete beside the engine.
     pub outside: Vec<Outside>,
@@ -52,7 +52,9 @@ impl Plan {
     /// What was written to a shadow so far, without what controllers would make of it: for whoever may not see that.
     #[must_use]
     pub fn of_writes(shadow: &Shadow) -> Self {
-        let changes = shadow.written().iter().filter_map(|(_, entry)| Change::of(entry)).collect();
+        let mut changes: Vec<Change> =
+            shadow.written().iter().filter_map(|(_, entry)| Change::of(entry)).collect();
+        change::sort(&mut changes);
         Self { changes, ..Self::default() }
     }
 }

@@ -77,6 +77,27 @@ impl Change {
     }
 }
 
+/// Puts what each owner has together, namespaces first: what is written at once is answered in another order each time.
+///
+/// Owners, and what was asked for itself, stay in the order in which they came.
+pub(super) fn sort(changes: &mut [Change]) {
+    let mut owners: Vec<Option<String>> = Vec::new();
+    for change in &*changes {
+        if !owners.contains(&change.owner) {
+            owners.push(change.owner.clone());
+        }
+    }
+    changes.sort_by_cached_key(|change| {
+        let group = owners.iter().position(|owner| *owner == change.owner);
+        let Change { kind, namespace, name, .. } = change;
+        let place = change
+            .owner
+            .as_ref()
+            .map(|_| (kind != "Namespace", kind.clone(), namespace.clone(), name.clone()));
+        (group, place)
+    });
+}
+
 /// An object without what the engine and its controllers add.
 fn bare(object: &Value) -> Value {
     let mut object = object.clone();
@@ -186,6 +207,38 @@ mod tests {
             json!({ "kind": "A", "metadata": { "name": "a", "resourceVersion": "1", "managedFields": [] } });
         let after = json!({ "kind": "A", "metadata": { "name": "a", "resourceVersion": "2", "labels": {} }, "status": {} });
         assert!(Change::of(&entry(Some(before), Some(after))).is_none());
+    }
+
+    #[test]
+    fn whatever_was_answered_first_the_order_is_the_same() {
+        let object = |kind: &str, name: &str, owner: Option<&str>| {
+            let labels =
+                owner.map(|owner| json!({ labels::OWNER_KIND: "Organization", labels::OWNER_NAME: owner }));
+            let made = json!({ "kind": kind, "metadata": { "name": name, "labels": labels } });
+            Change::of(&entry(None, Some(made))).unwrap()
+        };
+        let mut changes = [
+            object("Organization", "z", None),
+            object("Organization", "y", None),
+            object("Secret", "s", Some("z")),
+            object("Role", "b", Some("z")),
+            object("Role", "a", Some("z")),
+            object("Namespace", "n", Some("z")),
+            object("Namespace", "n", Some("y")),
+        ];
+        sort(&mut changes);
+        let names: Vec<String> =
+            changes.iter().map(|change| format!("{} {}", change.kind, change.name)).collect();
+        let expected = [
+            "Organization z",
+            "Organization y",
+            "Namespace n",
+            "Role a",
+            "Role b",
+            "Secret s",
+            "Namespace n",
+        ];
+        assert_eq!(names, expected);
     }
 
     #[test]

@@ -3,7 +3,6 @@
 //! Whoever uses it sees the engine as it would be. Requests to the engine are reads, and applies and creations with
 //! `dryRun=All`; nothing else is ever sent, for a deletion's dry run is asked for in its body, where it can be missed.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aphex_api::labels::FIELD_MANAGER;
@@ -24,8 +23,6 @@ pub struct Shadow(Arc<Inner>);
 struct Inner {
     engine: Client,
     state: Mutex<State>,
-    /// How many requests came. They come in the order in which objects are written, whatever is answered first.
-    turns: AtomicUsize,
 }
 
 /// What is not sent, and cannot be answered without.
@@ -45,7 +42,7 @@ impl Shadow {
     /// The shadow of an engine; everything is as it is.
     #[must_use]
     pub fn new(engine: Client) -> Self {
-        Self(Arc::new(Inner { engine, state: Mutex::default(), turns: AtomicUsize::new(0) }))
+        Self(Arc::new(Inner { engine, state: Mutex::default() }))
     }
 
     /// A client of the engine as it would be.
@@ -55,8 +52,7 @@ impl Shadow {
         let namespace = self.0.engine.default_namespace().to_owned();
         let answer = move |request: Request<Body>| {
             let shadow = shadow.clone();
-            let turn = shadow.0.turns.fetch_add(1, Ordering::Relaxed);
-            async move { shadow.answer(request, turn).await }
+            async move { shadow.answer(request).await }
         };
         Client::new(tower::service_fn(answer), namespace)
     }
@@ -75,7 +71,7 @@ impl Shadow {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn answer(&self, request: Request<Body>, turn: usize) -> Answer {
+    async fn answer(&self, request: Request<Body>) -> Answer {
         let reads = request.method() == Method::GET;
         let Some(address) = Address::parse(request.uri().path()) else {
             return if reads { Ok(self.0.engine.send(request).await?) } else { refuse(&request) };
@@ -95,15 +91,14 @@ impl Shadow {
             (Method::POST, None, None) => {
                 let body = read_body(request).await?;
                 let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-                self.write(&address.id(&name, None), &Write { method: Method::POST, query, body, turn }).await
+                self.write(&address.id(&name, None), &Write { method: Method::POST, query, body }).await
             }
             (Method::PATCH, Some(name), None) if is_apply(&request) => {
                 let body = read_body(request).await?;
-                self.write(&address.id(&name, None), &Write { method: Method::PATCH, query, body, turn })
-                    .await
+                self.write(&address.id(&name, None), &Write { method: Method::PATCH, query, body }).await
             }
             (Method::PATCH, Some(name), None) => {
-                self.change(&address.id(&name, None), request, turn, |object, patch| {
+                self.change(&address.id(&name, None), request, |object, patch| {
                     let mut patch = patch.clone();
                     if let Some(metadata) = patch["metadata"].as_object_mut() {
                         metadata.remove("resourceVersion");
@@ -113,12 +108,12 @@ impl Shadow {
                 .await
             }
             (Method::PATCH, Some(name), Some("status")) => {
-                self.change(&address.id(&name, None), request, turn, |object, patch| {
+                self.change(&address.id(&name, None), request, |object, patch| {
                     object["status"] = patch["status"].clone();
                 })
                 .await
             }
-            (Method::DELETE, Some(name), None) => self.delete(&address.id(&name, None), turn).await,
+            (Method::DELETE, Some(name), None) => self.delete(&address.id(&name, None)).await,
             _ => refuse(&request),
         }
     }
@@ -153,7 +148,7 @@ impl Shadow {
 
     /// Creates or applies: by dry run where that is possible.
     async fn write(&self, id: &Id, write: &Write) -> Answer {
-        if let Err(answer) = self.note(id, write.turn).await? {
+        if let Err(answer) = self.note(id).await? {
             return Ok(answer);
         }
         let entry = self.state().get(id).cloned().unwrap_or_default();
@@ -188,11 +183,10 @@ impl Shadow {
         &self,
         id: &Id,
         request: Request<Body>,
-        turn: usize,
         change: impl FnOnce(&mut Value, &Value),
     ) -> Answer {
         let patch = read_body(request).await?;
-        if let Err(answer) = self.note(id, turn).await? {
+        if let Err(answer) = self.note(id).await? {
             return Ok(answer);
         }
         let Some(mut object) = self.state().get(id).and_then(|entry| entry.after.clone()) else {
@@ -203,8 +197,8 @@ impl Shadow {
         json_answer(StatusCode::OK, &object)
     }
 
-    async fn delete(&self, id: &Id, turn: usize) -> Answer {
-        if let Err(answer) = self.note(id, turn).await? {
+    async fn delete(&self, id: &Id) -> Answer {
+        if let Err(answer) = self.note(id).await? {
             return Ok(answer);
         }
         let mut state = self.state();
@@ -218,7 +212,7 @@ impl Shadow {
     }
 
     /// Notes what the engine has before the first write; gives the engine's answer when it does not tell.
-    async fn note(&self, id: &Id, turn: usize) -> Result<Result<(), Response<Body>>, BoxError> {
+    async fn note(&self, id: &Id) -> Result<Result<(), Response<Body>>, BoxError> {
         if self.state().get(id).is_some() {
             return Ok(Ok(()));
         }
@@ -229,7 +223,7 @@ impl Shadow {
             StatusCode::NOT_FOUND => None,
             _ => return Ok(Err(json_answer(status, &answer)?)),
         };
-        self.state().note(id, live, turn);
+        self.state().note(id, live);
         Ok(Ok(()))
     }
 
@@ -251,7 +245,6 @@ struct Write {
     method: Method,
     query: String,
     body: Value,
-    turn: usize,
 }
 
 impl Write {

@@ -18,10 +18,8 @@ pub(super) struct Entry {
     pub(super) appliers: BTreeSet<String>,
     /// Whether all writes passed the engine's own dry run.
     pub(super) tried: bool,
-    /// Its number among those that were written; tells objects apart that have no uid yet.
-    pub(super) number: usize,
-    /// The turn of the request that wrote it first.
-    pub(super) turn: usize,
+    /// Its place in the order of first writes.
+    pub(super) order: usize,
 }
 
 /// Every object that was written.
@@ -45,7 +43,7 @@ impl State {
     pub(super) fn written(&self) -> Vec<(Id, Entry)> {
         let mut all: Vec<(Id, Entry)> =
             self.entries.iter().map(|(id, entry)| (id.clone(), entry.clone())).collect();
-        all.sort_by_key(|(_, entry)| entry.turn);
+        all.sort_by_key(|(_, entry)| entry.order);
         all
     }
 
@@ -55,30 +53,29 @@ impl State {
     }
 
     /// Notes what the engine has, before the first write.
-    pub(super) fn note(&mut self, id: &Id, live: Option<Value>, turn: usize) {
-        let number = self.entries.len();
+    pub(super) fn note(&mut self, id: &Id, live: Option<Value>) {
+        let order = self.entries.len();
         self.entries.entry(id.clone()).or_insert_with(|| Entry {
             before: live.clone(),
             after: live,
             tried: true,
-            number,
-            turn,
+            order,
             ..Entry::default()
         });
     }
 
     /// Keeps what a write made of an object; gives it as it is now.
     pub(super) fn store(&mut self, id: &Id, mut object: Value, by: Option<&str>, tried: bool) -> Value {
-        let number = self.entries.len();
+        let order = self.entries.len();
         let entry = self.entries.entry(id.clone()).or_insert_with(|| Entry {
             tried: true,
-            number,
+            order,
             ..Entry::default()
         });
         if entry.before.is_none() {
             let uid = entry.after.as_ref().and_then(|after| after["metadata"]["uid"].as_str());
             // What refers to an object by its uid, as labels do, must find it here.
-            let uid = uid.map_or_else(|| format!("known-after-apply-{}", entry.number + 1), str::to_owned);
+            let uid = uid.map_or_else(|| format!("known-after-apply-{}", entry.order + 1), str::to_owned);
             object["metadata"]["uid"] = json!(uid);
         }
         if let (Some(after), Some(_)) = (&entry.after, by) {
@@ -197,7 +194,7 @@ mod tests {
     fn created_objects_have_uids_of_their_own_that_stay() {
         let mut state = State::default();
         for name in ["x", "y"] {
-            state.note(&id(name), None, 0);
+            state.note(&id(name), None);
             state.store(&id(name), json!({ "metadata": { "uid": "random" } }), Some("m"), true);
         }
         let uid = |state: &State, name: &str| {
@@ -219,19 +216,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_first_is_told_first_whatever_was_answered_first() {
-        let mut state = State::default();
-        for (name, turn) in [("late", 2), ("early", 1)] {
-            state.note(&id(name), None, turn);
-        }
-        let names: Vec<String> = state.written().into_iter().map(|(id, _)| id.name).collect();
-        assert_eq!(names, ["early", "late"]);
-    }
-
-    #[test]
     fn an_apply_keeps_the_status_that_only_the_shadow_knows() {
         let mut state = State::default();
-        state.note(&id("x"), Some(json!({ "metadata": { "uid": "1" }, "status": { "phase": "Old" } })), 0);
+        state.note(&id("x"), Some(json!({ "metadata": { "uid": "1" }, "status": { "phase": "Old" } })));
         state.store(
             &id("x"),
             json!({ "metadata": { "uid": "1" }, "status": { "phase": "New" } }),

@@ -31,6 +31,7 @@ fn a_plan_is_told_apart_by_its_exit_code_and_comes_true() -> anyhow::Result<()> 
     assert!(text.contains(" to create, 0 to change, 0 to prune."), "{text}");
     assert!(!text.contains('\u{1b}') && !text.contains("whsec_"), "neither colours nor secrets: {text}");
     assert_eq!(up.ok(&["org", "list", "-o", "name"])?, "", "nothing was made");
+    assert_eq!(answer(&up.run(&files)?), text, "the same again");
 
     up.ok(&["apply", "-f", &organization, "-f", &binding, "-f", &pipeline, "--wait", "60"])?;
     let second = up.run(&files)?;
