@@ -13,7 +13,7 @@ pub(crate) struct Inbox {
     /// [default: `spool` in the data folder of `aphex up`; none for `aphex gateway`, which then refuses them with 503]
     #[arg(long, value_name = "DIR", env = "APHEX_SPOOL_DIR")]
     spool_dir: Option<PathBuf>,
-    /// How much may wait there, in bytes or with Ki, Mi, Gi; more is refused with 503
+    /// How much may wait there, in bytes or with Ki, Mi, Gi; more is refused with 503, or 429 where one organization has most
     #[arg(long, value_name = "SIZE", env = "APHEX_SPOOL_LIMIT", default_value = "512Mi", value_parser = size)]
     spool_limit: u64,
     /// How long the Kubernetes API may take to store an event; GitHub itself waits for ten seconds
