@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -53,12 +53,25 @@ impl Cluster {
             let client = Client::try_from(real_config(&path).await?)?;
             return Ok(Self { client, requests, embedded: None });
         }
+        Self::embedded(requests, |_| Ok(Store::memory(Options::default()))).await
+    }
+
+    /// Starts the embedded engine with a store on disk, synced at every commit as that of `aphex up` is.
+    pub async fn on_disk() -> anyhow::Result<Self> {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let open = |folder: &Path| Ok(Store::open(&folder.join("store.redb"), Options::default())?);
+        Self::embedded(Requests::default(), open).await
+    }
+
+    async fn embedded(
+        requests: Requests,
+        store: impl FnOnce(&Path) -> anyhow::Result<Store>,
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let now = jiff::Timestamp::now();
         let authority = Authority::load_or_create(folder.path(), now)?;
         let signer = Signer::load_or_create(folder.path(), ISSUER)?;
-        let config =
-            Config { signer: Some(Arc::new(signer)), ..Config::new(Store::memory(Options::default())) };
+        let config = Config { signer: Some(Arc::new(signer)), ..Config::new(store(folder.path())?) };
         let server = ApiServer::start(config).await?;
         let stop = CancellationToken::new();
         let housekeeper =

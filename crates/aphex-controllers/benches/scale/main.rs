@@ -82,7 +82,7 @@ async fn start(real: bool) -> anyhow::Result<Option<(Client, Box<dyn std::any::A
         let options = kube::config::KubeConfigOptions::default();
         (Client::try_from(kube::Config::from_custom_kubeconfig(config, &options).await?)?, Box::new(real))
     } else {
-        let cluster = aphex_testkit::Cluster::start().await?;
+        let cluster = aphex_testkit::Cluster::on_disk().await?;
         (cluster.client(), Box::new(cluster))
     };
     engine::install(&started.0).await?;
