@@ -20,6 +20,10 @@ use tokio::sync::watch;
 const SECRET: &[u8] = b"whsec_of_the_killed_repository";
 const EVENT_ID: &str = "triggers.tekton.dev/triggers-eventid";
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
+/// So much more for each event: those of one listener leave the disk one after the other.
+const OF_AN_EVENT: Duration = Duration::from_millis(40);
+/// Between two looks at runs, for each of them.
+const OF_A_RUN: Duration = Duration::from_micros(500);
 
 pub(crate) async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -244,10 +248,15 @@ impl Hooks {
             let runs = self.runs().await?;
             let missing: Vec<&String> =
                 sent.acknowledged.iter().filter(|id| !runs.contains_key(*id)).collect();
+            if !missing.is_empty() {
+                // A look at thousands of runs takes the engine from those that are still to come.
+                tokio::time::sleep(times(OF_A_RUN, runs.len())).await;
+            }
             anyhow::ensure!(missing.is_empty(), "acknowledged and without a run: {missing:?}");
             Ok(Some(runs))
         };
-        let runs = eventually_for(PATIENCE, "every acknowledged event has its run", complete).await?;
+        let patience = PATIENCE + times(OF_AN_EVENT, sent.acknowledged.len());
+        let runs = eventually_for(patience, "every acknowledged event has its run", complete).await?;
         let doubled: Vec<_> = runs.iter().filter(|(_, count)| **count > 1).collect();
         anyhow::ensure!(doubled.is_empty(), "events with more than one run: {doubled:?}");
         Ok(())
@@ -257,6 +266,10 @@ impl Hooks {
     pub(crate) fn through(self, client: Client) -> Self {
         Self { client, ..self }
     }
+}
+
+fn times(pause: Duration, count: usize) -> Duration {
+    pause.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// A road to an engine that can be cut: connections break, and new ones are refused.
