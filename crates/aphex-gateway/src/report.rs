@@ -3,8 +3,8 @@
 //! An Event's name derives from the object and what is wrong, so however many replicas see it, there is one. Where the
 //! gateway has no right to write Events (outside of listeners' namespaces) its log has to do.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aphex_api::foreign::triggers::EventListener;
@@ -33,14 +33,22 @@ const KEPT: Duration = Duration::from_hours(1);
 struct Written {
     object: ObjectReference,
     check: Check,
+    /// Under which it waits, where it may wait once.
+    waiting: Option<(Waiting, String)>,
 }
+
+/// What waits to be looked at because somebody outside brought it up, by uid: however often that is, it waits once.
+type Waiting = Arc<Mutex<HashSet<String>>>;
 
 /// Compiling expressions is work for a thread that may be busy.
 type Check = Box<dyn FnOnce() -> Vec<String> + Send>;
 
 /// Takes what was written; cheap to clone.
 #[derive(Clone)]
-pub struct Reporter(mpsc::UnboundedSender<Written>);
+pub struct Reporter {
+    written: mpsc::UnboundedSender<Written>,
+    waiting: Waiting,
+}
 
 impl std::fmt::Debug for Reporter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -55,27 +63,44 @@ impl Reporter {
         let stop = shutdown.token();
         shutdown.spawn(async move {
             let mut told = Told::default();
-            while let Some(Some(Written { object, check })) = stop.run_until_cancelled(receiver.recv()).await
-            {
+            while let Some(Some(next)) = stop.run_until_cancelled(receiver.recv()).await {
+                let Written { object, check, waiting } = next;
+                if let Some((waiting, uid)) = waiting {
+                    lock(&waiting).remove(&uid);
+                }
                 let problems = tokio::task::spawn_blocking(check).await.unwrap_or_default();
                 if !problems.is_empty() && told.is_new(&object, &problems, clock.now()) {
                     publish(&client, &identity, &clock, object, &problems).await;
                 }
             }
         });
-        Self(sender)
+        Self { written: sender, waiting: Waiting::default() }
     }
 
     /// Tells which Triggers beside a listener never fire, if there are any.
     pub(crate) fn look_beside(&self, listener: &Arc<EventListener>, snapshot: &Snapshot) {
+        let object = listener.object_ref(&());
+        let uid = object.uid.clone().unwrap_or_default();
+        if !lock(&self.waiting).insert(uid.clone()) {
+            return;
+        }
         let (beside, known) = (Arc::clone(listener), snapshot.clone());
-        self.look(listener.object_ref(&()), move || problems::unguarded(&beside, &known));
+        let check = Box::new(move || problems::unguarded(&beside, &known));
+        self.send(Written { object, check, waiting: Some((Arc::clone(&self.waiting), uid)) });
     }
 
     pub(crate) fn look(&self, object: ObjectReference, check: impl FnOnce() -> Vec<String> + Send + 'static) {
-        // A process that stops tells nothing more; the next one looks at everything again.
-        let _ = self.0.send(Written { object, check: Box::new(check) });
+        self.send(Written { object, check: Box::new(check), waiting: None });
     }
+
+    fn send(&self, written: Written) {
+        // A process that stops tells nothing more; the next one looks at everything again.
+        let _ = self.written.send(written);
+    }
+}
+
+fn lock(waiting: &Waiting) -> MutexGuard<'_, HashSet<String>> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What was told of late, and when: what brings it up does so again and again.

@@ -24,14 +24,13 @@ use tokio::sync::Notify;
 
 use crate::deliveries::Incoming;
 use crate::metrics::GatewayMetrics;
+use crate::shares::{Refusal, Shares};
 use crate::templates::hex;
 use folder::Folder;
 pub use record::RecordError;
 
 /// Characters that stand for an organization, and as many for its listener.
 const HALF: usize = 8;
-/// An organization may have so many times what nobody has: alone three quarters, and several leave room for one more.
-const TIMES_FREE: u64 = 3;
 
 /// Where events wait, and how many.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,35 +105,19 @@ impl Entry {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     entries: BTreeMap<u64, Entry>,
     /// How many entries each listener has.
     groups: HashMap<String, usize>,
     /// How many bytes each organization has.
-    shares: HashMap<String, u64>,
-    bytes: u64,
+    shares: Shares,
     next: u64,
 }
 
 impl State {
-    fn share(&self, entry: &Entry) -> u64 {
-        self.shares.get(entry.organization()).copied().unwrap_or_default()
-    }
-
-    fn take_bytes(&mut self, entry: &Entry) {
-        self.bytes += entry.bytes;
-        *self.shares.entry(entry.organization().to_owned()).or_default() += entry.bytes;
-    }
-
     fn give_bytes_back(&mut self, entry: &Entry) {
-        self.bytes -= entry.bytes;
-        let left = self.share(entry).saturating_sub(entry.bytes);
-        if left == 0 {
-            self.shares.remove(entry.organization());
-        } else {
-            self.shares.insert(entry.organization().to_owned(), left);
-        }
+        self.shares.give_back(entry.organization(), entry.bytes);
     }
 
     fn insert(&mut self, number: u64, entry: Entry) {
@@ -161,7 +144,6 @@ pub struct Spool(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     folder: Folder,
-    limit: u64,
     state: Mutex<State>,
     changed: Notify,
     metrics: GatewayMetrics,
@@ -171,25 +153,20 @@ impl Spool {
     /// Takes up what an earlier process left in the folder.
     pub fn open(settings: Settings, metrics: GatewayMetrics) -> Result<Self, SpoolError> {
         let folder = Folder::open(settings.folder)?;
-        let mut state = State { next: 1, ..State::default() };
+        let shares = Shares::of(settings.limit);
+        let mut state = State { entries: BTreeMap::new(), groups: HashMap::new(), shares, next: 1 };
         for (number, entry) in folder.list()? {
-            state.take_bytes(&entry);
+            state.shares.find(entry.organization(), entry.bytes);
             state.next = state.next.max(number + 1);
             state.insert(number, entry);
         }
         if !state.entries.is_empty() {
             tracing::info!(
-                events = state.entries.len(), bytes = state.bytes, folder = %folder.path().display(),
+                events = state.entries.len(), bytes = state.shares.taken(), folder = %folder.path().display(),
                 "events of an earlier process wait in the spool"
             );
         }
-        let inner = Inner {
-            folder,
-            limit: settings.limit,
-            state: Mutex::new(state),
-            changed: Notify::new(),
-            metrics,
-        };
+        let inner = Inner { folder, state: Mutex::new(state), changed: Notify::new(), metrics };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -223,15 +200,14 @@ impl Spool {
     }
 
     fn reserve(&self, entry: &Entry) -> Result<u64, SpoolError> {
-        let (mut state, limit) = (self.state(), self.0.limit);
-        let Some(free) = limit.checked_sub(state.bytes.saturating_add(entry.bytes)) else {
-            return Err(SpoolError::Full { waiting: state.bytes, limit });
-        };
-        let waiting = state.share(entry);
-        if waiting > 0 && waiting + entry.bytes > free.saturating_mul(TIMES_FREE) {
-            return Err(SpoolError::Share { waiting, limit });
-        }
-        state.take_bytes(entry);
+        let mut state = self.state();
+        state.shares.take(entry.organization(), entry.bytes).map_err(|refusal| {
+            let (shares, limit) = (&state.shares, state.shares.total());
+            match refusal {
+                Refusal::Full => SpoolError::Full { waiting: shares.taken(), limit },
+                Refusal::Share => SpoolError::Share { waiting: shares.held(entry.organization()), limit },
+            }
+        })?;
         state.next += 1;
         Ok(state.next - 1)
     }
@@ -316,7 +292,7 @@ impl Spool {
         // Numbers are given in order of arrival. This is asked after every event that leaves, so nothing looks at all.
         let oldest = state.entries.values().next().map(|entry| entry.received);
         let age = oldest.map_or(0, |oldest| (now.as_millisecond() - oldest).max(0) / 1000);
-        self.0.metrics.spool(state.entries.len(), state.bytes, age);
+        self.0.metrics.spool(state.entries.len(), state.shares.taken(), age);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

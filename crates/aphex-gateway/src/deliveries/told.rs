@@ -103,10 +103,9 @@ impl Told {
     /// What was sent to the engine, as it is there now: this is the answer to its create.
     pub(super) fn stored(self, sent: Delivery) -> Delivery {
         let labels = sent.metadata.labels;
-        let outcome = |phase, verdict| (phase, verdict);
-        let kept = self.status.map(|status| outcome(status.phase, status.verdict));
         // An engine with an older definition drops the status.
-        let status = sent.status.filter(|status| kept == Some(outcome(status.phase, status.verdict)));
+        let kept = self.status.map(|status| (status.phase, status.verdict));
+        let status = sent.status.filter(|status| kept == Some((status.phase, status.verdict)));
         Delivery { metadata: ObjectMeta { labels, ..self.metadata }, spec: sent.spec, status }
     }
 }

@@ -60,7 +60,8 @@ pub(super) fn run(
     param: Option<&Value>,
 ) -> Verdict {
     let mut verdict = Verdict::default();
-    match conditions(policy, Bound::of_conditions(attributes, matched, policy, param)) {
+    let asked = Bound::of_conditions(attributes, matched, policy, param);
+    match conditions(policy, &asked) {
         Ok(true) => {}
         Ok(false) => return verdict,
         Err(message) => {
@@ -68,7 +69,7 @@ pub(super) fn run(
             return verdict;
         }
     }
-    let bound = Bound::of_rules(attributes, matched, policy, param);
+    let bound = Bound::of_rules(attributes, matched, policy, param, &asked);
     if let Err(message) = validations(policy, &bound, &mut verdict) {
         verdict = Verdict::default();
         verdict.fail(policy, message);
@@ -95,7 +96,7 @@ impl Bound {
         param: Option<&Value>,
     ) -> Self {
         let used = |name: &str| policy.conditions.iter().any(|expression| expression.uses(name));
-        let mut bound = Self::new(attributes, matched, param, used);
+        let mut bound = Self::new(attributes, matched, param, used, &Self { all: Vec::new() });
         for (name, value) in &mut bound.all {
             if *name == NAMESPACE {
                 *value = Cel::Null;
@@ -104,12 +105,14 @@ impl Bound {
         bound
     }
 
-    /// What everything else names; objects are large, so this is made only where the conditions hold.
+    /// What everything else names; objects are large, so this is made only where the conditions hold, and not again where
+    /// those named it.
     fn of_rules(
         attributes: &Attributes<'_>,
         matched: &Resource,
         policy: &Policy,
         param: Option<&Value>,
+        asked: &Self,
     ) -> Self {
         let used = |name: &str| {
             let rules = policy.validations.iter();
@@ -118,7 +121,7 @@ impl Bound {
             let variables = policy.variables.iter().map(|(_, expression)| expression);
             variables.chain(rules).chain(&policy.annotations).any(|expression| expression.uses(name))
         };
-        Self::new(attributes, matched, param, used)
+        Self::new(attributes, matched, param, used, asked)
     }
 
     fn new(
@@ -126,6 +129,7 @@ impl Bound {
         matched: &Resource,
         param: Option<&Value>,
         used: impl Fn(&str) -> bool,
+        made: &Self,
     ) -> Self {
         let object = |object: Option<&Value>| {
             object.map_or(Cel::Null, |object| Cel::from_json(&in_version(attributes, object, matched)))
@@ -133,7 +137,8 @@ impl Bound {
         let mut all = Vec::new();
         let mut bind = |name: &'static str, value: &dyn Fn() -> Cel| {
             if used(name) {
-                all.push((name, value()));
+                let made = made.all.iter().find(|(known, _)| *known == name && name != NAMESPACE);
+                all.push((name, made.map_or_else(value, |(_, made)| made.clone())));
             }
         };
         bind("object", &|| object(attributes.object));
@@ -207,12 +212,12 @@ impl Purse {
 }
 
 /// Whether all conditions hold; one that does not outweighs errors of others.
-fn conditions(policy: &Arc<Policy>, bound: Bound) -> Result<bool, String> {
+fn conditions(policy: &Arc<Policy>, bound: &Bound) -> Result<bool, String> {
     if policy.conditions.is_empty() {
         return Ok(true);
     }
     let settled = |message| if policy.fails { Err(message) } else { Ok(false) };
-    let mut purse = Purse::new(CONDITIONS_BUDGET, policy, bound.all);
+    let mut purse = Purse::new(CONDITIONS_BUDGET, policy, bound.all.clone());
     let mut errors: Vec<String> = Vec::new();
     let mut holds = true;
     for condition in &policy.conditions {
