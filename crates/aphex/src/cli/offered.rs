@@ -85,7 +85,13 @@ pub(super) fn check(command: &mut Command, matches: &ArgMatches) -> Result<(), c
     let Some(flag) = unread.flags.iter().find(|flag| typed.contains(flag)) else { return Ok(()) };
     let words = path.join(" ");
     let message = format!("aphex {words} takes no --{flag}: {}", unread.why);
-    Err(command.error(ErrorKind::UnknownArgument, message))
+    // Told with the usage of the command that was meant.
+    let mut meant = command.clone();
+    for word in &path {
+        let below = meant.find_subcommand(word).cloned();
+        meant = below.unwrap_or(meant);
+    }
+    Err(meant.error(ErrorKind::UnknownArgument, message))
 }
 
 #[cfg(test)]
@@ -110,7 +116,7 @@ mod tests {
             "aphex man a -o yaml",
         ] {
             let said = parse(line).unwrap_err();
-            assert!(said.contains(" takes no --"), "{line}: {said}");
+            assert!(said.contains(" takes no --") && !said.contains("<COMMAND>"), "{line}: {said}");
         }
         for line in [
             "aphex -o json user list",
