@@ -43,7 +43,7 @@ static COMPILED: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
 
 /// The comparable form of a text.
 pub(crate) fn normal(text: &str) -> String {
-    let mut text = sorted_values(text);
+    let mut text = sorted_limits(&sorted_values(text));
     for (pattern, name) in COMPILED.iter() {
         if pattern.is_match(&text) {
             text = pattern.replace_all(&text, *name).into_owned();
@@ -96,6 +96,21 @@ pub(crate) fn sorted_values(text: &str) -> String {
     out + rest
 }
 
+/// What a LimitRange refuses, in the order of the alphabet: Go walks its limits in any order.
+pub(crate) fn sorted_limits(text: &str) -> String {
+    static LIST: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"\[((?:minimum|maximum|\S+ max limit to request ratio) [^\]]*)\]").ok());
+    let Some(list) = LIST.as_ref() else { return text.to_owned() };
+    let sorted = list.replace_all(text, |found: &Captures<'_>| {
+        // A refusal says what is allowed, a comma, and what was asked for.
+        let joined = found[1].replace(", but ", "\0");
+        let mut refusals: Vec<String> = joined.split(", ").map(|one| one.replace('\0', ", but ")).collect();
+        refusals.sort();
+        format!("[{}]", refusals.join(", "))
+    });
+    sorted.into_owned()
+}
+
 /// Puts one name for the completion of names that begin so.
 pub(crate) fn generated(text: &str, prefix: &str) -> String {
     let Ok(pattern) = Regex::new(&format!("{}{SUFFIX}", regex::escape(prefix))) else {
@@ -114,6 +129,16 @@ fn values_in_messages_are_sorted() {
     let text = r#"a: Invalid value: [{"b":1,"a":2}]: no, c: Invalid value: "{\"y\":1,\"x\":2}": no"#;
     let wanted = r#"a: Invalid value: [{"a":2,"b":1}]: no, c: Invalid value: "{\"x\":2,\"y\":1}": no"#;
     assert_eq!(sorted_values(text), wanted);
+}
+
+#[test]
+fn refusals_of_limits_are_sorted() {
+    let text = "no: [minimum cpu usage per Container is 1, but request is 0, maximum memory usage per Pod is 1Gi.  \
+                No limit is specified, cpu max limit to request ratio per Container is 2, but provided ratio is 3]";
+    let wanted = "no: [cpu max limit to request ratio per Container is 2, but provided ratio is 3, maximum memory \
+                  usage per Pod is 1Gi.  No limit is specified, minimum cpu usage per Container is 1, but request is 0]";
+    assert_eq!(normal(text), wanted);
+    assert_eq!(normal("kept: [b, a]"), "kept: [b, a]");
 }
 
 #[test]
