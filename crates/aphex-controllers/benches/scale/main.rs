@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p aphex-controllers --bench scale` prints figures for 1, 100 and 1,000 bindings on the embedded engine,
 //! and on kube-apiserver where it is built (`cargo xtask engines`; `APHEX_ENGINES` names the folder). `APHEX_SCALE` names
-//! other numbers, such as `1,1000,10000`.
+//! other numbers, such as `1,1000,10000`; `-- kube-apiserver` or `-- embedded` asks for one of the two.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the figures are the output")]
 
@@ -55,11 +55,16 @@ async fn main() -> anyhow::Result<()> {
     println!(
         "engine           bindings  one: p50 ms  p99 ms  all: ms each  at rest: reads/min  writes  start: s  requests  MiB"
     );
-    for real in [false, true] {
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    for (engine, real) in [("embedded", false), ("kube-apiserver", true)] {
+        if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == engine) {
+            continue;
+        }
         let mut first = None;
         for size in &sizes {
             let Some((client, _engine)) = start(real).await? else { break };
-            let probe = measure(if real { "kube-apiserver" } else { "embedded" }, client, *size).await?;
+            let probe = measure(engine, client, *size).await?;
             let first = *first.get_or_insert(probe);
             println!("{:>26}  {:.2} times as long as with {}", "", probe / first, sizes[0]);
         }
