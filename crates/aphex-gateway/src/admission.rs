@@ -11,7 +11,6 @@
 //! its own, bounded, and organizations take turns.
 
 mod gate;
-pub mod proxies;
 mod sources;
 
 use std::net::IpAddr;

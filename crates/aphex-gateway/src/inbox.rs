@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-pub use crate::admission::proxies::{Proxy, ProxyError};
+use aphex_runtime::proxies::Proxy;
+
 pub use crate::spool::Settings as SpoolSettings;
 
 /// How events are taken in.

@@ -19,13 +19,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use aphex_api::foreign::triggers::{EventListener, PAYLOAD_VALIDATION_ANNOTATION};
+use aphex_runtime::proxies::{self, Proxy};
 use aphex_runtime::{Clock, errors};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, header};
 use hyper::body::Body;
 use kube::ResourceExt as _;
 
-use crate::admission::proxies::{self, Proxy};
 use crate::admission::{Admission, Busy, source_name};
 use crate::bindings::canonical_header;
 use crate::deliveries::{Deliveries, Incoming, object_name};

@@ -29,7 +29,7 @@ use serde_json::json;
 use self::failure::Failure;
 use self::list::Query;
 use crate::audit::{Action, Actor};
-use crate::directory::{Directory, Principal, Scope};
+use crate::directory::{Directory, Principal, Scope, User};
 use crate::providers::Providers;
 use crate::web::{self, Request, Response};
 
@@ -116,6 +116,11 @@ impl Call<'_> {
     /// Goes on only with this scope.
     fn need(&self, scope: Scope) -> Result<(), Failure> {
         if self.principal.may(scope) { Ok(()) } else { Err(Failure::Forbidden(scope)) }
+    }
+
+    /// What changing this user's account takes beyond writing users: whoever has the account has its groups.
+    fn need_of(&self, user: &User) -> Result<(), Failure> {
+        if user.groups.is_empty() { Ok(()) } else { self.need(Scope::GroupsWrite) }
     }
 
     /// The scopes, if whoever asks has each of them: nobody makes a token that may more than their own.

@@ -8,6 +8,7 @@
 mod page;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use crate::oauth::{Code, Error, Scopes};
 use crate::secrets;
 use crate::settings::Lifetimes;
 use crate::storage::{Expires, Record};
+use crate::throttle;
 use crate::token;
 use crate::web::{self, Request, Response};
 
@@ -34,6 +36,8 @@ const LETTERS: [u8; 20] = *b"BCDFGHJKLMNPQRSTVWXZ";
 const LENGTH: usize = 8;
 /// Devices that wait at once; anybody may begin one.
 const MOST_WAITING: usize = 1000;
+/// Of these from one source: a stranger leaves room for others.
+const MOST_OF_ONE: usize = 50;
 
 /// A device's wish, kept under the fingerprint of its device code.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -59,6 +63,9 @@ pub(crate) enum Answer {
 pub(crate) struct UserCode {
     device: String,
     expires: Timestamp,
+    /// Who asked for it, as the throttle sees them; unknown of those from before this was kept.
+    #[serde(default)]
+    source: Option<IpAddr>,
 }
 
 impl Record for DeviceGrant {
@@ -95,7 +102,9 @@ async fn codes(issuer: &Issuer, request: &Request) -> Result<Value, Error> {
     let scopes = Scopes::parse(form.get("scope").unwrap_or_default())?;
     issuer.audiences(&client, &scopes)?;
     let waiting = issuer.storage.list::<UserCode>().map_err(Error::failed("count waiting devices"))?;
-    if waiting.len() >= MOST_WAITING {
+    let source = Some(throttle::network(request.source));
+    let of_one = waiting.iter().filter(|kept| kept.value.source == source).count();
+    if waiting.len() >= MOST_WAITING || of_one >= MOST_OF_ONE {
         let text = "Too many devices are waiting for their users; try again in a few minutes.";
         return Err(Error::refused(Code::TooManyRequests, text));
     }
@@ -113,7 +122,9 @@ async fn codes(issuer: &Issuer, request: &Request) -> Result<Value, Error> {
     let mut transaction = issuer.storage.transaction();
     transaction.create(&device, &record).map_err(Error::failed("keep a device code"))?;
     let name = user_code_id(&user_code).unwrap_or_default();
-    transaction.create(&name, &UserCode { device, expires }).map_err(Error::failed("keep a device code"))?;
+    transaction
+        .create(&name, &UserCode { device, expires, source })
+        .map_err(Error::failed("keep a device code"))?;
     transaction.commit().await.map_err(keep)?;
     let page = issuer.settings.url.join(PATH);
     Ok(json!({

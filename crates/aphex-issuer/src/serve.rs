@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aphex_runtime::Shutdown;
 use aphex_runtime::serve::{Server, Tls};
+use aphex_runtime::{Shutdown, proxies};
 use bytes::Bytes;
 use http::{StatusCode, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
@@ -39,12 +39,13 @@ impl Issuer {
         server.run(&shutdown, answer).await;
     }
 
-    /// Answers one request of somebody at this address.
-    pub async fn respond<B>(&self, request: http::Request<B>, source: IpAddr) -> http::Response<Full<Bytes>>
+    /// Answers one request that came from this address, perhaps through a trusted proxy there.
+    pub async fn respond<B>(&self, request: http::Request<B>, peer: IpAddr) -> http::Response<Full<Bytes>>
     where
         B: Body,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
+        let source = proxies::source(peer, request.headers(), &self.settings.trusted_proxies);
         match read(request, source).await {
             Ok(request) => self.answer(request).await,
             Err(response) => response,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aphex_runtime::proxies::Proxy;
 use url::{Host, Url};
 
 use crate::connector::Upstream;
@@ -129,12 +130,20 @@ pub struct Settings {
     pub lifetimes: Lifetimes,
     /// Where people log in, when it is not here.
     pub upstream: Option<Upstream>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Proxy>,
 }
 
 impl Settings {
     /// The usual settings for an issuer.
     pub fn new(url: IssuerUrl) -> Self {
-        Self { url, algorithm: Algorithm::default(), lifetimes: Lifetimes::default(), upstream: None }
+        Self {
+            url,
+            algorithm: Algorithm::default(),
+            lifetimes: Lifetimes::default(),
+            upstream: None,
+            trusted_proxies: Vec::new(),
+        }
     }
 }
 

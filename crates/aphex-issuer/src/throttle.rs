@@ -84,7 +84,7 @@ impl Subject {
 }
 
 /// An address, or the network of 64 bits that an IPv6 host has to itself.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

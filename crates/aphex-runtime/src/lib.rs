@@ -19,6 +19,7 @@ pub mod errors;
 pub mod lease;
 pub mod log;
 pub mod metrics;
+pub mod proxies;
 pub mod serve;
 pub mod shutdown;
 

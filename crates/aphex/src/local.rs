@@ -116,7 +116,10 @@ async fn serve(
     let hooks =
         listen::listen(settings.bind, settings.gateway_port, "the webhook gateway", "--gateway-port").await?;
     let logins = match settings.issuer_port {
-        Some(port) => Some(issuer::Place::take(port, settings.upstream.clone()).await?),
+        Some(port) => {
+            let (upstream, proxies) = (settings.upstream.clone(), settings.inbox.trusted_proxies.clone());
+            Some(issuer::Place::take(port, upstream, proxies).await?)
+        }
         None => None,
     };
     let local = logins.as_ref().map(|place| place.url.as_str());

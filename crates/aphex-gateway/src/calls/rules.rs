@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use ipnet::IpNet;
 use thiserror::Error;
 
 /// A range of addresses, or a host's name, that may be called although it is near.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rule {
     /// Addresses whose first bits are these.
-    Range(IpAddr, u8),
+    Range(IpNet),
     /// A name, whatever it resolves to.
     Host(String),
 }
@@ -24,14 +25,8 @@ impl FromStr for Rule {
 
     fn from_str(text: &str) -> Result<Self, RuleError> {
         let wrong = || RuleError(text.to_owned());
-        let most = |address: IpAddr| if address.is_ipv4() { 32 } else { 128 };
-        if let Ok(address) = text.parse::<IpAddr>() {
-            return Ok(Self::Range(address, most(address)));
-        }
-        if let Some((address, length)) = text.split_once('/') {
-            let address: IpAddr = address.parse().map_err(|_| wrong())?;
-            let length: u8 = length.parse().map_err(|_| wrong())?;
-            return if length <= most(address) { Ok(Self::Range(address, length)) } else { Err(wrong()) };
+        if let Ok(range) = text.parse::<IpAddr>().map(IpNet::from).or_else(|_| text.parse()) {
+            return Ok(Self::Range(range));
         }
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
         let named = !text.is_empty() && text.chars().all(plain) && text.chars().any(char::is_alphabetic);
@@ -43,20 +38,7 @@ impl Rule {
     pub(crate) fn covers(&self, host: &str, address: IpAddr) -> bool {
         match self {
             Self::Host(name) => host.eq_ignore_ascii_case(name),
-            Self::Range(IpAddr::V4(network), length) => match address {
-                IpAddr::V4(address) => {
-                    let mask = u32::MAX.checked_shl(32 - u32::from(*length)).unwrap_or(0);
-                    (network.to_bits() ^ address.to_bits()) & mask == 0
-                }
-                IpAddr::V6(_) => false,
-            },
-            Self::Range(IpAddr::V6(network), length) => match address {
-                IpAddr::V6(address) => {
-                    let mask = u128::MAX.checked_shl(128 - u32::from(*length)).unwrap_or(0);
-                    (network.to_bits() ^ address.to_bits()) & mask == 0
-                }
-                IpAddr::V4(_) => false,
-            },
+            Self::Range(range) => range.contains(&address),
         }
     }
 }

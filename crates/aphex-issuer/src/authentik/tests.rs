@@ -277,3 +277,40 @@ async fn nobody_makes_a_token_that_may_more_than_their_own() {
     assert_eq!(world.send("DELETE", "core/tokens/next/", token, None).await.0, 204);
     assert_eq!(world.send("GET", "core/users/", key, None).await.0, 401);
 }
+
+#[tokio::test]
+async fn nobody_takes_the_account_of_somebody_who_may_more() {
+    let world = world().await;
+    let body = json!({ "name": "hr", "scopes": ["users:write"] });
+    let (_, account) = world.call("POST", "core/users/service_account/", body).await;
+    let token = account["token"].as_str().unwrap();
+    let path = |user: &Value| format!("core/users/{}/", user["pk"]);
+    let (ada, bob) = (world.user("ada").await, world.user("bob").await);
+    assert_eq!(world.call("PATCH", &path(&ada), json!({ "groups": ["engineering"] })).await.0, 200);
+    let password = json!({ "password": "correct horse battery" });
+    let taking = [
+        ("POST", "set_password/", password.clone()),
+        ("PATCH", "", json!({ "email": "eve@example.com" })),
+        ("PATCH", "", json!({ "username": "eve" })),
+        ("PATCH", "", json!({ "email_verified": false })),
+        ("PATCH", "", json!({ "is_active": false })),
+        ("DELETE", "", json!({})),
+    ];
+    for (method, below, body) in taking {
+        let answer = world.send(method, &(path(&ada) + below), token, Some(body)).await;
+        assert_eq!(answer.0, 403, "{method} {below}: {}", answer.1);
+    }
+    let same = json!({ "name": "Ada L.", "email": "ada@example.com", "is_active": true });
+    assert_eq!(world.send("PATCH", &path(&ada), token, Some(same)).await.0, 200, "that takes nothing");
+    assert_eq!(
+        world.send("POST", &(path(&bob) + "set_password/"), token, Some(password.clone())).await.0,
+        204
+    );
+    assert_eq!(world.send("PATCH", &path(&bob), token, Some(json!({ "is_active": false }))).await.0, 200);
+    assert_eq!(world.send("DELETE", &path(&bob), token, None).await.0, 204);
+    assert_eq!(
+        world.call("POST", &(path(&ada) + "set_password/"), password).await.0,
+        204,
+        "with groups:write too"
+    );
+}

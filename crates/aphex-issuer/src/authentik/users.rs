@@ -26,6 +26,17 @@ struct Wanted {
     kind: Option<WantedKind>,
 }
 
+impl Wanted {
+    /// Whether it changes who may log in as the user, or under what name.
+    fn is_of_the_account(&self, user: &User) -> bool {
+        let other = |wanted: &Option<String>, now: &String| wanted.as_ref().is_some_and(|it| it != now);
+        other(&self.username, &user.username)
+            || other(&self.email, &user.email)
+            || self.email_verified.is_some_and(|verified| verified != user.email_verified)
+            || self.is_active.is_some_and(|active| active != user.active)
+    }
+}
+
 /// Authentik's kinds, of which people are told apart from programs here.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -71,6 +82,7 @@ impl Authentik {
                 call.need(Scope::UsersWrite)?;
                 let wanted: Password = call.body()?;
                 let user = self.user(pk)?;
+                call.need_of(&user)?;
                 let password = SecretString::from(wanted.password);
                 self.directory.set_password(&user.uid, &password, &call.actor()).await?;
                 Ok(web::empty(StatusCode::NO_CONTENT))
@@ -135,6 +147,7 @@ impl Authentik {
             Method::DELETE => {
                 call.need(Scope::UsersWrite)?;
                 let user = self.user(pk)?;
+                call.need_of(&user)?;
                 self.directory.delete_user(&user.uid, &call.actor()).await?;
                 Ok(web::empty(StatusCode::NO_CONTENT))
             }
@@ -149,6 +162,9 @@ impl Authentik {
             call.need(Scope::GroupsWrite)?;
         }
         let user = self.user(pk)?;
+        if wanted.is_of_the_account(&user) {
+            call.need_of(&user)?;
+        }
         if *call.method() == Method::PUT && wanted.username.is_none() {
             return Err(Failure::field("username", "This field is required."));
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aphex_issuer::{Settings, Storage};
 use jsonwebtoken::Algorithm;
 use reqwest::StatusCode;
 use serde_json::json;
@@ -112,4 +113,30 @@ async fn a_forged_yes_changes_nothing() {
         browser.post(&world.at_path("/device"), &fields).await;
     }
     assert_eq!(poll(&world, &begun.text("device_code")).await.text("error"), "authorization_pending");
+}
+
+#[tokio::test]
+async fn one_stranger_with_many_devices_leaves_room_for_others_behind_the_same_proxy() {
+    let begin = async |world: &World, source: &str| {
+        world.post_for("/device/code", &[("client_id", "aphex"), ("scope", "openid")], source).await.status
+    };
+    let trusts = |settings: &mut Settings| settings.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let world = World::with(Storage::memory().unwrap(), trusts).await;
+    for _ in 0..50 {
+        assert_eq!(begin(&world, "192.0.2.1").await, StatusCode::OK);
+    }
+    for stranger in ["192.0.2.1", "192.0.2.2, 192.0.2.1"] {
+        assert_eq!(begin(&world, stranger).await, StatusCode::TOO_MANY_REQUESTS, "{stranger}");
+    }
+    assert_eq!(begin(&world, "192.0.2.2").await, StatusCode::OK);
+
+    let world = World::new().await;
+    for number in 0..50 {
+        assert_eq!(begin(&world, &format!("192.0.2.{number}")).await, StatusCode::OK);
+    }
+    assert_eq!(
+        begin(&world, "192.0.2.99").await,
+        StatusCode::TOO_MANY_REQUESTS,
+        "no proxy is believed unasked"
+    );
 }

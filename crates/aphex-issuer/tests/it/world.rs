@@ -165,6 +165,12 @@ impl World {
         Answer::of(http().post(self.at_path(path)).form(form).send().await.unwrap()).await
     }
 
+    /// Posts a form as a proxy does for somebody.
+    pub(crate) async fn post_for(&self, path: &str, form: &[(&str, &str)], somebody: &str) -> Answer {
+        let request = http().post(self.at_path(path)).header("x-forwarded-for", somebody).form(form);
+        Answer::of(request.send().await.unwrap()).await
+    }
+
     pub(crate) async fn userinfo(&self, token: &str) -> Answer {
         Answer::of(http().get(self.at_path("/userinfo")).bearer_auth(token).send().await.unwrap()).await
     }

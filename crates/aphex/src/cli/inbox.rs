@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aphex_gateway::Inbox as Settings;
-use aphex_gateway::inbox::{Keep, Proxy, SpoolSettings};
+use aphex_gateway::inbox::{Keep, SpoolSettings};
+use aphex_runtime::proxies::Proxy;
 use clap::Args;
 
 #[derive(Args, Clone, Debug)]

@@ -19,7 +19,7 @@ pub(crate) enum Look {
 /// Where objects are looked for, and by which labels.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Within {
-    /// Only this namespace
+    /// Only this namespace [default: the context's, if it names one but default; else all]
     #[arg(short = 'n', long, add = ArgValueCompleter::new(complete::namespaces))]
     pub(crate) namespace: Option<String>,
     /// In all namespaces
@@ -45,7 +45,7 @@ pub(crate) struct Named {
     /// Its name
     #[arg(add = ArgValueCompleter::new(complete::names))]
     pub(crate) name: String,
-    /// Its namespace, when it is not the usual one
+    /// Its namespace, when it is not the usual one [default: the context's]
     #[arg(short = 'n', long, add = ArgValueCompleter::new(complete::namespaces))]
     pub(crate) namespace: Option<String>,
     /// Go on and show it whenever it changes, until Ctrl-C

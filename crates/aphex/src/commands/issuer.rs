@@ -62,7 +62,8 @@ fn settings(arguments: &Issuer, url: IssuerUrl) -> anyhow::Result<Settings> {
         key: lifetime(arguments.key_lifetime, "--key-lifetime")?,
     };
     let upstream = local::issuer::upstream(&arguments.upstream)?;
-    Ok(Settings { url, algorithm, lifetimes, upstream })
+    let trusted_proxies = arguments.trusted_proxies.clone();
+    Ok(Settings { url, algorithm, lifetimes, upstream, trusted_proxies })
 }
 
 fn lifetime(duration: SignedDuration, flag: &str) -> anyhow::Result<Duration> {

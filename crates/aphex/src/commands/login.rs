@@ -48,8 +48,8 @@ pub(crate) async fn run(global: &Global, arguments: Login) -> anyhow::Result<()>
     let entry = Entry { plugin, issuer: &issuer, client_id: &client_id, authority: authority.as_deref() };
     match plugin {
         Plugin::Kubelogin => {
-            let written = write(&files, cluster.as_ref(), &entry, arguments.use_context)?;
             kubelogin(&entry, arguments.no_browser).await?;
+            let written = write(&files, cluster.as_ref(), &entry, arguments.use_context)?;
             Made { issuer: &issuer, identity: None, written }.tell(global, &client_id, arguments.use_context)
         }
         Plugin::Aphex => {

@@ -64,7 +64,7 @@ async fn chosen(client: &Client, arguments: &Logs) -> anyhow::Result<Value> {
         let found = look::must_find(client, &resource, name, namespace, &SHOWN).await?;
         return look::value(found, &resource);
     }
-    let runs = look::api(client, &resource, namespace)
+    let runs = look::api(client, &resource, look::place(client, namespace))
         .list(&ListParams::default())
         .await
         .context("cannot list runs")?;

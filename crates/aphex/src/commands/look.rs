@@ -81,8 +81,9 @@ pub(crate) async fn list_some(
     shown: &Shown,
 ) -> anyhow::Result<()> {
     let within = &query.within;
-    let usual = shown.namespace.filter(|_| !within.all_namespaces);
-    let objects = api(client, resource, within.namespace.as_deref().or(usual));
+    let given = within.namespace.as_deref().or(shown.namespace);
+    let namespace = if within.all_namespaces { None } else { place(client, given) };
+    let objects = api(client, resource, namespace);
     let view = View { shown, everywhere: within.all_namespaces };
     let selector = within.selector.clone();
     if query.watch {
@@ -95,7 +96,9 @@ pub(crate) async fn list_some(
     found.retain(|object| (query.wanted)(object));
     found.sort_by_key(query.order);
     if found.is_empty() && global.output.is_for_people() {
-        output::note(&format!("No {} found.", plural(shown)));
+        // Who did not say where may not know where this was.
+        let place = namespace.filter(|_| given.is_none()).map(|namespace| format!(" in {namespace}"));
+        output::note(&format!("No {} found{}.", plural(shown), place.unwrap_or_default()));
         return Ok(());
     }
     let now = Timestamp::now();
@@ -149,29 +152,37 @@ pub(crate) async fn must_find(
     namespace: Option<&str>,
     shown: &Shown,
 ) -> anyhow::Result<DynamicObject> {
-    let namespace = namespace.or(shown.namespace);
+    let namespace = place(client, namespace.or(shown.namespace));
     if let Some(found) = find(client, resource, wanted, namespace).await? {
         return Ok(found);
     }
     // Only a hint: whoever may get may perhaps not list.
     let others = api(client, resource, namespace).list_metadata(&ListParams::default()).await;
     let names = others.map(|list| list.items).unwrap_or_default().into_iter().filter_map(|o| o.metadata.name);
-    let place = namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
+    let within = namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
     let hint = match nearest::among(wanted, names) {
         Some(other) => format!("did you mean {other:?}?"),
         None => format!("`aphex {} list` shows what is there", shown.command),
     };
-    let message = format!("no {} {wanted:?}{place}: {hint}", shown.noun);
+    let message = format!("no {} {wanted:?}{within}: {hint}", shown.noun);
     Err(exit::Coded { code: exit::NOT_FOUND, message }.into())
 }
 
-/// One object by name; without a namespace, the one of that name wherever it is.
+/// Where to look: in the namespace that was given, else in that of the kubeconfig's context, else in all.
+///
+/// A context that names none has `default`, where nothing of the platform is.
+pub(crate) fn place<'a>(client: &'a Client, given: Option<&'a str>) -> Option<&'a str> {
+    given.or_else(|| Some(client.default_namespace()).filter(|namespace| *namespace != "default"))
+}
+
+/// One object by name; without a namespace and a context that names one, the one of that name wherever it is.
 pub(crate) async fn find(
     client: &Client,
     resource: &ApiResource,
     name: &str,
     namespace: Option<&str>,
 ) -> anyhow::Result<Option<DynamicObject>> {
+    let namespace = place(client, namespace);
     let what = || format!("cannot get {} {name:?}", resource.plural);
     if namespace.is_some() {
         return api(client, resource, namespace).get_opt(name).await.with_context(what);

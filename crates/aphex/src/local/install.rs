@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use futures::future::{try_join_all, try_join3};
+use futures::future::{try_join, try_join_all, try_join3};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -23,6 +24,8 @@ const FOREIGN: &[&str] = &[
     include_str!("../../foreign/tekton.yaml"),
     include_str!("../../foreign/triggers.yaml"),
 ];
+/// What Tekton's installation lets Kubernetes' own roles do.
+const FOREIGN_RIGHTS: &str = include_str!("../../foreign/tekton-rights.yaml");
 /// The admission policies that a cluster gets with the platform: the same files.
 const POLICIES: &[&str] = &[
     include_str!("../../../../platform/policies/namespace-labels.yaml"),
@@ -133,7 +136,12 @@ async fn rules(client: &Client) -> anyhow::Result<()> {
         let documents = serde_saphyr::from_multiple::<DynamicObject>(text);
         objects.extend(documents.context("a built-in manifest is not readable")?);
     }
-    try_join_all(objects.iter().map(|object| apply_at_cluster_scope(client, object))).await.map(drop)
+    let foreign = serde_saphyr::from_multiple::<ClusterRole>(FOREIGN_RIGHTS);
+    let foreign: Vec<ClusterRole> = foreign.context("a built-in role is not readable")?;
+    let roles: Api<ClusterRole> = Api::all(client.clone());
+    let foreign = try_join_all(foreign.iter().map(|role| create_missing(&roles, role)));
+    let own = try_join_all(objects.iter().map(|object| apply_at_cluster_scope(client, object)));
+    try_join(own, foreign).await.map(drop)
 }
 
 async fn apply_at_cluster_scope(client: &Client, object: &DynamicObject) -> anyhow::Result<()> {

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use aphex_issuer::{
     Access, Audit, Clients, Config, Directory, Issuer, IssuerUrl, Settings, Storage, Upstream,
 };
+use aphex_runtime::proxies::Proxy;
 use aphex_runtime::{Clock, Shutdown};
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
@@ -47,20 +48,25 @@ pub(crate) struct Place {
     listener: TcpListener,
     pub(crate) url: String,
     upstream: Option<Upstream>,
+    trusted_proxies: Vec<Proxy>,
 }
 
 impl Place {
-    pub(crate) async fn take(port: u16, upstream: Option<Upstream>) -> anyhow::Result<Self> {
+    pub(crate) async fn take(
+        port: u16,
+        upstream: Option<Upstream>,
+        trusted_proxies: Vec<Proxy>,
+    ) -> anyhow::Result<Self> {
         let listener = listen(Ipv4Addr::LOCALHOST.into(), port, "the OpenID issuer", "--issuer-port").await?;
         let url = format!("http://{}", listener.local_addr()?);
-        Ok(Self { listener, url, upstream })
+        Ok(Self { listener, url, upstream, trusted_proxies })
     }
 }
 
 /// Starts the issuer of local mode.
 pub(crate) async fn start(data_dir: PathBuf, place: Place, shutdown: Shutdown) -> anyhow::Result<Running> {
-    let Place { listener, url, upstream } = place;
-    let settings = Settings { upstream, ..Settings::new(IssuerUrl::parse(&url)?) };
+    let Place { listener, url, upstream, trusted_proxies } = place;
+    let settings = Settings { upstream, trusted_proxies, ..Settings::new(IssuerUrl::parse(&url)?) };
     let opened = open(&data_dir, None, settings, None).await?;
     shutdown.spawn(opened.issuer.serve(listener, None, shutdown.clone()));
     Ok(Running { url, setup_url: opened.setup_url, storage: opened.storage })

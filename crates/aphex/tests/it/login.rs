@@ -343,7 +343,8 @@ async fn with_kubelogin_the_entries_are_the_seed_s_and_ask_for_what_makes_a_user
     for name in ["kubectl", "kubectl-oidc_login"] {
         let path = home.folder.path().join("bin").join(name);
         let mut file = std::fs::File::create(&path)?;
-        writeln!(file, "#!/bin/sh\necho \"$@\" >> {}\necho a-token", called.display())?;
+        writeln!(file, "#!/bin/sh\n[ -e {}/refuse ] && exit 1", home.folder.path().display())?;
+        writeln!(file, "echo \"$@\" >> {}\necho a-token", called.display())?;
         file.set_permissions(std::fs::Permissions::from_mode(0o755))?;
     }
     std::fs::remove_file(home.config())?;
@@ -358,12 +359,16 @@ async fn with_kubelogin_the_entries_are_the_seed_s_and_ask_for_what_makes_a_user
     ensure!(!answer.contains("a-token"), "tokens are not printed: {answer}");
     let wanted = "apiVersion: v1\nkind: Config\nclusters:\n  - name: aphex\n    cluster:\n      server: https://cluster.home.local:6443\nusers:\n  - name: aphex\n    user:\n      exec:\n        apiVersion: client.authentication.k8s.io/v1beta1\n        command: kubectl\n        args:\n          - oidc-login\n          - get-token\n          - --oidc-issuer-url=https://dex.home.local\n          - --oidc-client-id=kubernetes\n          - --oidc-extra-scope=email\n          - --oidc-extra-scope=profile\n          - --oidc-extra-scope=groups\n          - --oidc-extra-scope=offline_access\ncontexts:\n  - name: aphex\n    context:\n      cluster: aphex\n      user: aphex\ncurrent-context: aphex\n";
     ensure!(home.text()? == wanted, "{}", home.text()?);
-    let called = std::fs::read_to_string(called)?;
+    let said = std::fs::read_to_string(called)?;
     ensure!(
-        called
-            == "oidc-login get-token --oidc-issuer-url=https://dex.home.local --oidc-client-id=kubernetes --oidc-extra-scope=email --oidc-extra-scope=profile --oidc-extra-scope=groups --oidc-extra-scope=offline_access\n",
-        "{called}"
+        said == "oidc-login get-token --oidc-issuer-url=https://dex.home.local --oidc-client-id=kubernetes --oidc-extra-scope=email --oidc-extra-scope=profile --oidc-extra-scope=groups --oidc-extra-scope=offline_access\n",
+        "{said}"
     );
+    // Who could not log in keeps what worked before.
+    std::fs::write(home.folder.path().join("refuse"), "")?;
+    let elsewhere = ["login", "--with", "kubelogin", "--issuer", "https://nobody.home.local", "--use"];
+    ensure!(!home.aphex(&elsewhere).output()?.status.success(), "a login that failed is told");
+    ensure!(home.text()? == wanted, "{}", home.text()?);
     Ok(())
 }
 

@@ -180,6 +180,48 @@ fn an_error_says_what_to_do_next() -> anyhow::Result<()> {
 }
 
 #[test]
+fn the_namespace_of_the_context_counts_where_none_is_given() -> anyhow::Result<()> {
+    let (folder, up) = scene()?;
+    let nobody = up.kubeconfig_as("nobody", &["system:authenticated"])?;
+    let mut config: Value = serde_saphyr::from_str(&std::fs::read_to_string(nobody)?)?;
+    config["contexts"][0]["context"]["namespace"] = "hello-world".into();
+    let here = folder.path().join("here");
+    std::fs::write(&here, config.to_string())?;
+    let within = "in the namespace \"hello-world\"";
+    let cases: [(&[&str], &str); 8] = [
+        (&["run", "list"], within),
+        (&["run", "get", "any"], within),
+        (&["logs", "--last"], within),
+        (&["delivery", "list"], within),
+        (&["pipeline", "delete", "any", "--yes"], within),
+        (&["run", "list", "-n", "team-x"], "in the namespace \"team-x\""),
+        (&["run", "list", "-A"], "at the cluster scope"),
+        (&["repo", "list"], "in the namespace \"platform-system\""),
+    ];
+    for (arguments, place) in cases {
+        let refused = Up::run_with(&here, arguments)?;
+        let told = String::from_utf8(refused.stderr)?;
+        assert!(refused.status.code() == Some(5) && told.contains(place), "{arguments:?}: {told}");
+    }
+    // What a tenant's people have, as on a cluster with Tekton.
+    let binding = folder.path().join("binding.json");
+    let granted = serde_json::json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": { "name": "people", "namespace": "hello-world" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view" },
+        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "nobody" }],
+    });
+    std::fs::write(&binding, granted.to_string())?;
+    up.ok(&["apply", "-f", &binding.to_string_lossy()])?;
+    for command in ["run", "delivery"] {
+        let listed = Up::run_with(&here, &[command, "list"])?;
+        let told = String::from_utf8(listed.stderr)?;
+        assert!(listed.status.success() && told.contains("in hello-world"), "{command}: {told}");
+    }
+    Ok(())
+}
+
+#[test]
 fn lists_of_all_namespaces_say_where_each_is() -> anyhow::Result<()> {
     let (_folder, up) = scene()?;
     let all = up.ok(&["repo", "list", "-A"])?;

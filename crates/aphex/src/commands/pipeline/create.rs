@@ -166,20 +166,20 @@ fn instructions(object: &Value) -> String {
     let (namespace, name) = (field("/metadata/namespace"), field("/metadata/name"));
     let binding = aphex_api::names::pipeline_binding(&namespace, &name);
     let repository = format!("{}/{}", field("/spec/repository/org"), field("/spec/repository/name"));
-    let (url, branch, organization) =
-        (field("/status/webhookURL"), field("/spec/branch"), field("/spec/organization"));
+    let (url, branch) = (field("/status/webhookURL"), field("/spec/branch"));
     let mut lines = vec![
         format!("{name} is Ready: pushes to {branch} of {repository} start it once GitHub tells of them."),
         format!("Open https://github.com/{repository}/settings/hooks/new and enter:"),
         format!("  Payload URL    {url}"),
         "  Content type   application/json".to_owned(),
-        format!("  Secret         from an administrator of {organization}, who reads it with"),
+        "  Secret         from a member of platform-admins, who reads it with".to_owned(),
         format!("                 aphex repo get {binding} -o jsonpath='{{.status.webhookSecret}}'"),
         "  Events         Just the push event".to_owned(),
     ];
     if is_local(&url) {
         lines.push(format!(
-            "GitHub cannot reach this address; `aphex push {binding}` sends a push as GitHub would."
+            "GitHub cannot reach this address; `aphex push {binding}` sends a push as GitHub would, for members of \
+             platform-admins."
         ));
     }
     lines.join("\n")

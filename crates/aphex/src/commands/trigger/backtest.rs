@@ -20,6 +20,7 @@ use super::{documents, tell};
 use crate::cli::{Backtest, Format, Global};
 use crate::commands::apply;
 use crate::commands::delivery::Filter;
+use crate::commands::look;
 use crate::commands::trial::Trial;
 use crate::commands::trial::objects::{Book, Problem};
 use crate::output::{self, paint_answer, say};
@@ -99,7 +100,9 @@ async fn decide(decider: &Decider, case: &Case) -> Trial {
 /// The deliveries that filters leave, the oldest first.
 async fn deliveries(client: &Client, arguments: &Backtest) -> anyhow::Result<Vec<Delivery>> {
     let filter = Filter::of(&arguments.filters, Timestamp::now());
-    let api: Api<Delivery> = match &arguments.filters.within.namespace {
+    let within = &arguments.filters.within;
+    let place = if within.all_namespaces { None } else { look::place(client, within.namespace.as_deref()) };
+    let api: Api<Delivery> = match place {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };

@@ -4,15 +4,14 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use http::HeaderMap;
+use ipnet::IpNet;
 use thiserror::Error;
-
-use crate::calls::Rule;
 
 const FORWARDED: &str = "x-forwarded-for";
 
 /// Addresses whose `X-Forwarded-For` is believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proxy(Rule);
+pub struct Proxy(IpNet);
 
 /// A text names no addresses.
 #[derive(Debug, Error)]
@@ -23,22 +22,14 @@ impl FromStr for Proxy {
     type Err = ProxyError;
 
     fn from_str(text: &str) -> Result<Self, ProxyError> {
-        match text.parse() {
-            Ok(rule @ Rule::Range(..)) => Ok(Self(rule)),
-            _ => Err(ProxyError(text.to_owned())),
-        }
-    }
-}
-
-impl Proxy {
-    fn covers(&self, address: IpAddr) -> bool {
-        self.0.covers("", address)
+        let address = text.parse::<IpAddr>().map(IpNet::from);
+        address.or_else(|_| text.parse()).map(Self).map_err(|_| ProxyError(text.to_owned()))
     }
 }
 
 /// The last address before the trusted proxies. What stands further left in the header anybody may have written.
-pub(crate) fn source(peer: IpAddr, headers: &HeaderMap, trusted: &[Proxy]) -> IpAddr {
-    let trusts = |address: IpAddr| trusted.iter().any(|proxy| proxy.covers(address));
+pub fn source(peer: IpAddr, headers: &HeaderMap, trusted: &[Proxy]) -> IpAddr {
+    let trusts = |address: IpAddr| trusted.iter().any(|proxy| proxy.0.contains(&address));
     let mut source = peer.to_canonical();
     let values = headers.get_all(FORWARDED).iter().filter_map(|value| value.to_str().ok());
     let hops: Vec<&str> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
