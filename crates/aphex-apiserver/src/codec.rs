@@ -96,6 +96,20 @@ pub fn parse_content(bytes: &[u8]) -> Result<Value, Status> {
     Ok(json!({ "spec": object.spec, "status": object.status }))
 }
 
+/// The phase in the status of stored bytes, or "", found without building any of the object.
+pub fn phase(bytes: &[u8]) -> Result<String, Status> {
+    #[derive(Deserialize)]
+    struct Phase {
+        phase: Option<String>,
+    }
+    #[derive(Deserialize)]
+    struct Object {
+        status: Option<Phase>,
+    }
+    let object: Object = serde_json::from_slice(bytes).map_err(|error| unreadable(&error))?;
+    Ok(object.status.and_then(|status| status.phase).unwrap_or_default())
+}
+
 /// The metadata of stored bytes as they are, found without building any of the object.
 pub fn raw_metadata(bytes: &Bytes) -> Option<Bytes> {
     // The end of the value, or name, that begins there; stored JSON has no spaces.
@@ -286,6 +300,8 @@ mod tests {
     fn content_is_read_without_metadata() {
         let bytes = br#"{"kind":"ResourceQuota","metadata":{"name":"a"},"spec":{"hard":{"pods":"1"}}}"#;
         assert_eq!(parse_content(bytes).unwrap(), json!({"spec": {"hard": {"pods": "1"}}, "status": null}));
+        assert_eq!(phase(bytes).unwrap(), "");
+        assert_eq!(phase(br#"{"spec":{},"status":{"conditions":[],"phase":"Active"}}"#).unwrap(), "Active");
     }
 
     #[test]

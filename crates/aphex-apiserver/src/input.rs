@@ -5,6 +5,7 @@ pub mod protobuf;
 use std::cell::RefCell;
 use std::fmt;
 
+use aphex_schema::path::Trail;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
@@ -61,7 +62,7 @@ pub fn is_yaml(content_type: &str) -> bool {
 pub fn json(body: &[u8]) -> Result<Decoded, DecodeError> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let duplicates = RefCell::new(Vec::new());
-    let seed = Seed { path: String::new(), duplicates: &duplicates };
+    let seed = Seed { path: Trail::Root, duplicates: &duplicates };
     let value = seed.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     match value {
         Ok(value) => {
@@ -184,7 +185,7 @@ pub fn excerpt(body: &[u8]) -> String {
 
 /// Builds a JSON value and notes fields that occur twice.
 struct Seed<'a> {
-    path: String,
+    path: Trail<'a>,
     duplicates: &'a RefCell<Vec<String>>,
 }
 
@@ -234,7 +235,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
         loop {
-            let path = format!("{}[{}]", self.path, items.len());
+            let path = Trail::Index(&self.path, items.len());
             match seq.next_element_seed(Seed { path, duplicates: self.duplicates })? {
                 Some(item) => items.push(item),
                 None => return Ok(Value::Array(items)),
@@ -245,10 +246,9 @@ impl<'de> Visitor<'de> for Seed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = access.next_key::<String>()? {
-            let path = if self.path.is_empty() { key.clone() } else { format!("{}.{key}", self.path) };
-            let seen = map.contains_key(&key);
-            if seen {
-                self.duplicates.borrow_mut().push(path.clone());
+            let path = Trail::Field(&self.path, &key);
+            if map.contains_key(&key) {
+                self.duplicates.borrow_mut().push(path.to_string());
             }
             let value = access.next_value_seed(Seed { path, duplicates: self.duplicates })?;
             map.insert(key, value);

@@ -78,8 +78,7 @@ pub fn check_create(
     let Some(entry) = server.store.get(&format!("/registry/core/namespaces/{ns}")) else {
         return Err(Status::not_found("", "namespaces", ns));
     };
-    let namespace = codec::parse(&entry.value)?;
-    if object::at(&namespace, "status.phase").and_then(Value::as_str) != Some("Terminating") {
+    if codec::phase(&entry.value)? != "Terminating" {
         return Ok(());
     }
     let why = format!("unable to create new content in namespace {ns} because it is being terminated");

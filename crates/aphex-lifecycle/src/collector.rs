@@ -6,6 +6,7 @@
 
 mod graph;
 mod process;
+mod seen;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,14 +14,15 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use kube::Client;
 use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, Kind};
 use graph::{Graph, Node, Uid};
 use process::Processor;
+use seen::Seen;
 
 /// How many objects are looked at at the same time.
 const CONCURRENCY: usize = 16;
@@ -78,8 +80,8 @@ fn collectable(kind: &Kind) -> bool {
 }
 
 async fn watch(client: Client, kind: Arc<Kind>, sender: mpsc::Sender<News>, stop: CancellationToken) {
-    let mut events =
-        watcher(kind.metadata(&client, None), watcher::Config::default()).default_backoff().boxed();
+    let objects: Api<Seen> = Api::all_with(client, &kind.resource);
+    let mut events = watcher(objects, watcher::Config::default()).default_backoff().boxed();
     let mut listed = HashSet::new();
     loop {
         let event = tokio::select! {

@@ -85,6 +85,17 @@ impl FieldSet {
         }
     }
 
+    /// Takes in a set of paths below an element.
+    pub(crate) fn adopt(&mut self, element: &PathElement, below: Self) {
+        if below.members.is_empty() && below.children.is_empty() {
+            return;
+        }
+        match self.children.get_mut(element) {
+            Some(child) => child.extend(&below),
+            None => drop(self.children.insert(element.clone(), below)),
+        }
+    }
+
     /// What both sets have.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
@@ -103,38 +114,44 @@ impl FieldSet {
     /// What this set has and the other does not; taking away a parent leaves its children.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
-        let members = self.members.difference(&other.members).cloned().collect();
-        let children = self
-            .children
-            .iter()
-            .filter_map(|(element, child)| match other.children.get(element) {
-                None => Some((element.clone(), child.clone())),
-                Some(away) => {
-                    let rest = child.difference(away);
-                    (!rest.is_empty()).then(|| (element.clone(), rest))
-                }
-            })
-            .collect();
-        Self { members, children }
+        let mut rest = self.clone();
+        rest.take(other);
+        rest
     }
 
     /// As [`difference`](Self::difference), and taking away a parent takes its children too.
     #[must_use]
     pub fn recursive_difference(&self, other: &Self) -> Self {
-        let members = self.members.difference(&other.members).cloned().collect();
-        let children = self
-            .children
-            .iter()
-            .filter(|(element, _)| !other.members.contains(*element))
-            .filter_map(|(element, child)| match other.children.get(element) {
-                None => Some((element.clone(), child.clone())),
-                Some(away) => {
-                    let rest = child.recursive_difference(away);
-                    (!rest.is_empty()).then(|| (element.clone(), rest))
-                }
-            })
-            .collect();
-        Self { members, children }
+        let mut rest = self.clone();
+        rest.take_trees(other);
+        rest
+    }
+
+    /// Takes away what the other has: [`difference`](Self::difference) in place.
+    pub(crate) fn take(&mut self, other: &Self) {
+        for member in &other.members {
+            self.members.remove(member);
+        }
+        self.take_below(other, Self::take);
+    }
+
+    /// Takes away what the other has and all that is below it.
+    pub(crate) fn take_trees(&mut self, other: &Self) {
+        for member in &other.members {
+            self.members.remove(member);
+            self.children.remove(member);
+        }
+        self.take_below(other, Self::take_trees);
+    }
+
+    fn take_below(&mut self, other: &Self, take: fn(&mut Self, &Self)) {
+        for (element, away) in &other.children {
+            let Some(child) = self.children.get_mut(element) else { continue };
+            take(child, away);
+            if child.is_empty() {
+                self.children.remove(element);
+            }
+        }
     }
 
     /// The members that have no member below them.

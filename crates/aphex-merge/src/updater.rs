@@ -142,7 +142,7 @@ impl<'a> Updater<'a> {
         }
         for (id, lost) in lost {
             if let Some(owned) = managed.owners.get_mut(&id) {
-                owned.set = owned.set.difference(&lost);
+                owned.set.take(&lost);
             }
         }
         managed.owners.retain(|_, owned| !owned.set.is_empty());
@@ -167,7 +167,7 @@ impl<'a> Updater<'a> {
         // The comparison is already without what this endpoint does not write.
         let mut set = change.added;
         set.extend(&change.modified);
-        let mut set = set.difference(&NEVER_OWNED);
+        set.take(&NEVER_OWNED);
         if !set.is_empty() {
             if let Some(before) = managed.owners.get(writer) {
                 set.extend(&before.set);
@@ -193,13 +193,14 @@ impl<'a> Updater<'a> {
     ) -> Result<Option<Value>, Refused> {
         self.reconcile(managed);
         let merged = merge(live, config, self.node).map_err(Refused::mismatch("failed to merge config"))?;
-        let set = field_set(config, self.node).recursive_difference(self.reset);
+        let mut set = field_set(config, self.node);
+        set.take_trees(self.reset);
         let owned = Owned { set, api_version: self.api_version.to_owned(), applied: true };
         let last = managed.owners.insert(writer.clone(), owned);
         let new = self.prune(merged, managed, last.as_ref());
         self.disown(live, &new, managed, Some(writer), force)?;
         if let Some(owned) = managed.owners.get_mut(writer) {
-            owned.set = owned.set.difference(&NEVER_OWNED);
+            owned.set.take(&NEVER_OWNED);
             if owned.set.is_empty() {
                 managed.owners.remove(writer);
             }

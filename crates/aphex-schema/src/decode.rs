@@ -10,13 +10,14 @@ use aphex_cel::pattern;
 use serde_json::{Number, Value};
 
 use crate::model::{Additional, Definitions, Schema, Type, Typed};
+use crate::path::Trail;
 
 const QUANTITY: &str = r"^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$";
 
 /// Checks an object of a built-in kind; the error is Go's, without what is before `json:`.
 pub fn check(object: &Value, schema: Typed<'_>) -> Result<(), String> {
     let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
-    let place = Place { holder: kind, path: String::new() };
+    let place = Place { holder: kind, path: Trail::Root };
     Decoder { definitions: schema.definitions() }.object(object, schema.schema(), kind, &place)
 }
 
@@ -36,7 +37,7 @@ pub fn check_custom(object: &Value, schema: Typed<'_>) -> Result<(), String> {
 }
 
 fn metadata_of(metadata: &Value, meta: Typed<'_>) -> Result<(), String> {
-    let place = Place { holder: "ObjectMeta", path: String::new() };
+    let place = Place { holder: "ObjectMeta", path: Trail::Root };
     Decoder { definitions: meta.definitions() }.object(metadata, meta.schema(), "v1.ObjectMeta", &place)
 }
 
@@ -76,12 +77,12 @@ fn embedded(value: &Value, typed: Typed<'_>, field: &crate::path::Path, root: bo
 /// The struct being filled and the path of the field, as Go's errors name them.
 struct Place<'a> {
     holder: &'a str,
-    path: String,
+    path: Trail<'a>,
 }
 
 impl Place<'_> {
     fn refuse(&self, what: &str, wanted: &str) -> String {
-        if self.path.is_empty() {
+        if self.path.is_root() {
             return format!("json: cannot unmarshal {what} into Go value of type {wanted}");
         }
         format!(
@@ -153,8 +154,7 @@ impl<'a> Decoder<'a> {
         let holder = name.rsplit('.').next().unwrap_or(name);
         for (field, value) in map {
             let Some(node) = schema.properties.get(field) else { continue };
-            let path = if place.path.is_empty() { field.clone() } else { format!("{}.{field}", place.path) };
-            self.value(value, node, &Place { holder, path })?;
+            self.value(value, node, &Place { holder, path: Trail::Field(&place.path, field) })?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::builtin;
 use crate::model::{Additional, Typed};
+use crate::path::Trail;
 
 const META_FIELDS: &[&str] = &["apiVersion", "kind", "metadata"];
 
@@ -23,7 +24,7 @@ pub struct Options {
 /// Removes unknown fields; gives their paths (`spec.containers[0].foo`) in the order of Kubernetes.
 pub fn prune(object: &mut Value, schema: Typed<'_>, options: Options) -> Vec<String> {
     let mut pruner = Pruner { options, ..Pruner::default() };
-    pruner.visit(object, Some(schema), options.resource, "");
+    pruner.visit(object, Some(schema), options.resource, Trail::Root);
     let mut paths = Vec::new();
     // Kubernetes decodes metadata first and looks at that of embedded resources last.
     for mut part in [pruner.metadata, pruner.unknown, pruner.embedded] {
@@ -48,19 +49,19 @@ struct Pruner {
 }
 
 impl Pruner {
-    fn visit(&mut self, value: &mut Value, schema: Option<Typed<'_>>, resource: bool, path: &str) {
+    fn visit(&mut self, value: &mut Value, schema: Option<Typed<'_>>, resource: bool, path: Trail<'_>) {
         let preserve = schema.is_some_and(|schema| schema.schema().preserve_unknown);
         match value {
             Value::Object(map) => self.visit_object(map, schema, resource, preserve, path),
             Value::Array(list) => {
                 let items = schema.and_then(Typed::items);
                 for (index, element) in list.iter_mut().enumerate() {
-                    let path = format!("{path}[{index}]");
+                    let path = Trail::Index(&path, index);
                     match (preserve, items) {
                         // What lies below an element of free form without schema is free form, too.
                         (true, None) => {}
-                        (true, Some(items)) => self.visit_free(element, items, &path),
-                        (false, items) => self.visit(element, items, false, &path),
+                        (true, Some(items)) => self.visit_free(element, items, path),
+                        (false, items) => self.visit(element, items, false, path),
                     }
                 }
             }
@@ -69,13 +70,13 @@ impl Pruner {
     }
 
     /// Below a list of free form the elements keep unknown fields, declared properties are still pruned inside.
-    fn visit_free(&mut self, value: &mut Value, schema: Typed<'_>, path: &str) {
+    fn visit_free(&mut self, value: &mut Value, schema: Typed<'_>, path: Trail<'_>) {
         match value {
             Value::Object(map) => self.visit_object(map, Some(schema), false, true, path),
             Value::Array(list) => {
                 if let Some(items) = schema.items() {
                     for (index, element) in list.iter_mut().enumerate() {
-                        self.visit_free(element, items, &format!("{path}[{index}]"));
+                        self.visit_free(element, items, Trail::Index(&path, index));
                     }
                 }
             }
@@ -89,17 +90,17 @@ impl Pruner {
         schema: Option<Typed<'_>>,
         resource: bool,
         preserve: bool,
-        path: &str,
+        path: Trail<'_>,
     ) {
         let resource = resource || schema.is_some_and(|schema| schema.schema().embedded_resource);
         let mut unknown = Vec::new();
-        let is_root = path.is_empty();
+        let is_root = path.is_root();
         for (name, value) in map.iter_mut() {
-            let path = if is_root { name.clone() } else { format!("{path}.{name}") };
+            let path = Trail::Field(&path, name);
             if resource && META_FIELDS.contains(&name.as_str()) {
                 if name == "metadata" {
                     let before = std::mem::take(&mut self.unknown);
-                    self.visit(value, builtin::object_meta(), false, &path);
+                    self.visit(value, builtin::object_meta(), false, path);
                     let found = std::mem::replace(&mut self.unknown, before);
                     if is_root { &mut self.metadata } else { &mut self.embedded }.extend(found);
                 }
@@ -107,13 +108,13 @@ impl Pruner {
             }
             let additional = schema.map(|schema| &schema.schema().additional);
             match (schema.and_then(|schema| schema.property(name)), additional) {
-                (Some(property), _) => self.visit(value, Some(property), false, &path),
+                (Some(property), _) => self.visit(value, Some(property), false, path),
                 // A map of anything knows its keys but nothing below them.
                 (None, Some(Additional::Anything | Additional::Forbidden)) => {
-                    self.visit(value, None, false, &path);
+                    self.visit(value, None, false, path);
                 }
                 _ if preserve => {}
-                _ => unknown.push((name.clone(), path)),
+                _ => unknown.push((name.clone(), path.to_string())),
             }
         }
         for (name, path) in unknown {

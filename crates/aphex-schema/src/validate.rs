@@ -18,7 +18,7 @@ use crate::correlate::Old;
 use crate::error::FieldError;
 use crate::golang;
 use crate::model::{Additional, Schema, Type, Typed};
-use crate::path::Path;
+use crate::path::{Path, Trail};
 
 pub use embedded::embedded_resources;
 pub use formats::is_supported as is_supported_format;
@@ -26,12 +26,12 @@ pub use lists::list_types;
 
 /// Every value of `object` that breaks a rule of `schema`; `field` is where the object sits (usually the root).
 pub fn validate(object: &Value, schema: Typed<'_>, field: &Path) -> Vec<FieldError> {
-    finish(Walk { field }.value(object, schema, "", None))
+    finish(Walk { field }.value(object, schema, Trail::Root, None))
 }
 
 /// As [`validate`], but parts that did not change since `old` may stay invalid (ratcheting).
 pub fn validate_update(object: &Value, old: &Value, schema: Typed<'_>, field: &Path) -> Vec<FieldError> {
-    finish(Walk { field }.ratcheted(object, schema, "", Some(Old::new(old, schema))))
+    finish(Walk { field }.ratcheted(object, schema, Trail::Root, Some(Old::new(old, schema))))
 }
 
 fn finish(outcome: Outcome) -> Vec<FieldError> {
@@ -136,12 +136,11 @@ struct Walk<'w> {
 
 impl Walk<'_> {
     /// The field a validator's path stands for.
-    fn field(&self, path: &str) -> Path {
-        let path = path.strip_prefix('.').unwrap_or(path);
-        if path.is_empty() { self.field.clone() } else { self.field.child(path) }
+    fn field(&self, path: Trail<'_>) -> Path {
+        if path.is_root() { self.field.clone() } else { self.field.child(&path.to_string()) }
     }
 
-    fn invalid(&self, path: &str, value: impl Into<Value>, message: String) -> Failure {
+    fn invalid(&self, path: Trail<'_>, value: impl Into<Value>, message: String) -> Failure {
         let error = FieldError::invalid(&self.field(path), value, message.clone());
         Failure { message, error }
     }
@@ -152,14 +151,14 @@ impl Walk<'_> {
         Failure { message, error }
     }
 
-    fn wrong_type(&self, path: &str, wanted: &str, value: &str) -> Failure {
+    fn wrong_type(&self, path: Trail<'_>, wanted: &str, value: &str) -> Failure {
         let message = format!("{path} in body must be of type {wanted}: {}", golang::quote(value));
         let error = FieldError::type_invalid(&self.field(path), value, message.clone());
         Failure { message, error }
     }
 
     /// Checks a node; if it fails but did not change, the failures are forgiven.
-    fn ratcheted(&self, value: &Value, schema: Typed<'_>, path: &str, old: Option<Old<'_>>) -> Outcome {
+    fn ratcheted(&self, value: &Value, schema: Typed<'_>, path: Trail<'_>, old: Option<Old<'_>>) -> Outcome {
         let mut outcome = self.value(value, schema, path, old);
         if !outcome.is_valid() && old.is_some_and(|old| old.equals(value)) {
             outcome.failures.clear();
@@ -167,7 +166,7 @@ impl Walk<'_> {
         outcome
     }
 
-    fn value(&self, value: &Value, typed: Typed<'_>, path: &str, old: Option<Old<'_>>) -> Outcome {
+    fn value(&self, value: &Value, typed: Typed<'_>, path: Trail<'_>, old: Option<Old<'_>>) -> Outcome {
         let schema = typed.schema();
         let found = Found::of(value);
         let mut outcome = Outcome::default();
@@ -211,7 +210,7 @@ impl Walk<'_> {
         outcome
     }
 
-    fn type_of(&self, found: Found, schema: &Schema, path: &str) -> Outcome {
+    fn type_of(&self, found: Found, schema: &Schema, path: Trail<'_>) -> Outcome {
         let one = schema.kind.map(type_name);
         let types: &[&str] = if schema.int_or_string { &["integer", "string"] } else { one.as_slice() };
         let passed = Outcome { failures: Vec::new(), matches: 1 };
@@ -239,7 +238,7 @@ impl Walk<'_> {
         if fits { passed } else { Outcome::of(self.wrong_type(path, &types.join(","), found.type_name())) }
     }
 
-    fn enumeration(&self, value: &Value, schema: &Schema, path: &str) -> Outcome {
+    fn enumeration(&self, value: &Value, schema: &Schema, path: Trail<'_>) -> Outcome {
         let Some(allowed) = &schema.enumeration else { return Outcome::default() };
         if !value.is_null() && allowed.iter().any(|allowed| limits::equal(value, allowed)) {
             return Outcome::default();
@@ -255,13 +254,13 @@ impl Walk<'_> {
         })
     }
 
-    fn array(&self, list: &[Value], typed: Typed<'_>, path: &str, old: Option<Old<'_>>) -> Outcome {
+    fn array(&self, list: &[Value], typed: Typed<'_>, path: Trail<'_>, old: Option<Old<'_>>) -> Outcome {
         let schema = typed.schema();
         let mut outcome = Outcome { failures: Vec::new(), matches: 1 };
         if let Some(items) = typed.items() {
             for (index, element) in list.iter().enumerate() {
                 let old = old.and_then(|old| old.element(element));
-                outcome.merge(self.ratcheted(element, items, &format!("{path}[{index}]"), old));
+                outcome.merge(self.ratcheted(element, items, Trail::Index(&path, index), old));
             }
         }
         if let Some(limit) = schema.min_items.filter(|limit| (list.len() as u64) < *limit) {
@@ -289,7 +288,7 @@ impl Walk<'_> {
         &self,
         map: &Map<String, Value>,
         typed: Typed<'_>,
-        path: &str,
+        path: Trail<'_>,
         old: Option<Old<'_>>,
     ) -> Outcome {
         let schema = typed.schema();
@@ -315,33 +314,38 @@ impl Walk<'_> {
                 }
                 Additional::Each(each) => {
                     let old = old.and_then(|old| old.property(name));
-                    outcome.merge(self.ratcheted(value, typed.at(each), &format!("{path}.{name}"), old));
+                    outcome.merge(self.ratcheted(value, typed.at(each), Trail::Field(&path, name), old));
                 }
                 Additional::Unspecified | Additional::Anything => {}
             }
         }
         for (name, property) in &schema.properties {
             let Some(value) = map.get(name) else { continue };
-            let child = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let child = Trail::Field(&path, name);
             // What a stored object says of its kind is not what the client sent: never ratcheted.
-            let of_kind = path.is_empty() && matches!(name.as_str(), "kind" | "apiVersion");
+            let of_kind = path.is_root() && matches!(name.as_str(), "kind" | "apiVersion");
             let old = old.filter(|_| !of_kind).and_then(|old| old.property(name));
-            outcome.merge(self.ratcheted(value, typed.at(property), &child, old));
+            outcome.merge(self.ratcheted(value, typed.at(property), child, old));
         }
         for name in schema.required.iter().filter(|name| !map.contains_key(*name)) {
-            let path = format!("{path}.{name}");
-            let error = FieldError::required(&self.field(&path), "");
-            outcome.failures.push(Failure { message: format!("{path} in body is required"), error });
+            let error = FieldError::required(&self.field(Trail::Field(&path, name)), "");
+            outcome.failures.push(Failure { message: format!("{path}.{name} in body is required"), error });
         }
         outcome
     }
 
-    fn alternatives(&self, value: &Value, typed: Typed<'_>, path: &str, old: Option<Old<'_>>) -> Outcome {
+    fn alternatives(
+        &self,
+        value: &Value,
+        typed: Typed<'_>,
+        path: Trail<'_>,
+        old: Option<Old<'_>>,
+    ) -> Outcome {
         let schema = typed.schema();
         if is_plain(schema) {
             return Outcome { failures: Vec::new(), matches: 1 };
         }
-        let quoted = golang::quote(path);
+        let quoted = golang::quote(&path.to_string());
         let check = |alternative| self.value(value, typed.at(alternative), path, old);
         let mut outcome = Outcome { failures: Vec::new(), matches: 1 };
         if !schema.any_of.is_empty() {

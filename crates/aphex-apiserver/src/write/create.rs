@@ -52,7 +52,7 @@ pub async fn create(
     let generated = object::name(&object).is_empty() && !generate.is_empty();
     let attempts = if generated { NAME_ATTEMPTS } else { 1 };
     for attempt in 1..=attempts {
-        let mut object = object.clone();
+        let mut object = if attempt < attempts { object.clone() } else { std::mem::take(&mut object) };
         if generated {
             object::set_meta(&mut object, "name", Some(Value::String(crate::uid::generated_name(&generate))));
         }

@@ -46,12 +46,11 @@ impl FieldSet {
         if member && !(self.members.is_empty() && self.children.is_empty()) {
             out.insert(".".to_owned(), Value::Object(Map::new()));
         }
-        for element in self.elements() {
-            let below = self.children.get(element).map_or_else(
-                || Value::Object(Map::new()),
-                |child| child.tree(self.members.contains(element)),
-            );
-            out.insert(element.serialized(), below);
+        for (element, child) in &self.children {
+            out.insert(element.serialized(), child.tree(self.members.contains(element)));
+        }
+        for element in self.members.iter().filter(|element| !self.children.contains_key(*element)) {
+            out.insert(element.serialized(), Value::Object(Map::new()));
         }
         Value::Object(out)
     }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::error::FieldError;
 use crate::model::{Additional, Typed};
-use crate::path::Path;
+use crate::path::{Path, Trail};
 use crate::validate::names;
 
 const DNS_1035: &str = "[a-z]([-a-z0-9]*[a-z0-9])?";
@@ -19,29 +19,29 @@ pub fn embedded_resources(
     root_too: bool,
 ) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    visit(object, schema, field, root_too, &mut errors);
+    visit(object, schema, Trail::At(field), root_too, &mut errors);
     errors
 }
 
-fn visit(value: &Value, typed: Typed<'_>, field: &Path, resource: bool, errors: &mut Vec<FieldError>) {
+fn visit(value: &Value, typed: Typed<'_>, field: Trail<'_>, resource: bool, errors: &mut Vec<FieldError>) {
     let schema = typed.schema();
     match value {
         Value::Object(map) => {
             if resource || schema.embedded_resource {
-                check(map, field, errors);
+                check(map, &field.path(), errors);
             }
             for (name, value) in map {
                 if let Some(property) = schema.properties.get(name) {
-                    visit(value, typed.at(property), &field.child(name), false, errors);
+                    visit(value, typed.at(property), Trail::Field(&field, name), false, errors);
                 } else if let Additional::Each(each) = &schema.additional {
-                    visit(value, typed.at(each), &field.key(name), false, errors);
+                    visit(value, typed.at(each), Trail::Key(&field, name), false, errors);
                 }
             }
         }
         Value::Array(list) => {
             for (index, element) in list.iter().enumerate() {
                 if let Some(items) = typed.items() {
-                    visit(element, items, &field.index(index), false, errors);
+                    visit(element, items, Trail::Index(&field, index), false, errors);
                 }
             }
         }

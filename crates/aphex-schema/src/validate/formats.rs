@@ -47,7 +47,8 @@ pub fn is_supported(format: &str) -> bool {
         "k8sshortname",
         "k8slongname",
     ];
-    SUPPORTED.contains(&normal(format).as_str())
+    // Every value with a format asks.
+    SUPPORTED.iter().any(|name| name.bytes().eq(format.bytes().filter(|byte| *byte != b'-')))
 }
 
 /// Whether a string follows the format; formats that are not supported allow everything.

@@ -7,10 +7,11 @@ use super::{Failure, Walk};
 use crate::error::FieldError;
 use crate::golang;
 use crate::model::Schema;
+use crate::path::Trail;
 
 impl Walk<'_> {
     /// The first rule a string breaks; the rest is not looked at.
-    pub(super) fn string(&self, text: &str, schema: &Schema, path: &str) -> Option<Failure> {
+    pub(super) fn string(&self, text: &str, schema: &Schema, path: Trail<'_>) -> Option<Failure> {
         let length = || text.chars().count() as u64;
         if let Some(limit) = schema.max_length.filter(|limit| length() > *limit) {
             let message = format!("{path} in body should be at most {limit} chars long");
@@ -36,7 +37,7 @@ impl Walk<'_> {
     }
 
     /// Every bound a number breaks. Bounds of whole numbers are cut to whole numbers, as Kubernetes does.
-    pub(super) fn number(&self, number: &Number, schema: &Schema, path: &str) -> Vec<Failure> {
+    pub(super) fn number(&self, number: &Number, schema: &Schema, path: Trail<'_>) -> Vec<Failure> {
         let value = Value::Number(number.clone());
         let whole = number.as_i64();
         let float = number.as_f64().unwrap_or_default();
@@ -69,7 +70,7 @@ impl Walk<'_> {
     }
 
     /// Whether a string follows its format.
-    pub(super) fn format(&self, text: &str, format: &str, path: &str) -> Option<Failure> {
+    pub(super) fn format(&self, text: &str, format: &str, path: Trail<'_>) -> Option<Failure> {
         (!super::formats::matches(format, text)).then(|| self.wrong_type(path, format, text))
     }
 }
@@ -84,7 +85,7 @@ fn shown(whole: Option<i64>, bound: f64) -> String {
 }
 
 /// What is wrong with a number that is not a multiple, and the value to show with it.
-fn multiple(path: &str, number: &Number, factor: f64) -> Option<(Value, String)> {
+fn multiple(path: Trail<'_>, number: &Number, factor: f64) -> Option<(Value, String)> {
     let whole = number.as_i64();
     let shown = shown(whole, factor);
     let positive = if whole.is_some() { cut(factor) > 0 } else { factor > 0.0 };
