@@ -6,6 +6,8 @@
 
 use std::str::FromStr;
 
+/// What stands in an example where any character may.
+const ANY: char = 'x';
 /// The pattern of a glob, for schemas; a leading `!` would exclude nothing, so it is refused.
 pub const GLOB_PATTERN: &str = r"^[^!\x00-\x1f\x7f][^\x00-\x1f\x7f]*$";
 
@@ -14,6 +16,7 @@ pub const GLOB_PATTERN: &str = r"^[^!\x00-\x1f\x7f][^\x00-\x1f\x7f]*$";
 pub struct Glob {
     text: String,
     expression: String,
+    example: String,
 }
 
 /// Why a text is not a glob; the message is for the user.
@@ -54,6 +57,12 @@ impl Glob {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// A text that it matches.
+    #[must_use]
+    pub fn example(&self) -> &str {
+        &self.example
+    }
 }
 
 impl FromStr for Glob {
@@ -72,7 +81,8 @@ impl FromStr for Glob {
         if text.chars().any(|c| c.is_ascii_control()) {
             return Err(GlobError::Control);
         }
-        Ok(Self { text: text.to_owned(), expression: translate(text)? })
+        let (expression, example) = translate(text)?;
+        Ok(Self { text: text.to_owned(), expression, example })
     }
 }
 
@@ -86,9 +96,10 @@ pub fn expression(prefix: &str, globs: &[Glob]) -> String {
     format!("^{escaped}(?s:{})$", choices.join("|"))
 }
 
-fn translate(text: &str) -> Result<String, GlobError> {
+/// The regular expression of a glob, and a text that both match.
+fn translate(text: &str) -> Result<(String, String), GlobError> {
     let chars: Vec<char> = text.chars().collect();
-    let mut out = String::new();
+    let (mut out, mut example) = (String::new(), String::new());
     let mut at = 0;
     while let Some(c) = chars.get(at) {
         at += 1;
@@ -103,27 +114,43 @@ fn translate(text: &str) -> Result<String, GlobError> {
                     out.push_str("(?:.*/)?");
                 } else {
                     out.push_str(".*");
+                    example.push(ANY);
                 }
             }
-            '*' => out.push_str("[^/]*"),
-            '?' => out.push_str("[^/]"),
-            '[' => at = class(&chars, at, &mut out)?,
+            '*' => {
+                out.push_str("[^/]*");
+                example.push(ANY);
+            }
+            '?' => {
+                out.push_str("[^/]");
+                example.push(ANY);
+            }
+            '[' => {
+                let (member, end) = class(&chars, at, &mut out)?;
+                example.extend(member);
+                at = end;
+            }
             '\\' => {
-                literal(*chars.get(at).ok_or(GlobError::Trailing)?, &mut out);
+                let c = *chars.get(at).ok_or(GlobError::Trailing)?;
+                literal(c, &mut out);
+                example.push(c);
                 at += 1;
             }
-            c => literal(*c, &mut out),
+            c => {
+                literal(*c, &mut out);
+                example.push(*c);
+            }
         }
     }
-    Ok(out)
+    Ok((out, example))
 }
 
-/// One bracketed class, of which the opening bracket was read; gives where it ends.
-fn class(chars: &[char], mut at: usize, out: &mut String) -> Result<usize, GlobError> {
+/// One bracketed class, of which the opening bracket was read; gives a character of it, and where it ends.
+fn class(chars: &[char], mut at: usize, out: &mut String) -> Result<(Option<char>, usize), GlobError> {
     let negated = matches!(chars.get(at), Some('!' | '^'));
     at += usize::from(negated);
     out.push_str(if negated { "[^/" } else { "[" });
-    let begin = at;
+    let (begin, mut named) = (at, Vec::new());
     loop {
         let (low, next) = match chars.get(at).ok_or(GlobError::Unclosed)? {
             // Right after the opening it is a character like others, as in shells.
@@ -136,10 +163,14 @@ fn class(chars: &[char], mut at: usize, out: &mut String) -> Result<usize, GlobE
             return Err(GlobError::Backwards(low, high));
         }
         range(low, high, out);
+        named.push((low, high));
         at = next;
     }
     out.push(']');
-    Ok(at + 1)
+    let is_named = |c: &char| named.iter().any(|(low, high)| (*low..=*high).contains(c));
+    let mut others = (ANY..='z').chain('0'..='w').filter(|c| !is_named(c));
+    let member = if negated { others.next() } else { named.first().map(|(low, _)| *low) };
+    Ok((member, at + 1))
 }
 
 /// One character of a class, and where the next one is.
@@ -217,6 +248,23 @@ mod tests {
         ];
         for (glob, expected) in cases {
             assert_eq!(text(glob), expected, "{glob}");
+        }
+    }
+
+    #[test]
+    fn each_glob_has_a_text_that_it_matches() {
+        let cases = [
+            ("main", "main"),
+            ("release/[0-9]*", "release/0x"),
+            ("**/v?", "vx"),
+            ("docs/**", "docs/x"),
+            ("[!a-c]", "x"),
+            ("[^x-z]", "0"),
+            (r"[\]a]", "]"),
+            (r"\*\?", "*?"),
+        ];
+        for (glob, expected) in cases {
+            assert_eq!(glob.parse::<Glob>().unwrap().example(), expected, "{glob}");
         }
     }
 

@@ -30,6 +30,8 @@ pub const OWNER_UID: &str = "platform.aphex/owner-uid";
 pub const TEMPLATE_VERSION: &str = "platform.aphex/template-version";
 /// Annotation on TriggerTemplates: the catalog template it was made from.
 pub const TEMPLATE: &str = "platform.aphex/template";
+/// Annotation on TriggerTemplates whose runs are compared with each other: the binding's concurrency policy.
+pub const CONCURRENCY: &str = "platform.aphex/concurrency";
 
 /// Label on runs: made by a webhook event.
 pub const TRIGGERED: &str = "platform.aphex/triggered";

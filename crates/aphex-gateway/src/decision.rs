@@ -15,12 +15,13 @@ use kube::ResourceExt as _;
 use secrecy::SecretSlice;
 
 use crate::calls::{Caller, Calls};
-use crate::deliveries::{Payload, object_name};
+use crate::deliveries::{Incoming, Payload, object_name};
 use crate::evaluate::{Evaluation, Planned, evaluate};
 use crate::event::{self, Event};
 use crate::interceptors::cel::Programs;
 use crate::interceptors::outside::{Outside, Question, Response};
 use crate::secrets::SecretCache;
+use crate::sequence;
 use crate::snapshot::Snapshot;
 
 /// How long a Secret that an expression compares with is believed.
@@ -130,6 +131,12 @@ impl Decider {
     /// Whether there is such a listener.
     pub(crate) fn knows(&self, namespace: &str, listener: &str) -> bool {
         self.snapshot.listener(namespace, listener).is_some()
+    }
+
+    /// What an event has to be in order with, if anything: see [`sequence`].
+    pub(crate) fn sequence(&self, incoming: &Incoming, event: &Event) -> Option<String> {
+        let listener = self.snapshot.listener(&incoming.listener_namespace, &incoming.listener)?;
+        sequence::of(&listener, &self.snapshot, &incoming.verified_by, event)
     }
 
     /// Decides about an event.

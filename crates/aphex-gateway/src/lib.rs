@@ -30,6 +30,7 @@ pub mod report;
 pub mod response;
 pub mod secrets;
 pub mod select;
+mod sequence;
 mod shares;
 pub mod signature;
 pub mod sink;

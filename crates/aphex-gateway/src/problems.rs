@@ -258,6 +258,13 @@ fn resources(at: &str, template: &TriggerTemplateSpec) -> Vec<String> {
                 found.push(format!("{at} has no {field}"));
             }
         }
+        for field in ["labels", "annotations"] {
+            let texts = resource["metadata"][field].as_object().into_iter().flatten();
+            let others = texts.filter(|(_, value)| !value.is_string()).map(|(key, _)| key);
+            found.extend(
+                others.map(|key| format!("{at}.metadata.{field} has for {key} no string: put it in quotes")),
+            );
+        }
         for name in templates::used(&resource.to_string()) {
             if !declared.contains(name.as_str()) {
                 found

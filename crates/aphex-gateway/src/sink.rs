@@ -13,6 +13,7 @@ mod body;
 pub mod form;
 mod memory;
 pub mod route;
+pub mod unicode;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -225,7 +226,7 @@ impl Sink {
         if body::is_too_fine(&json) {
             return Err(Answer::TooLarge);
         }
-        let body: serde_json::Value = serde_json::from_slice(&json).map_err(|_| Answer::Payload)?;
+        let (body, json) = unicode::read(json).map_err(|_| Answer::Payload)?;
         if !body.is_object() {
             return Err(Answer::Payload);
         }

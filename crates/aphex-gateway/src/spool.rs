@@ -2,25 +2,27 @@
 //!
 //! ```text
 //! engine away -> keep (temporary name, sync, rename, sync the folder) -> 200
-//!                  drain (in order for each listener) -> the engine has the Delivery -> file removed
+//!                  drain (many at once, some in order) -> the engine has the Delivery -> file removed
 //! ```
 //!
-//! One file is one event, in its name: the order of arrival, the listener, the time. A file is removed only once its
-//! Delivery exists, so an event may be stored twice and never not at all; the Delivery's name makes the second time
-//! nothing. What cannot be read is set aside as `*.bad`. Submodules: `record` the bytes, `folder` the files; who drains
-//! is [`crate::deliveries`].
+//! One file is one event, in its name: the order of arrival, the listener, what it has to be in order with, the time. A
+//! file is removed only once its Delivery exists, so an event may be stored twice and never not at all; the Delivery's
+//! name makes the second time nothing. What cannot be read is set aside as `*.bad`. Submodules: `record` the bytes, `folder`
+//! the files, `turns` who is next; who drains is [`crate::deliveries`].
 
 mod folder;
 mod record;
+mod turns;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use crate::deliveries::Incoming;
 use crate::metrics::GatewayMetrics;
@@ -28,9 +30,16 @@ use crate::shares::{Refusal, Shares};
 use crate::templates::hex;
 use folder::Folder;
 pub use record::RecordError;
+pub(crate) use turns::PLACES;
+use turns::Turns;
 
-/// Characters that stand for an organization, and as many for its listener.
-const HALF: usize = 8;
+/// Characters that stand for an organization, as many for its listener, and for what an event has to be in order with.
+const NAME: usize = 8;
+/// Instead of the last of these, where there is nothing.
+const ALONE: &str = "x";
+/// Payloads under way from the disk are counted in units of this many bytes, and all may have this many units.
+const UNIT: u64 = 1024 * 1024;
+const UNITS: u32 = 64;
 
 /// Where events wait, and how many.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +100,7 @@ pub enum SpoolError {
 /// The name of a file says everything that is needed to drain in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
-    /// Stands for the listener.
+    /// Stands for the listener, and for what it has to be in order with.
     group: String,
     /// When the event was received, in milliseconds.
     received: i64,
@@ -101,15 +110,24 @@ struct Entry {
 impl Entry {
     /// What stands for the organization.
     fn organization(&self) -> &str {
-        self.group.get(..HALF).unwrap_or(&self.group)
+        self.group.get(..NAME).unwrap_or(&self.group)
+    }
+
+    /// What stands for the listener.
+    fn listener(&self) -> &str {
+        self.group.get(..2 * NAME).unwrap_or(&self.group)
+    }
+
+    /// What stands for all that have to leave in order; files of an earlier release are in order by listener.
+    fn sequence(&self) -> Option<&str> {
+        (!self.group.ends_with(ALONE)).then_some(&self.group)
     }
 }
 
 #[derive(Debug)]
 struct State {
     entries: BTreeMap<u64, Entry>,
-    /// How many entries each listener has.
-    groups: HashMap<String, usize>,
+    turns: Turns,
     /// How many bytes each organization has.
     shares: Shares,
     next: u64,
@@ -121,20 +139,22 @@ impl State {
     }
 
     fn insert(&mut self, number: u64, entry: Entry) {
-        *self.groups.entry(entry.group.clone()).or_default() += 1;
+        self.turns.add(number, &entry);
         self.entries.insert(number, entry);
     }
 
     fn remove(&mut self, number: u64) {
         let Some(entry) = self.entries.remove(&number) else { return };
         self.give_bytes_back(&entry);
-        if let Some(count) = self.groups.get_mut(&entry.group) {
-            *count -= 1;
-            if *count == 0 {
-                self.groups.remove(&entry.group);
-            }
-        }
+        self.turns.remove(number, &entry);
     }
+}
+
+/// An event that was read, and the memory that it has until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) incoming: Incoming,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// The spool; cheap to clone.
@@ -146,6 +166,8 @@ struct Inner {
     folder: Folder,
     state: Mutex<State>,
     changed: Notify,
+    /// Memory for payloads on their way from the disk.
+    room: Arc<Semaphore>,
     metrics: GatewayMetrics,
 }
 
@@ -154,7 +176,7 @@ impl Spool {
     pub fn open(settings: Settings, metrics: GatewayMetrics) -> Result<Self, SpoolError> {
         let folder = Folder::open(settings.folder)?;
         let shares = Shares::of(settings.limit);
-        let mut state = State { entries: BTreeMap::new(), groups: HashMap::new(), shares, next: 1 };
+        let mut state = State { entries: BTreeMap::new(), turns: Turns::default(), shares, next: 1 };
         for (number, entry) in folder.list()? {
             state.shares.find(entry.organization(), entry.bytes);
             state.next = state.next.max(number + 1);
@@ -166,17 +188,18 @@ impl Spool {
                 "events of an earlier process wait in the spool"
             );
         }
-        let inner = Inner { folder, state: Mutex::new(state), changed: Notify::new(), metrics };
+        let room = Arc::new(Semaphore::new(UNITS as usize));
+        let inner = Inner { folder, state: Mutex::new(state), changed: Notify::new(), room, metrics };
         Ok(Self(Arc::new(inner)))
     }
 
-    /// Keeps an event: when this returns, a power cut does not lose it.
-    pub async fn keep(&self, incoming: &Incoming) -> Result<(), SpoolError> {
+    /// Keeps an event: when this returns, a power cut does not lose it. All of a sequence leave in order.
+    pub async fn keep(&self, incoming: &Incoming, sequence: Option<&str>) -> Result<(), SpoolError> {
         let head = record::Head::of(incoming);
-        let (json, group) = (incoming.json.clone(), group(incoming));
+        let (json, group) = (incoming.json.clone(), group(incoming, sequence));
         let (spool, received) = (self.clone(), incoming.received.as_millisecond());
         // A request that is given up meanwhile does not leave a file that nobody knows of.
-        let written = tokio::task::spawn_blocking(move || {
+        let write = move || {
             let bytes = record::encode(&head, &json).map_err(SpoolError::Encode)?;
             let entry = Entry { group, received, bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX) };
             let number = spool.reserve(&entry)?;
@@ -190,8 +213,8 @@ impl Spool {
                     Err(error)
                 }
             }
-        });
-        let written = written.await.unwrap_or_else(|error| Err(SpoolError::Task(error)));
+        };
+        let written = blocking(write).await;
         if written.is_ok() {
             self.0.metrics.spooled();
         }
@@ -212,10 +235,9 @@ impl Spool {
         Ok(state.next - 1)
     }
 
-    /// Whether events of the same listener wait: a later one must not overtake them.
-    pub fn holds(&self, incoming: &Incoming) -> bool {
-        let state = self.state();
-        !state.groups.is_empty() && state.groups.contains_key(&group(incoming))
+    /// Whether events of the same sequence wait: a later one must not overtake them.
+    pub fn holds(&self, incoming: &Incoming, sequence: &str) -> bool {
+        self.state().turns.holds(&group(incoming, Some(sequence)))
     }
 
     /// Whether nothing waits.
@@ -228,36 +250,63 @@ impl Spool {
         self.state().entries.len()
     }
 
-    /// The numbers of what is next: for each listener its first events, in order of arrival.
-    pub(crate) fn next(&self, of_each: usize) -> Vec<Vec<u64>> {
-        let mut groups: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-        for (number, entry) in &self.state().entries {
-            let group = groups.entry(entry.group.clone()).or_default();
-            if group.len() < of_each {
-                group.push(*number);
-            }
+    /// Takes the number of the next event that may leave.
+    pub(crate) fn begin(&self) -> Option<u64> {
+        let mut state = self.state();
+        let State { entries, turns, .. } = &mut *state;
+        turns.begin(Instant::now(), entries)
+    }
+
+    /// Puts an event back that was begun.
+    pub(crate) fn put_back(&self, number: u64) {
+        let mut state = self.state();
+        let State { entries, turns, .. } = &mut *state;
+        if let Some(entry) = entries.get(&number) {
+            turns.put_back(number, entry);
         }
-        groups.into_values().collect()
     }
 
-    /// Resolves when something was put in since the last time.
-    pub(crate) async fn changed(&self) {
-        self.0.changed.notified().await;
+    /// Lets an event rest that was begun and cannot be stored now.
+    pub(crate) fn rest(&self, number: u64) {
+        let mut state = self.state();
+        let State { entries, turns, .. } = &mut *state;
+        if let Some(entry) = entries.get(&number) {
+            turns.rest(number, entry, Instant::now());
+        }
     }
 
-    /// Reads an event; nothing when somebody took the file away.
-    pub(crate) async fn read(&self, number: u64) -> Result<Option<Incoming>, SpoolError> {
+    /// Resolves when there may be more to begin: something was put in, or has rested.
+    pub(crate) async fn more(&self) {
+        let changed = self.0.changed.notified();
+        let wakes = self.state().turns.wakes();
+        match wakes {
+            Some(at) => drop(tokio::time::timeout_at(at, changed).await),
+            None => changed.await,
+        }
+    }
+
+    /// Reads an event, once there is memory for it; nothing when somebody took the file away.
+    pub(crate) async fn read(&self, number: u64) -> Result<Option<Kept>, SpoolError> {
         let Some(entry) = self.state().entries.get(&number).cloned() else { return Ok(None) };
+        let (spool, looked) = (self.clone(), entry.clone());
+        let size = move || spool.0.folder.unpacked(number, &looked);
+        let Some(size) = blocking(size).await? else {
+            self.state().remove(number);
+            return Ok(None);
+        };
+        let units = u32::try_from(size.div_ceil(UNIT)).unwrap_or(UNITS).clamp(1, UNITS);
+        // Nobody closes it.
+        let room = Arc::clone(&self.0.room).acquire_many_owned(units).await.ok();
         let spool = self.clone();
-        let read = tokio::task::spawn_blocking(move || {
+        let read = move || {
             let Some(bytes) = spool.0.folder.read(number, &entry)? else {
                 spool.state().remove(number);
                 return Ok(None);
             };
             let incoming = record::decode(&bytes);
             incoming.map(Some).map_err(|error| SpoolError::Broken(spool.0.folder.file(number, &entry), error))
-        });
-        read.await.unwrap_or_else(|error| Err(SpoolError::Task(error)))
+        };
+        Ok(blocking(read).await?.map(|incoming| Kept { incoming, _room: room }))
     }
 
     /// Removes an event that the engine has.
@@ -278,12 +327,12 @@ impl Spool {
     ) -> Result<(), SpoolError> {
         let Some(entry) = self.state().entries.get(&number).cloned() else { return Ok(()) };
         let spool = self.clone();
-        let taken = tokio::task::spawn_blocking(move || {
+        let take = move || {
             how(&spool.0.folder, number, &entry)?;
             spool.state().remove(number);
             Ok(())
-        });
-        taken.await.unwrap_or_else(|error| Err(SpoolError::Task(error)))
+        };
+        blocking(take).await
     }
 
     /// Tells the metrics how much waits and since when.
@@ -300,10 +349,18 @@ impl Spool {
     }
 }
 
-/// What stands for a listener in names of files: its organization first.
-fn group(incoming: &Incoming) -> String {
-    let half = |name: &str| hex(name)[..HALF].to_owned();
-    half(&incoming.listener_namespace) + &half(&incoming.listener)
+/// What stands for a listener in names of files, its organization first, and for what the event has to be in order with.
+fn group(incoming: &Incoming, sequence: Option<&str>) -> String {
+    let short = |name: &str| hex(name)[..NAME].to_owned();
+    let sequence = sequence.map_or_else(|| ALONE.to_owned(), short);
+    short(&incoming.listener_namespace) + &short(&incoming.listener) + &sequence
+}
+
+/// Works with files on a thread that may wait for them.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SpoolError> + Send + 'static,
+) -> Result<T, SpoolError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(SpoolError::Task(error)))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use aphex_api::foreign::triggers::{
     EVENT_ID_LABEL, EVENT_LISTENER_LABEL, TRIGGER_LABEL, TriggerTemplateSpec,
 };
 use aws_lc_rs::digest::{SHA256, digest};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 /// Hex digits that make a generated name unique.
@@ -50,11 +50,13 @@ pub enum TemplateError {
         /// Name of the parameter.
         name: String,
     },
-    /// Labels of the resource are not a map of strings.
-    #[error("resource {index} of the template has labels that are not strings")]
-    Labels {
+    /// Labels or annotations of the resource are not a map of strings.
+    #[error("resource {index} of the template has {field} that are not strings")]
+    NoStrings {
         /// Which resource, from 0.
         index: usize,
+        /// Which of the two.
+        field: &'static str,
     },
 }
 
@@ -157,10 +159,15 @@ fn complete(mut value: Value, index: usize, origin: Origin<'_>) -> Result<Value,
         *labels = json!({});
     }
     let labels = labels.as_object_mut().filter(|labels| labels.values().all(Value::is_string));
-    let labels = labels.ok_or(TemplateError::Labels { index })?;
+    let labels = labels.ok_or(TemplateError::NoStrings { index, field: "labels" })?;
     labels.insert(EVENT_LISTENER_LABEL.to_owned(), origin.listener.into());
     labels.insert(TRIGGER_LABEL.to_owned(), origin.label.into());
     labels.insert(EVENT_ID_LABEL.to_owned(), origin.event_id.into());
+    let annotations = metadata.get("annotations").unwrap_or(&Value::Null);
+    let strings = |map: &Map<String, Value>| map.values().all(Value::is_string);
+    if !annotations.is_null() && !annotations.as_object().is_some_and(strings) {
+        return Err(TemplateError::NoStrings { index, field: "annotations" });
+    }
     Ok(value)
 }
 
@@ -271,5 +278,8 @@ mod tests {
         assert_eq!(no_kind.to_string(), "resource 0 of the template has no kind");
         let no_name = rendered(json!({ "apiVersion": "v1", "kind": "ConfigMap" }), &[]).unwrap_err();
         assert_eq!(no_name.to_string(), "resource 0 of the template has no name or generateName");
+        let annotated = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "n", "annotations": { "y": true } } });
+        let no_string = rendered(annotated, &[]).unwrap_err();
+        assert_eq!(no_string.to_string(), "resource 0 of the template has annotations that are not strings");
     }
 }

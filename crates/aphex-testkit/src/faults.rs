@@ -10,6 +10,7 @@ mod strike;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{Method, Request};
@@ -119,6 +120,9 @@ impl fmt::Display for Call {
     }
 }
 
+/// Which calls.
+pub type Which = fn(&Call) -> bool;
+
 /// What a request is called; nothing for what is not part of a recording.
 pub type Reader = fn(&Request<()>) -> Option<Asked>;
 
@@ -167,6 +171,18 @@ struct Shared {
     state: Mutex<State>,
     killed: Notify,
     paused: watch::Sender<bool>,
+    held: watch::Sender<Option<Which>>,
+    /// How many calls are held back now.
+    holding: AtomicUsize,
+}
+
+/// A call that is held back, until this is dropped.
+struct Held<'a>(&'a AtomicUsize);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -188,6 +204,8 @@ impl Faults {
             state: Mutex::new(State { names, ..State::default() }),
             killed: Notify::new(),
             paused: watch::Sender::new(false),
+            held: watch::Sender::new(None),
+            holding: AtomicUsize::new(0),
         }))
     }
 
@@ -231,6 +249,21 @@ impl Faults {
         self.0.paused.send_replace(paused);
     }
 
+    /// Holds back these calls from now on, and lets go of all others.
+    pub fn hold(&self, which: Which) {
+        self.0.held.send_replace(Some(which));
+    }
+
+    /// Holds back none.
+    pub fn release(&self) {
+        self.0.held.send_replace(None);
+    }
+
+    /// How many calls are held back at once.
+    pub fn holding(&self) -> usize {
+        self.0.holding.load(Ordering::Acquire)
+    }
+
     /// A service with the faults in front of it.
     pub fn layer<S>(&self, inner: S) -> Faulty<S> {
         Faulty::new(inner, self.clone())
@@ -246,9 +279,9 @@ impl Faults {
         Client::new(self.layer(tower::service_fn(send)), namespace)
     }
 
-    /// Records a request; tells the fault that strikes at it.
-    fn meet(&self, request: &Request<()>) -> Option<Fault> {
-        let asked = (self.0.reader)(request)?;
+    /// Records a request; tells what it is called, and the fault that strikes at it.
+    fn meet(&self, request: &Request<()>) -> (Option<Call>, Option<Fault>) {
+        let Some(asked) = (self.0.reader)(request) else { return (None, None) };
         let mut state = self.state();
         let mut object = format!("{}/{}", asked.namespace, asked.name);
         for (name, by) in &state.names {
@@ -262,15 +295,23 @@ impl Faults {
         let call = Call { stage, verb: asked.verb, kind, object, occurrence };
         let fault = state.armed.take_if(|(wanted, _)| *wanted == call).map(|(_, fault)| fault);
         state.struck |= fault.is_some();
-        state.calls.push(call);
-        fault
+        state.calls.push(call.clone());
+        (Some(call), fault)
     }
 
-    /// Waits while requests are held back.
-    async fn let_go(&self) {
+    /// Waits while a request is held back.
+    async fn let_go(&self, call: Option<&Call>) {
         let mut paused = self.0.paused.subscribe();
-        // The sender lives as long as we do.
+        // The senders live as long as we do.
         let _ = paused.wait_for(|paused| !paused).await;
+        let Some(call) = call else { return };
+        let mut held = self.0.held.subscribe();
+        let is_held = |held: &Option<Which>| held.is_some_and(|which| which(call));
+        if is_held(&held.borrow_and_update()) {
+            self.0.holding.fetch_add(1, Ordering::AcqRel);
+            let _held = Held(&self.0.holding);
+            let _ = held.wait_for(|held| !is_held(held)).await;
+        }
     }
 
     fn kill(&self) {

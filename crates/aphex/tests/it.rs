@@ -1,6 +1,7 @@
 //! The built program, end to end.
 
 mod it {
+    pub(crate) mod bodies;
     pub(crate) mod clients;
     pub(crate) mod commands;
     pub(crate) mod completion;

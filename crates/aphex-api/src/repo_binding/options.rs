@@ -98,6 +98,18 @@ pub enum ConcurrencyPolicy {
     CancelSuperseded,
 }
 
+impl ConcurrencyPolicy {
+    /// Its name in a binding's spec.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "Allow",
+            Self::Queue => "Queue",
+            Self::CancelSuperseded => "CancelSuperseded",
+        }
+    }
+}
+
 /// How many ended runs of a binding are kept.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]

@@ -20,8 +20,8 @@ pub struct Options {
     pub paths_ignore: Vec<Glob>,
     /// Whether pull requests from forks count.
     pub forks: Forks,
-    /// Whether runs are made pending, for the controllers to release.
-    pub start: Start,
+    /// What happens to a run while others are under way.
+    pub policy: ConcurrencyPolicy,
 }
 
 /// The branches that count.
@@ -40,15 +40,6 @@ pub enum Forks {
     Allowed,
     /// They start nothing.
     Refused,
-}
-
-/// How a run begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// At once.
-    AtOnce,
-    /// When the controllers release it.
-    Released,
 }
 
 impl Options {
@@ -71,14 +62,13 @@ pub(crate) fn options(spec: &BindingOptions, branch: &Branch) -> Result<Options,
         none if none.is_empty() => Branches::One(branch.clone()),
         globs => Branches::Matching(globs),
     };
-    let policy = spec.concurrency.map(|concurrency| concurrency.policy).unwrap_or_default();
     Ok(Options {
         events: events(spec),
         branches,
         paths: globs("spec.paths", &spec.paths)?,
         paths_ignore: globs("spec.pathsIgnore", &spec.paths_ignore)?,
         forks: if spec.allow_forks { Forks::Allowed } else { Forks::Refused },
-        start: if policy == ConcurrencyPolicy::Queue { Start::Released } else { Start::AtOnce },
+        policy: spec.concurrency.map(|concurrency| concurrency.policy).unwrap_or_default(),
     })
 }
 
@@ -92,8 +82,6 @@ fn globs(field: &str, texts: &[String]) -> Result<Vec<Glob>, Rejection> {
 
 #[cfg(test)]
 mod tests {
-    use aphex_api::repo_binding::Concurrency;
-
     use super::*;
 
     fn parsed(spec: &BindingOptions) -> Result<Options, Rejection> {
@@ -105,21 +93,8 @@ mod tests {
         let options = parsed(&BindingOptions::default()).unwrap();
         assert_eq!(options.events, [BindingEvent::Push]);
         assert_eq!(options.branches, Branches::One("main".parse().unwrap()));
-        assert_eq!((options.forks, options.start), (Forks::Refused, Start::AtOnce));
+        assert_eq!((options.forks, options.policy), (Forks::Refused, ConcurrencyPolicy::Allow));
         assert!(options.paths.is_empty() && options.paths_ignore.is_empty());
-    }
-
-    #[test]
-    fn a_queue_alone_holds_runs_back() {
-        for (policy, start) in [
-            (ConcurrencyPolicy::Allow, Start::AtOnce),
-            (ConcurrencyPolicy::Queue, Start::Released),
-            (ConcurrencyPolicy::CancelSuperseded, Start::AtOnce),
-        ] {
-            let concurrency = Some(Concurrency { policy, max: None });
-            let spec = BindingOptions { concurrency, ..BindingOptions::default() };
-            assert_eq!(parsed(&spec).unwrap().start, start, "{policy:?}");
-        }
     }
 
     #[test]

@@ -157,6 +157,12 @@ async fn a_newer_run_of_a_branch_cancels_the_older() -> anyhow::Result<()> {
     until(&engine, "newest", "the older run is told to stop", &one).await?;
     let first = engine.api::<PipelineRun>("newest").get("first").await?;
     assert_eq!(first.annotations()["platform.aphex/superseded-by"], "second");
+    // By it the gateway knows that the order of events matters.
+    let template = engine
+        .dynamic("triggers.tekton.dev", "v1beta1", "TriggerTemplate", Some("org-newest-org"))
+        .get("newest-trigger-template")
+        .await?;
+    assert_eq!(template.annotations()["platform.aphex/concurrency"], "CancelSuperseded");
     engine.finish().await
 }
 

@@ -46,14 +46,22 @@ impl Deliveries {
         let Some(spool) = &self.spool else {
             return self.within(patience, incoming, &event).await;
         };
-        // A later event of a listener must not overtake those that wait, and nobody waits for an engine that is away.
-        if spool.holds(incoming) || self.reach.is_away() {
-            return self.spool(spool, incoming, None).await;
+        // A later event must not overtake those that it has to be in order with, and nobody waits for an engine that is away.
+        if self.is_behind(spool, incoming, &event) || self.reach.is_away() {
+            return self.spool(spool, incoming, &event, None).await;
         }
         match self.within(patience, incoming, &event).await {
-            Err(error) if error.is_absence() => self.spool(spool, incoming, Some(error)).await,
+            Err(error) if error.is_absence() => self.spool(spool, incoming, &event, Some(error)).await,
             stored => stored,
         }
+    }
+
+    /// Whether events on the disk have to be stored before this one.
+    fn is_behind(&self, spool: &Spool, incoming: &Incoming, event: &Event) -> bool {
+        if spool.is_empty() {
+            return false;
+        }
+        self.decider.sequence(incoming, event).is_some_and(|sequence| spool.holds(incoming, &sequence))
     }
 
     /// Stores an event in the engine, in time. One that comes too late may be stored all the same: then this process finds
@@ -86,11 +94,14 @@ impl Deliveries {
         &self,
         spool: &Spool,
         incoming: &Incoming,
+        event: &Event,
         because: Option<StoreError>,
     ) -> Result<String, StoreError> {
         let id = object_name(&incoming.delivery_id);
         let first = spool.is_empty();
-        spool.keep(incoming).await.map_err(|error| StoreError::Spool(id.clone(), error))?;
+        let sequence = self.decider.sequence(incoming, event);
+        let kept = spool.keep(incoming, sequence.as_deref()).await;
+        kept.map_err(|error| StoreError::Spool(id.clone(), error))?;
         if first && let Some(error) = because {
             tracing::warn!(
                 error = %aphex_runtime::errors::chain(&error), delivery.name = %id, delivery.namespace = %incoming.namespace,

@@ -1,22 +1,18 @@
-//! From this replica's disk into the engine, in order for each listener, until nothing waits.
+//! From this replica's disk into the engine, many at once, until nothing waits; who is next is the spool's affair.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aphex_runtime::errors;
 use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
 use super::{Deliveries, Incoming, StoreError, inline};
-use crate::spool::{Spool, SpoolError};
+use crate::spool::{PLACES, Spool, SpoolError};
 
 /// How long the engine may take when no sender waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Listeners whose events are stored at once.
-const PARALLEL: usize = 8;
-/// Events of one listener in a round: what others put in meanwhile waits for no more than these.
-const OF_EACH: usize = 64;
-/// The first pause after a round in which nothing was stored, and the longest.
+/// The first pause while the engine is away, and the longest.
 const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(5);
 
@@ -24,68 +20,92 @@ const LONGEST: Duration = Duration::from_secs(5);
 enum Step {
     /// The spool does not have it any more.
     Gone,
-    /// It cannot be stored now; what comes behind it in the same listener waits.
+    /// It cannot be stored now; others may.
     Waits,
     /// The engine is away: all wait.
     Away,
 }
 
+/// Why events do not leave any more.
+enum End {
+    /// The engine is away; whether anything had left before that.
+    Away { moved: bool },
+    /// This process is to end, and what is left cannot be stored now.
+    Stopped,
+}
+
 impl Deliveries {
     /// Drains until told to stop, and then as long as the engine takes what there is.
     pub(super) async fn drain(&self, spool: &Spool, stop: CancellationToken) {
-        let mut failures = 0;
+        let mut absences = 0;
         loop {
-            spool.measure(self.clock.now());
-            if spool.is_empty() {
-                if stop.is_cancelled() {
+            // Of many that wait for an engine that was away, one asks whether it is back.
+            let places = if absences == 0 { PLACES } else { 1 };
+            match self.leave(spool, &stop, places).await {
+                End::Away { moved: true } => absences = 0,
+                End::Away { moved: false } if !stop.is_cancelled() => {
+                    let pause = PAUSE.saturating_mul(1 << absences).min(LONGEST);
+                    absences = (absences + 1).min(8);
+                    // Replicas that lost the engine together do not come back together.
+                    let pause = pause.mul_f64(rand::random_range(0.5..1.0));
+                    let _ = tokio::time::timeout(pause, stop.cancelled()).await;
+                }
+                End::Away { .. } | End::Stopped => {
+                    if !spool.is_empty() {
+                        tracing::warn!(
+                            events = spool.len(),
+                            "events stay in the spool until this replica starts again"
+                        );
+                    }
                     return;
                 }
-                let _ = stop.run_until_cancelled(spool.changed()).await;
-                continue;
             }
-            if self.round(spool, &stop).await {
-                failures = 0;
-                continue;
-            }
-            if stop.is_cancelled() {
-                tracing::warn!(
-                    events = spool.len(),
-                    "events stay in the spool until this replica starts again"
-                );
-                return;
-            }
-            let pause = PAUSE.saturating_mul(1 << failures).min(LONGEST);
-            failures = (failures + 1).min(8);
-            // Replicas that lost the engine together do not come back together.
-            let pause = pause.mul_f64(rand::random_range(0.5..1.0));
-            let _ = tokio::time::timeout(pause, stop.cancelled()).await;
         }
     }
 
-    /// Tries the first of what waits of each listener; tells whether anything left the spool.
-    async fn round(&self, spool: &Spool, stop: &CancellationToken) -> bool {
-        let (moved, away) = (AtomicBool::new(false), AtomicBool::new(false));
-        futures::stream::iter(spool.next(OF_EACH))
-            .for_each_concurrent(PARALLEL, |listener| async {
-                for number in listener {
-                    if away.load(Ordering::Acquire) {
-                        return;
-                    }
-                    match self.step(spool, number, stop).await {
-                        Step::Gone => moved.store(true, Ordering::Release),
-                        Step::Waits => return,
-                        Step::Away => away.store(true, Ordering::Release),
-                    }
-                    spool.measure(self.clock.now());
+    /// Stores what waits and what comes, so many at once; once the engine takes one, as many as there are places.
+    async fn leave(&self, spool: &Spool, stop: &CancellationToken, mut places: usize) -> End {
+        let mut under_way = FuturesUnordered::new();
+        let (mut moved, mut away) = (false, false);
+        loop {
+            spool.measure(self.clock.now());
+            while !away
+                && under_way.len() < places
+                && let Some(number) = spool.begin()
+            {
+                under_way.push(async move { (number, self.step(spool, number, stop).await) });
+            }
+            if under_way.is_empty() {
+                if away {
+                    return End::Away { moved };
                 }
-            })
-            .await;
-        moved.into_inner()
+                if stop.is_cancelled() {
+                    return End::Stopped;
+                }
+            }
+            let room = !away && under_way.len() < places;
+            let idle = under_way.is_empty();
+            tokio::select! {
+                Some((number, step)) = under_way.next() => match step {
+                    Step::Gone => (moved, places) = (true, PLACES),
+                    Step::Waits => {
+                        spool.rest(number);
+                        places = PLACES;
+                    }
+                    Step::Away => {
+                        spool.put_back(number);
+                        away = true;
+                    }
+                },
+                () = spool.more(), if room => {}
+                () = stop.cancelled(), if idle => {}
+            }
+        }
     }
 
     async fn step(&self, spool: &Spool, number: u64, stop: &CancellationToken) -> Step {
-        let mut incoming = match spool.read(number).await {
-            Ok(Some(incoming)) => incoming,
+        let mut kept = match spool.read(number).await {
+            Ok(Some(kept)) => kept,
             Ok(None) => {
                 tracing::error!(number, "an event was taken from the spool by somebody else");
                 return Step::Gone;
@@ -98,14 +118,15 @@ impl Deliveries {
                 return Step::Waits;
             }
         };
-        let event = inline::event(&mut incoming);
+        let event = inline::event(&mut kept.incoming);
+        let incoming = &kept.incoming;
         // Nobody waits long for an engine that is away when the process is to end.
         let hurry = async {
             stop.cancelled().await;
             tokio::time::sleep(self.reach.patience()).await;
         };
         let stored = tokio::select! {
-            stored = self.within(PATIENCE, &incoming, &event) => stored,
+            stored = self.within(PATIENCE, incoming, &event) => stored,
             () = hurry => return Step::Away,
         };
         match stored {
@@ -121,10 +142,10 @@ impl Deliveries {
             },
             Err(error) if error.is_absence() => {
                 tracing::debug!(error = %errors::chain(&error), "the engine does not take a spooled event yet");
-                // One admission webhook that fails holds up its own listener and no other.
+                // One admission webhook that fails holds up what it is asked about and nothing else.
                 if self.reach.is_away() { Step::Away } else { Step::Waits }
             }
-            Err(error) if is_final(&error, self.is_orphan(&incoming)) => {
+            Err(error) if is_final(&error, self.is_orphan(incoming)) => {
                 self.aside(spool, number, errors::chain(&error)).await
             }
             Err(error) => {

@@ -50,6 +50,12 @@ fn what_no_event_can_heal_is_told_with_its_place() {
         (template(json!({ "spec": {} })), "spec.template.spec has no resourcetemplates"),
         (template(json!({ "spec": { "resourcetemplates": [{}] } })), "resourcetemplates[0] has no kind"),
         (
+            template(
+                json!({ "spec": { "resourcetemplates": [{ "metadata": { "annotations": { "y": true } } }] } }),
+            ),
+            "resourcetemplates[0].metadata.annotations has for y no string",
+        ),
+        (
             template(json!({ "spec": { "resourcetemplates": [resource] } })),
             "uses $(tt.params.p), which is not among",
         ),

@@ -1,9 +1,9 @@
 //! The files of the spool: written whole or not at all, readable to their owner alone.
 //!
-//! `<number>-<listener>-<milliseconds>.event`; `.tmp` while it is being written, `.bad` once it was set aside.
+//! `<number>-<listener and sequence>-<milliseconds>.event`; `.tmp` while it is being written, `.bad` once it was set aside.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -95,6 +95,25 @@ impl Folder {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(SpoolError::Read(file, error)),
+        }
+    }
+
+    /// How many bytes the payload has when it is unpacked: a gzip ends with that (RFC 1952, section 2.3.1).
+    pub(super) fn unpacked(&self, number: u64, entry: &Entry) -> Result<Option<u64>, SpoolError> {
+        let path = self.file(number, entry);
+        let last = || -> io::Result<u64> {
+            let mut file = File::open(&path)?;
+            let mut last = [0; 4];
+            // A file without them is damaged, which reading it tells.
+            if file.seek(SeekFrom::End(-4)).is_ok() {
+                file.read_exact(&mut last)?;
+            }
+            Ok(u64::from(u32::from_le_bytes(last)))
+        };
+        match last() {
+            Ok(size) => Ok(Some(size)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(SpoolError::Read(path, error)),
         }
     }
 

@@ -33,42 +33,78 @@ fn open(folder: &Path, limit: u64) -> Spool {
     Spool::open(settings, GatewayMetrics::new(&aphex_runtime::Metrics::default())).unwrap()
 }
 
-/// The ids in the order in which they are drained, listener by listener.
-async fn ids(spool: &Spool) -> Vec<Vec<String>> {
-    let mut all = Vec::new();
-    for group in spool.next(usize::MAX) {
+/// Has everything leave, as many at once as may; gives the ids in waves.
+async fn waves(spool: &Spool) -> Vec<Vec<String>> {
+    let mut waves = Vec::new();
+    while !spool.is_empty() {
+        let numbers: Vec<u64> = std::iter::from_fn(|| spool.begin()).collect();
+        assert!(!numbers.is_empty(), "something can leave");
         let mut ids = Vec::new();
-        for number in group {
-            ids.push(spool.read(number).await.unwrap().unwrap().delivery_id);
+        for number in numbers {
+            ids.push(spool.read(number).await.unwrap().unwrap().incoming.delivery_id);
+            spool.remove(number).await.unwrap();
         }
-        all.push(ids);
+        waves.push(ids);
     }
-    all.sort();
-    all
+    waves
 }
 
 #[tokio::test]
 async fn a_restart_finds_everything_in_its_order() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("spool");
-    let spool = open(&path, 1 << 20);
-    for (listener, id) in [("a", "a1"), ("b", "b1"), ("a", "a2"), ("a", "a3")] {
-        spool.keep(&incoming(listener, id)).await.unwrap();
+    let mut spool = open(&path, 1 << 20);
+    for (sequence, id) in
+        [(Some("main"), "m1"), (None, "a1"), (Some("main"), "m2"), (Some("next"), "n1"), (None, "a2")]
+    {
+        spool.keep(&incoming("a", id), sequence).await.unwrap();
     }
-    assert!(spool.holds(&incoming("a", "x")) && !spool.holds(&incoming("c", "x")));
-    drop(spool);
-    // A process that ended while it wrote.
-    fs::write(path.join("00000000000000000009-a-1.tmp"), "half").unwrap();
-    let spool = open(&path, 1 << 20);
-    assert_eq!(ids(&spool).await, [vec!["a1", "a2", "a3"], vec!["b1"]]);
-    spool.keep(&incoming("a", "a4")).await.unwrap();
-    assert_eq!(ids(&spool).await, [vec!["a1", "a2", "a3", "a4"], vec!["b1"]], "later ones come behind");
-    for number in spool.next(usize::MAX).concat() {
-        spool.remove(number).await.unwrap();
+    for _ in 0..2 {
+        assert!(spool.holds(&incoming("a", "x"), "main") && spool.holds(&incoming("a", "x"), "next"));
+        assert!(!spool.holds(&incoming("b", "x"), "main") && !spool.holds(&incoming("a", "x"), "other"));
+        drop(spool);
+        // A process that ended while it wrote.
+        fs::write(path.join("00000000000000000009-a-1.tmp"), "half").unwrap();
+        spool = open(&path, 1 << 20);
     }
-    assert!(spool.is_empty() && !spool.holds(&incoming("a", "x")));
+    spool.keep(&incoming("a", "m3"), Some("main")).await.unwrap();
+    assert_eq!(waves(&spool).await, [vec!["m1", "a1", "n1", "a2"], vec!["m2"], vec!["m3"]]);
+    assert!(!spool.holds(&incoming("a", "x"), "main"));
     let left: Vec<_> = fs::read_dir(&path).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert_eq!(left, ["lock"]);
+}
+
+#[tokio::test]
+async fn what_an_earlier_release_left_leaves_in_order_by_listener() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(folder.path(), 1 << 20);
+    for (listener, id) in [("a", "a1"), ("b", "b1"), ("a", "a2")] {
+        spool.keep(&incoming(listener, id), None).await.unwrap();
+    }
+    drop(spool);
+    // Its names ended with the listener.
+    for file in fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path()) {
+        let name = file.file_name().unwrap().to_string_lossy().replace("x-", "-");
+        fs::rename(&file, file.with_file_name(name)).unwrap();
+    }
+    assert_eq!(waves(&open(folder.path(), 1 << 20)).await, [vec!["a1", "b1"], vec!["a2"]]);
+}
+
+#[tokio::test]
+async fn payloads_on_their_way_have_so_much_memory_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(folder.path(), 1 << 20);
+    let mut large = incoming("a", "large");
+    large.json = json!({ "text": "x".repeat(10 << 20) }).to_string().into();
+    spool.keep(&large, None).await.unwrap();
+    spool.keep(&incoming("a", "small"), None).await.unwrap();
+    let room = || spool.0.room.available_permits();
+    let large = spool.read(spool.begin().unwrap()).await.unwrap();
+    assert_eq!(room(), 64 - 11, "what it is unpacked counts, in mebibytes");
+    let small = spool.read(spool.begin().unwrap()).await.unwrap();
+    assert_eq!(room(), 64 - 12);
+    drop((large, small));
+    assert_eq!(room(), 64);
 }
 
 #[tokio::test]
@@ -76,7 +112,7 @@ async fn nobody_else_reads_it_and_no_second_process_uses_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("spool");
     let spool = open(&path, 1 << 20);
-    spool.keep(&incoming("a", "a1")).await.unwrap();
+    spool.keep(&incoming("a", "a1"), None).await.unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&path), 0o700);
     for file in fs::read_dir(&path).unwrap() {
@@ -93,16 +129,16 @@ async fn what_exceeds_the_limit_is_refused_until_there_is_room() {
     let spool = open(folder.path(), 600);
     let mut kept = 0;
     let refused = loop {
-        if let Err(error) = spool.keep(&incoming_of(&format!("org-{kept}"), "a", "more")).await {
+        if let Err(error) = spool.keep(&incoming_of(&format!("org-{kept}"), "a", "more"), None).await {
             break error;
         }
         kept += 1;
         assert!(kept < 10, "the limit holds");
     };
     assert!(matches!(refused, SpoolError::Full { limit: 600, .. }), "{refused:?}");
-    let first = spool.next(1)[0][0];
+    let first = spool.begin().unwrap();
     spool.remove(first).await.unwrap();
-    spool.keep(&incoming("a", "a2")).await.unwrap();
+    spool.keep(&incoming("a", "a2"), None).await.unwrap();
 }
 
 #[tokio::test]
@@ -114,7 +150,8 @@ async fn no_organization_fills_it_so_that_others_find_no_room() {
         let mut kept = 0;
         let refused = loop {
             let listener = ["a", "b"][kept % 2];
-            if let Err(error) = spool.keep(&incoming_of(organization, listener, &format!("f{kept}"))).await {
+            let event = incoming_of(organization, listener, &format!("f{kept}"));
+            if let Err(error) = spool.keep(&event, None).await {
                 break error;
             }
             kept += 1;
@@ -124,36 +161,22 @@ async fn no_organization_fills_it_so_that_others_find_no_room() {
         // What an earlier process left counts as well.
         drop(spool);
         spool = open(folder.path(), 1 << 16);
-        let again = spool.keep(&incoming_of(organization, "a", "again")).await;
+        let again = spool.keep(&incoming_of(organization, "a", "again"), None).await;
         assert!(matches!(again, Err(SpoolError::Share { .. })), "{again:?}");
     }
-    spool.keep(&incoming_of("org-calm", "a", "calm")).await.unwrap();
+    spool.keep(&incoming_of("org-calm", "a", "calm"), None).await.unwrap();
     // What has left makes room for more of it.
-    for number in spool.next(10).concat() {
+    for number in std::iter::from_fn(|| spool.begin()).collect::<Vec<_>>() {
         spool.remove(number).await.unwrap();
     }
-    spool.keep(&incoming_of("org-flood", "a", "again")).await.unwrap();
-}
-
-#[tokio::test]
-async fn what_comes_late_waits_for_a_few_of_those_who_have_many() {
-    let folder = tempfile::tempdir().unwrap();
-    let spool = open(folder.path(), 1 << 20);
-    for number in 0..20 {
-        spool.keep(&incoming("flood", &format!("f{number}"))).await.unwrap();
-    }
-    spool.keep(&incoming("calm", "c0")).await.unwrap();
-    let mut round: Vec<usize> = spool.next(3).iter().map(Vec::len).collect();
-    round.sort_unstable();
-    assert_eq!(round, [1, 3]);
-    assert_eq!(spool.len(), 21);
+    spool.keep(&incoming_of("org-flood", "a", "again"), None).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_damaged_file_is_told_of_and_set_aside() {
     let folder = tempfile::tempdir().unwrap();
     let spool = open(folder.path(), 1 << 20);
-    spool.keep(&incoming("a", "a1")).await.unwrap();
+    spool.keep(&incoming("a", "a1"), None).await.unwrap();
     let event = |end: &str| {
         let files = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
         let mut found = files.filter(|path| path.to_string_lossy().ends_with(end));
@@ -164,7 +187,7 @@ async fn a_damaged_file_is_told_of_and_set_aside() {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     fs::write(&file, &bytes).unwrap();
-    let number = spool.next(usize::MAX)[0][0];
+    let number = spool.begin().unwrap();
     let broken = spool.read(number).await;
     assert!(matches!(broken, Err(SpoolError::Broken(..))), "{broken:?}");
     spool.set_aside(number).await.unwrap();

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use aphex_api::delivery::{Delivery, DeliveryVerdict};
+use aphex_api::labels;
 use aphex_gateway::inbox::SpoolSettings;
 use aphex_gateway::{Inbox, sign};
 use aphex_runtime::Shutdown;
@@ -11,8 +12,13 @@ use aphex_testkit::eventually;
 use aphex_testkit::faults::{Call, Fault};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{DeleteParams, ListParams, WatchEvent, WatchParams};
+use kube::api::{
+    ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, WatchEvent,
+    WatchParams,
+};
+use kube::core::GroupVersionKind;
 use kube::{Api, ResourceExt as _};
+use serde_json::{Value, json};
 
 use super::world::{SECRET, World, push};
 
@@ -55,13 +61,125 @@ impl World {
         self.deliver("warm", "ping", &serde_json::json!({}), SECRET).await?;
         self.verdict("warm").await.map(drop)
     }
+
+    /// A policy of the cluster that forbids a Delivery of one name, and its binding.
+    fn refusing(&self, name: &str) -> [Value; 2] {
+        let metadata = json!({ "name": format!("refusing-{}", self.name) });
+        let rule = json!({
+            "apiGroups": ["aphex.io"], "apiVersions": ["*"], "operations": ["CREATE"], "resources": ["deliveries"],
+        });
+        let policy = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": metadata,
+            "spec": {
+                "failurePolicy": "Fail",
+                "matchConstraints": {
+                    "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": self.organization() } },
+                    "resourceRules": [rule],
+                },
+                "validations": [{ "expression": format!("object.metadata.name != '{name}'"), "reason": "Forbidden" }],
+            },
+        });
+        let binding = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": metadata,
+            "spec": { "policyName": metadata["name"], "validationActions": ["Deny"] },
+        });
+        [policy, binding]
+    }
+}
+
+/// GitHub's push, to another branch.
+fn push_to(branch: &str) -> anyhow::Result<Value> {
+    let mut body = push()?;
+    body["ref"] = format!("refs/heads/{branch}").into();
+    Ok(body)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_the_engine_is_away_events_wait_on_disk_and_then_become_runs_in_their_order()
--> anyhow::Result<()> {
+async fn events_of_one_listener_leave_the_disk_at_once() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut world = World::start("away").await?;
+    let mut world = World::start("at-once").await?;
+    world.inbox = spooling(folder.path());
+    let world = world.gateway().await?;
+    world.warm().await?;
+    world.faults.pause(true);
+    let ids: Vec<String> = (0..12).map(|n| format!("many-{n}")).collect();
+    for id in ["first"].into_iter().chain(ids.iter().map(String::as_str)) {
+        assert_eq!(world.deliver(id, "push", &push()?, SECRET).await?["eventID"], id);
+    }
+    assert_eq!(files(folder.path(), ".event")?, 1 + ids.len());
+    assert_eq!(world.deliver("first", "push", &push()?, SECRET).await?["eventID"], "first");
+
+    world.faults.hold(|call| call.verb == "get" && call.object.contains("/many-"));
+    world.faults.pause(false);
+    eventually("all are under way", || async { Ok((world.faults.holding() == ids.len()).then_some(())) })
+        .await?;
+    world.faults.release();
+    for id in &ids {
+        let (verdict, delivery) = world.verdict(id).await?;
+        let repository = delivery.spec.repository.as_str();
+        assert_eq!((verdict, repository), (DeliveryVerdict::Created, "Codertocat/Hello-World"));
+    }
+    drained(folder.path()).await?;
+    assert_eq!(world.runs().await?.len(), 1 + ids.len());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_cannot_be_stored_keeps_no_other_on_the_disk() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut world = World::start("stuck").await?;
+    world.inbox = spooling(folder.path());
+    let world = world.gateway().await?;
+    world.warm().await?;
+    let [policy, binding] = world.refusing("stuck");
+    world.apply(policy).await?;
+    world.apply(binding.clone()).await?;
+    let deliveries: Api<Delivery> = Api::namespaced(world.client.clone(), &world.organization());
+    let stuck = Delivery {
+        spec: world.left_behind("nobody", jiff::Timestamp::now())?.spec,
+        ..Delivery::new("stuck", <_>::default())
+    };
+    let rehearsed = PostParams { dry_run: true, ..PostParams::default() };
+    eventually("the engine refuses one", || async {
+        Ok(matches!(deliveries.create(&rehearsed, &stuck).await, Err(kube::Error::Api(status)) if status.code == 403).then_some(()))
+    })
+    .await?;
+
+    world.faults.pause(true);
+    for id in ["stuck", "next", "last"] {
+        world.deliver(id, "push", &push()?, SECRET).await?;
+    }
+    world.faults.pause(false);
+    for id in ["next", "last"] {
+        assert_eq!(world.verdict(id).await?.0, DeliveryVerdict::Created);
+    }
+    eventually("one is left", || async { Ok((files(folder.path(), ".event")? == 1).then_some(())) }).await?;
+    // What comes now is taken as ever.
+    world.deliver("now", "push", &push()?, SECRET).await?;
+    assert_eq!(world.verdict("now").await?.0, DeliveryVerdict::Created);
+    assert_eq!((files(folder.path(), ".event")?, files(folder.path(), ".bad")?), (1, 0));
+
+    let kind =
+        GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicyBinding");
+    let bindings: Api<DynamicObject> = Api::all_with(world.client.clone(), &ApiResource::from_gvk(&kind));
+    bindings
+        .delete(binding["metadata"]["name"].as_str().unwrap_or_default(), &DeleteParams::default())
+        .await?;
+    assert_eq!(world.verdict("stuck").await?.0, DeliveryVerdict::Created);
+    drained(folder.path()).await?;
+    assert_eq!(world.runs().await?.len(), 4);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_runs_of_a_branch_are_compared_its_events_leave_in_their_order() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut world = World::start("order").await?;
+    let kind = GroupVersionKind::gvk("triggers.tekton.dev", "v1beta1", "TriggerTemplate");
+    let templates: Api<DynamicObject> =
+        Api::namespaced_with(world.client.clone(), &world.organization(), &ApiResource::from_gvk(&kind));
+    let policy = json!({ "metadata": { "annotations": { labels::CONCURRENCY: "CancelSuperseded" } } });
+    templates.patch("run", &PatchParams::default(), &Patch::Merge(policy)).await?;
     world.inbox = spooling(folder.path());
     let world = world.gateway().await?;
     world.warm().await?;
@@ -69,33 +187,43 @@ async fn while_the_engine_is_away_events_wait_on_disk_and_then_become_runs_in_th
     let before = deliveries.list(&ListParams::default()).await?.metadata.resource_version.unwrap_or_default();
 
     world.faults.pause(true);
-    let body = push()?;
-    let ids: Vec<String> = (0..6).map(|n| format!("waiting-{n}")).collect();
-    for id in &ids {
-        let answer = world.deliver(id, "push", &body, SECRET).await?;
-        assert_eq!(answer["eventID"], id.as_str());
+    for number in 0..3 {
+        world.deliver(&format!("master-{number}"), "push", &push()?, SECRET).await?;
+        world
+            .deliver(&format!("topic-{number}"), "push", &push_to(&format!("topic-{number}"))?, SECRET)
+            .await?;
     }
-    assert_eq!(files(folder.path(), ".event")?, ids.len());
-    assert_eq!(world.deliver(&ids[0], "push", &body, SECRET).await?["eventID"], ids[0].as_str());
-
+    world.faults.stage("back");
+    world.faults.hold(|call| call.object.ends_with("/master-0"));
     world.faults.pause(false);
-    for id in &ids {
-        let (verdict, delivery) = world.verdict(id).await?;
-        assert_eq!(
-            (verdict, delivery.spec.repository.as_str()),
-            (DeliveryVerdict::Created, "Codertocat/Hello-World")
-        );
+    for number in 0..3 {
+        assert_eq!(world.verdict(&format!("topic-{number}")).await?.0, DeliveryVerdict::NotWanted);
     }
-    drained(folder.path()).await?;
-    assert_eq!(world.runs().await?.len(), ids.len());
+    // The engine takes events again; one of the branch goes behind those that wait, one of another does not.
+    world.deliver("master-3", "push", &push()?, SECRET).await?;
+    world.deliver("topic-3", "push", &push_to("topic-3")?, SECRET).await?;
+    assert_eq!(world.verdict("topic-3").await?.0, DeliveryVerdict::NotWanted);
+    eventually("four are left", || async { Ok((files(folder.path(), ".event")? == 4).then_some(())) })
+        .await?;
+    let behind = |call: &Call| {
+        call.stage == "back"
+            && ["/master-1", "/master-2", "/master-3"].iter().any(|name| call.object.ends_with(name))
+    };
+    assert!(!world.faults.calls().iter().any(behind), "nothing overtakes the first of the branch");
+    world.faults.release();
+
     let mut added = Vec::new();
     let mut changes = deliveries.watch(&WatchParams::default(), &before).await?.boxed();
-    while added.len() < ids.len() {
-        if let Some(WatchEvent::Added(delivery)) = changes.next().await.transpose()? {
+    while added.len() < 4 {
+        if let Some(WatchEvent::Added(delivery)) = changes.next().await.transpose()?
+            && delivery.name_any().starts_with("master")
+        {
             added.push(delivery.name_any());
         }
     }
-    assert_eq!(added, ids);
+    assert_eq!(added, ["master-0", "master-1", "master-2", "master-3"]);
+    drained(folder.path()).await?;
+    assert_eq!(world.runs().await?.len(), 4);
     Ok(())
 }
 

@@ -44,14 +44,14 @@ where
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let head = Request::from_parts(parts, ());
-        let fault = self.faults.meet(&head);
+        let (call, fault) = self.faults.meet(&head);
         let request = Request::from_parts(head.into_parts().0, body);
         let faults = self.faults.clone();
         // The one that was ready goes; a new one stays.
         let fresh = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, fresh);
         Box::pin(async move {
-            faults.let_go().await;
+            faults.let_go(call.as_ref()).await;
             let Some(fault) = fault else {
                 return inner.call(request).await.map(|given| given.map(answer::body)).map_err(Into::into);
             };

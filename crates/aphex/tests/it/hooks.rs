@@ -20,7 +20,7 @@ use tokio::sync::watch;
 const SECRET: &[u8] = b"whsec_of_the_killed_repository";
 const EVENT_ID: &str = "triggers.tekton.dev/triggers-eventid";
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
-/// So much more for each event: those of one listener leave the disk one after the other.
+/// So much more for each event, for the machine may be slow.
 const OF_AN_EVENT: Duration = Duration::from_millis(40);
 /// Between two looks at runs, for each of them.
 const OF_A_RUN: Duration = Duration::from_micros(500);
@@ -165,6 +165,11 @@ impl Hooks {
         ]
     }
 
+    /// Where events of the listener go.
+    pub(crate) fn url(&self, gateway: &str) -> String {
+        format!("{gateway}/{}", self.name)
+    }
+
     /// The status and the `Retry-After` of one signed push.
     pub(crate) async fn send(
         &self,
@@ -184,7 +189,7 @@ impl Hooks {
         secret: &[u8],
     ) -> anyhow::Result<(u16, String)> {
         let request = http
-            .post(format!("{gateway}/{}", self.name))
+            .post(self.url(gateway))
             .header("content-type", "application/json")
             .header("x-github-event", "push")
             .header("x-github-delivery", id)

@@ -12,7 +12,7 @@ use aphex_api::foreign::triggers::{
     TriggerTemplate,
 };
 use aphex_api::labels;
-use aphex_api::repo_binding::BindingEvent;
+use aphex_api::repo_binding::{BindingEvent, ConcurrencyPolicy};
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use serde_json::{Value, json};
 
@@ -21,7 +21,6 @@ use filter::Filter;
 use super::shared_metadata;
 use crate::catalog;
 use crate::organization::PUSH_BINDING;
-use crate::repo_binding::options::Start;
 use crate::repo_binding::pipeline_spec;
 use crate::repo_binding::shape::Shape;
 use crate::repo_binding::validate::Valid;
@@ -51,9 +50,14 @@ pub(super) fn trigger_template(valid: &Valid) -> TriggerTemplate {
     };
     let mut metadata = shared_metadata(valid, valid.trigger_template());
     metadata.labels.get_or_insert_default().extend(valid.template.labels.clone());
-    metadata.annotations = Some([(labels::TEMPLATE.to_owned(), valid.template.name.clone())].into());
-    let mut spec = valid.template.for_workspaces(&declared);
-    if valid.options.start == Start::Released {
+    let annotations = metadata.annotations.get_or_insert_default();
+    annotations.insert(labels::TEMPLATE.to_owned(), valid.template.name.clone());
+    let (mut spec, policy) = (valid.template.for_workspaces(&declared), valid.options.policy);
+    if policy != ConcurrencyPolicy::Allow {
+        // The order of runs means something then, and the gateway minds it.
+        annotations.insert(labels::CONCURRENCY.to_owned(), policy.as_str().to_owned());
+    }
+    if policy == ConcurrencyPolicy::Queue {
         catalog::hold_back(&mut spec);
     }
     TriggerTemplate { metadata, spec }

@@ -14,13 +14,12 @@ use aphex_gateway::problems::unguarded;
 use aphex_gateway::secrets::SecretCache;
 use aphex_gateway::select;
 use aphex_gateway::signature::proofs::Proofs;
-use aphex_gateway::sink::kept_headers;
+use aphex_gateway::sink::{kept_headers, unicode};
 use aphex_gateway::snapshot::Snapshot;
 use aphex_gateway::verification::{candidates, verify};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::{documents, tell};
 use crate::cli::{Format, Global, TestTriggers};
@@ -140,8 +139,9 @@ struct Request {
 impl Request {
     fn of(arguments: &TestTriggers) -> anyhow::Result<Self> {
         let path = &arguments.payload;
-        let body = bytes(path).with_context(|| format!("cannot read payload {}", path.display()))?;
-        let payload: Value = serde_json::from_slice(&body)
+        let body =
+            Bytes::from(bytes(path).with_context(|| format!("cannot read payload {}", path.display()))?);
+        let (payload, raw) = unicode::read(body.clone())
             .with_context(|| format!("the payload {} is not JSON", path.display()))?;
         anyhow::ensure!(payload.is_object(), "the payload {} is JSON, but no object", path.display());
         let mut headers = HeaderMap::new();
@@ -169,12 +169,12 @@ impl Request {
             id: object_name(text("x-github-delivery")),
             kind: text("x-github-event").to_owned(),
             headers: kept_headers(&headers),
-            raw: String::from_utf8_lossy(&body).into(),
+            raw: String::from_utf8_lossy(&raw).into(),
             body: payload,
             url: "/".to_owned(),
             received: Timestamp::now(),
         };
-        Ok(Self { headers, body: body.into(), event })
+        Ok(Self { headers, body, event })
     }
 }
 

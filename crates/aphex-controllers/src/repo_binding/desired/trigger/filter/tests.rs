@@ -9,7 +9,7 @@ fn options(events: &[BindingEvent]) -> Options {
         paths: Vec::new(),
         paths_ignore: Vec::new(),
         forks: Forks::Refused,
-        start: crate::repo_binding::options::Start::AtOnce,
+        policy: aphex_api::repo_binding::ConcurrencyPolicy::Allow,
     }
 }
 
