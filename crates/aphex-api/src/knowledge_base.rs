@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// Types of a KnowledgeBase's conditions.
 pub mod condition {
-    /// The spec can be carried out, and its repositories are looked at.
+    /// The spec can be carried out, and at the last look one repository at least was reached and has the branch.
     pub const READY: &str = "Ready";
     /// Every repository was reached at the last look, and has the branch.
     pub const REACHABLE: &str = "RepositoriesReachable";
@@ -56,11 +56,12 @@ pub struct KnowledgeBaseSpec {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct TrackedRepository {
-    /// Its address, `https://github.com/<org>/<repo>`; other hosts as far as the platform's configuration names them.
+    /// Its address, `https://github.com/<org>/<repo>`, or `git@github.com:<org>/<repo>` with a key in `secretRef`; other
+    /// hosts, `http://` and `git://` as far as the platform's configuration allows them.
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(
         validation = Rule::new("['https://', 'ssh://', 'http://', 'git://'].exists(scheme, self.startsWith(scheme)) || self.matches('^[^/:]+@[^/:]+:')")
-            .message("URL must start with https://, such as https://github.com/org/repo"),
+            .message("URL must be https://host/path, ssh://user@host/path or user@host:path (http:// and git:// only where the platform allows them), such as https://github.com/org/repo"),
         validation = Rule::new("!self.matches('^(https?|git)://[^/?#]*@') && !self.matches('^ssh://[^/?#@]*:[^/?#]*@')")
             .message("URL must not carry credentials: name a Secret with them in secretRef")
     )]
@@ -151,9 +152,9 @@ pub enum KnowledgeBasePhase {
     /// Not looked at yet.
     #[default]
     Pending,
-    /// Its repositories are tracked.
+    /// Its repositories are tracked, or some of them: `repositories` says which.
     Ready,
-    /// Its spec cannot be carried out; `message` says why.
+    /// Its spec cannot be carried out, or none of its repositories answers; `message` says why.
     Failed,
 }
 

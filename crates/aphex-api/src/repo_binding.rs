@@ -53,7 +53,12 @@ pub mod condition {
         .message("metadata.name must be at most 63 characters: it becomes a label value"),
     printcolumn(name = "Org", type_ = "string", json_path = ".spec.aphexOrg"),
     printcolumn(name = "Repo", type_ = "string", json_path = ".spec.repoName"),
-    printcolumn(name = "Pipeline", type_ = "string", json_path = ".spec.pipelineName"),
+    printcolumn(
+        name = "Pipeline",
+        type_ = "string",
+        json_path = ".spec['pipelineName','tenantName']",
+        description = "Name of the Tekton Pipeline and of the tenant; of a standalone tenant, whose Pipeline is cdktf-deploy, the tenant's."
+    ),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Tenant", type_ = "string", json_path = ".spec.tenantName", priority = "1"),
     printcolumn(name = "Webhook URL", type_ = "string", json_path = ".status.webhookURL", priority = "1"),

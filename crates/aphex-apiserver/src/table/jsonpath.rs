@@ -1,7 +1,7 @@
 //! The part of kubectl's JSONPath that printer columns use (k8s.io/client-go/util/jsonpath).
 //!
-//! Fields, quoted and escaped names, indices, slices from the end, `[*]`, `..` is not allowed in columns,
-//! and filters of the form `[?(@.type=="Ready")]`. Results are references into the object.
+//! Fields, quoted and escaped names, indices, slices from the end, `[*]`, unions such as `['a','b']`, `..` is not allowed
+//! in columns, and filters of the form `[?(@.type=="Ready")]`. Results are references into the object.
 
 use serde_json::Value;
 
@@ -11,7 +11,13 @@ enum Step {
     Field(String),
     Index(i64),
     Every,
-    Filter { path: Vec<Step>, operator: Operator, operand: Value },
+    Filter {
+        path: Vec<Step>,
+        operator: Operator,
+        operand: Value,
+    },
+    /// What each of them leads to, one after the other.
+    Union(Vec<Step>),
 }
 
 /// How a filter compares.
@@ -61,6 +67,7 @@ fn advance<'a>(step: &Step, value: &'a Value) -> Vec<&'a Value> {
         (Step::Filter { path, operator, operand }, Value::Array(items)) => {
             items.iter().filter(|item| holds(path, *operator, operand, item)).collect()
         }
+        (Step::Union(steps), value) => steps.iter().flat_map(|step| advance(step, value)).collect(),
         _ => Vec::new(),
     }
 }
@@ -130,11 +137,15 @@ fn bracket(inner: &str) -> Option<Step> {
     if inner == "*" {
         return Some(Step::Every);
     }
-    if let Some(text) = unquoted(inner) {
-        return Some(Step::Field(text.to_owned()));
-    }
     if let Some(condition) = inner.strip_prefix("?(").and_then(|rest| rest.strip_suffix(')')) {
         return filter(condition);
+    }
+    // Before quotes are looked at, as client-go has it: a name in them holds no comma.
+    if inner.contains(',') {
+        return inner.split(',').map(|part| bracket(part.trim())).collect::<Option<_>>().map(Step::Union);
+    }
+    if let Some(text) = unquoted(inner) {
+        return Some(Step::Field(text.to_owned()));
     }
     inner.parse().ok().map(Step::Index)
 }
@@ -187,6 +198,10 @@ mod tests {
         assert_eq!(find(".status.conditions[?(@.reason)].type"), json!([]));
         assert_eq!(find(r".metadata.labels.a\.b/c"), json!(["dotted"]));
         assert_eq!(find(".metadata.labels['a.b/c']"), json!(["dotted"]));
+        assert_eq!(find(".status.conditions[0]['reason','type', 'status']"), json!(["A", "False"]));
+        assert_eq!(find(".spec.list[0,2]"), json!([1, 3]));
+        assert_eq!(find(".spec['absent','gone']"), json!([]));
+        assert_eq!(find(".spec['absent',]"), Value::Null);
         assert_eq!(find(".spec.absent.more"), json!([]));
         assert_eq!(find(".spec.list[x]"), Value::Null);
         assert_eq!(find(".spec["), Value::Null);

@@ -101,6 +101,10 @@ fn verdict(
 ) -> (KnowledgeBasePhase, State, Reason, String) {
     use KnowledgeBasePhase::{Failed, Pending, Ready};
     match outcome {
+        // Nothing is tracked then, whatever is remembered. A part that answers is tracked, and the others fail alone.
+        Outcome::Applied if none_answers(repositories) => {
+            (Failed, State::False, Reason::Unreachable, summary(repositories))
+        }
         Outcome::Applied => (Ready, State::True, Reason::Tracking, summary(repositories)),
         Outcome::Unsettled(waiting) | Outcome::Waiting(waiting) => {
             (Pending, State::Unknown, Reason::WaitingFor, waiting.to_string())
@@ -109,6 +113,10 @@ fn verdict(
         Outcome::Rejected(rejection) => (Failed, State::False, rejection.reason, rejection.message.clone()),
         Outcome::Failed(error) => (Failed, State::False, Reason::ProvisioningFailed, errors::chain(error)),
     }
+}
+
+fn none_answers(repositories: &[ObservedRepository]) -> bool {
+    !repositories.is_empty() && repositories.iter().all(|found| found.error.is_some())
 }
 
 /// How many repositories are tracked, and the first one that is not.
@@ -128,11 +136,12 @@ fn findings(
     message: &str,
     repositories: &[ObservedRepository],
 ) -> Vec<Finding> {
-    let reachable = match state {
-        State::True if repositories.iter().any(|found| found.error.is_some()) => {
+    let reachable = match reason {
+        Reason::Unreachable => (State::False, reason, message),
+        Reason::Tracking if repositories.iter().any(|found| found.error.is_some()) => {
             (State::False, Reason::Unreachable, message)
         }
-        State::True => (State::True, Reason::Tracking, ""),
+        Reason::Tracking => (State::True, reason, ""),
         _ => (State::Unknown, reason, message),
     };
     let finding = |condition, (state, reason, message): (State, Reason, &str)| Finding {
@@ -200,6 +209,28 @@ mod tests {
         let reachable = conditions::find(&status.conditions, condition::REACHABLE).unwrap();
         assert_eq!((reachable.status.as_str(), reachable.reason.as_str()), ("False", "Unreachable"));
         assert_eq!(conditions::find(&status.conditions, condition::READY).unwrap().status, "True");
+    }
+
+    #[test]
+    fn where_no_repository_answers_nothing_is_ready_until_one_does() {
+        let mut object = object();
+        object.status = Some(at(&object, 1, [Ok("aaa"), Ok("bbb")]));
+        let dark = at(&object, 2, [Err("refused"), Err("gone")]);
+        assert_eq!(dark.phase, KnowledgeBasePhase::Failed);
+        assert_eq!(
+            dark.message,
+            "Tracking 0 of 2 repositories; https://github.com/acme/one: refused (and 1 more)"
+        );
+        for name in [condition::READY, condition::REACHABLE] {
+            let found = conditions::find(&dark.conditions, name).unwrap();
+            assert_eq!((found.status.as_str(), found.reason.as_str()), ("False", "Unreachable"), "{name}");
+            assert_eq!(found.message, dark.message);
+        }
+        assert_eq!(dark.repositories[0].commit.as_deref(), Some("aaa"), "what was last seen is still told");
+        object.status = Some(dark);
+        let lit = at(&object, 3, [Err("refused"), Ok("bbb")]);
+        assert_eq!(lit.phase, KnowledgeBasePhase::Ready);
+        assert_eq!(conditions::find(&lit.conditions, condition::READY).unwrap().status, "True");
     }
 
     #[test]

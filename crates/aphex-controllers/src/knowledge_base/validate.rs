@@ -73,8 +73,7 @@ fn remote(url: &str, policy: &Policy, has_secret: bool) -> Result<Remote, String
         return Err(begins(hosts).unwrap_or_else(named));
     }
     if matches!(remote, Remote::Ssh(_)) && !has_secret {
-        let needs = || "is for SSH, which needs a key: name a Secret in secretRef".to_owned();
-        return Err(begins(hosts).unwrap_or_else(needs));
+        return Err("is for SSH, which needs a key: name a Secret in secretRef".to_owned());
     }
     match remote.plain() {
         Some(scheme) if !policy.allow_private => {
@@ -85,10 +84,12 @@ fn remote(url: &str, policy: &Policy, has_secret: bool) -> Result<Remote, String
     }
 }
 
-/// The one beginning that an address may have, when there is one host.
+/// How an address may begin, when there is one host.
 fn begins(hosts: &[String]) -> Option<String> {
     match hosts {
-        [host] => Some(format!("must start with https://{host}/")),
+        [host] => {
+            Some(format!("must start with https://{host}/, or with git@{host}: and have a key in secretRef"))
+        }
         _ => None,
     }
 }
@@ -127,14 +128,23 @@ mod tests {
             "https://gitlab.com/acme/app",
             "http://github.com/acme/app",
             "git://github.com/acme/app",
-            "git@github.com:acme/app",
             "https://github.com",
             "https://github.com.evil.example/acme/app",
             "",
         ] {
             let message = rejection(&policy, |repository| repository.url = url.to_owned());
-            assert_eq!(message, "spec.repositories[1].url must start with https://github.com/", "{url}");
+            assert_eq!(
+                message,
+                "spec.repositories[1].url must start with https://github.com/, or with git@github.com: and have a \
+                 key in secretRef",
+                "{url}"
+            );
         }
+        let message = rejection(&policy, |repository| repository.url = "git@github.com:acme/app".to_owned());
+        assert_eq!(
+            message,
+            "spec.repositories[1].url is for SSH, which needs a key: name a Secret in secretRef"
+        );
     }
 
     #[test]

@@ -116,6 +116,32 @@ async fn commits_are_tracked_and_what_cannot_be_read_fails_nothing_else() -> any
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_no_repository_answers_it_is_not_ready_until_one_does() -> anyhow::Result<()> {
+    let (engine, server) = (start().await?, GitServer::start().await?);
+    let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let (later, never) = (server.url("later.git"), format!("http://{free}/app.git"));
+    create(&engine, "dark", json!([{ "url": later }, { "url": never }])).await?;
+    let ready = |s: &KnowledgeBaseStatus| {
+        let ready = conditions::find(&s.conditions, "Ready");
+        ready.map(|c| (c.status.clone(), c.reason.clone()))
+    };
+    let is = |status: &str, reason: &str| Some((status.to_owned(), reason.to_owned()));
+    let dark = status(&engine, "dark", "none answered", |s| ready(s) == is("False", "Unreachable")).await?;
+    assert_eq!(dark.phase, KnowledgeBasePhase::Failed);
+    assert!(dark.message.starts_with("Tracking 0 of 2 repositories; "), "{}", dark.message);
+    let reachable = conditions::find(&dark.conditions, "RepositoriesReachable").map(|c| c.status.as_str());
+    assert_eq!(reachable, Some("False"));
+    // Another repository: one that failed is left alone for a while.
+    let main = server.repository("app.git").await?;
+    let mended = json!({ "spec": { "repositories": [{ "url": server.url("app.git") }, { "url": never }] } });
+    let docs = engine.api::<KnowledgeBase>(PLATFORM);
+    docs.patch("dark", &PatchParams::default(), &Patch::Merge(&mended)).await?;
+    let lit = status(&engine, "dark", "one answers", |s| ready(s) == is("True", "Tracking")).await?;
+    assert_eq!((lit.phase, commit(&lit.repositories[0])), (KnowledgeBasePhase::Ready, Some(main.as_str())));
+    engine.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_steady_state_is_looked_at_and_nothing_is_written() -> anyhow::Result<()> {
     let (engine, server) = (start().await?, GitServer::start().await?);
     server.repository("app.git").await?;
@@ -214,7 +240,11 @@ async fn a_spec_that_cannot_be_tracked_fails_until_it_is_mended_and_asks_nobody(
     create(&engine, "elsewhere", json!([{ "url": server.url("app.git") }])).await?;
     let failed = |s: &KnowledgeBaseStatus| s.phase == KnowledgeBasePhase::Failed;
     let found = status(&engine, "elsewhere", "it fails", failed).await?;
-    assert_eq!(found.message, "spec.repositories[0].url must start with https://github.com/");
+    assert_eq!(
+        found.message,
+        "spec.repositories[0].url must start with https://github.com/, or with git@github.com: and have a key in \
+         secretRef"
+    );
     assert_eq!(found.repositories, []);
     let patch =
         json!({ "spec": { "repositories": [{ "url": "https://github.com/acme/app", "branch": "a..b" }] } });
@@ -237,7 +267,7 @@ async fn what_the_schema_can_refuse_is_never_stored() -> anyhow::Result<()> {
     };
     for (spec, expected) in [
         (spec(json!([])), "should have at least 1 items"),
-        (one("url", json!("github.com/acme/app")), "URL must start with https://"),
+        (one("url", json!("github.com/acme/app")), "URL must be https://host/path, ssh://user@host/path or"),
         (one("url", json!("https://me:secret@github.com/a")), "URL must not carry credentials"),
         (one("url", json!("ssh://me:secret@github.com/a")), "URL must not carry credentials"),
         (one("paths", json!(["docs"])), "path must start with .kiro/docs"),

@@ -422,9 +422,10 @@ async fn a_plan_of_a_knowledge_base_says_what_its_status_would() -> anyhow::Resu
     assert!(message.contains(&format!("{} main {commit}", server.url("app.git"))), "{message}");
     assert_eq!(found.changes.len(), 1, "nothing but the object itself");
     let (outcome, message) = said(&planned(&engine.client, &docs(&repositories)).await?).unwrap();
-    assert_eq!(
-        (outcome, message.as_str()),
-        ("rejected", "spec.repositories[0].url must start with https://github.com/")
+    assert!(
+        outcome == "rejected"
+            && message.starts_with("spec.repositories[0].url must start with https://github.com/"),
+        "{message}"
     );
     assert!(
         engine.api::<aphex_api::knowledge_base::KnowledgeBase>(PLATFORM).get_opt("docs").await?.is_none()

@@ -1,5 +1,6 @@
 //! What the API server itself refuses, by our definitions.
 
+use anyhow::Context as _;
 use aphex_api::organization::Organization;
 use aphex_api::repo_binding::RepoBinding;
 use kube::api::{Patch, PatchParams};
@@ -52,6 +53,32 @@ async fn a_binding_has_one_shape_and_names_that_fit() -> anyhow::Result<()> {
     let message = engine.create_raw("RepoBinding", &long, &whole).await.expect_err("a long name");
     assert!(message.contains("at most 63 characters"), "{message}");
     engine.delete_raw("RepoBinding", "tenant").await
+}
+
+/// What `kubectl get rb NAME` shows below the column PIPELINE.
+async fn pipeline_cell(engine: &Engine, name: &str) -> anyhow::Result<Value> {
+    let request =
+        http::Request::get(format!("/apis/aphex.io/v1alpha1/namespaces/{PLATFORM}/repobindings/{name}"))
+            .header("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io")
+            .body(Vec::new())?;
+    let table: Value = engine.client.request(request).await?;
+    let columns = table["columnDefinitions"].as_array().context("no columns")?;
+    let column = columns.iter().position(|column| column["name"] == "Pipeline").context("no PIPELINE")?;
+    Ok(table["rows"][0]["cells"][column].clone())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_column_of_the_pipeline_is_filled_whatever_the_shape() -> anyhow::Result<()> {
+    let engine = Engine::without_controllers().await?;
+    let tenant = json!({ "repoOrg": "acme", "repoName": "app", "tenantName": "lonely" });
+    for (name, spec, expected) in
+        [("in-column", binding_spec("web", "acme"), "web"), ("lonely-column", tenant, "lonely")]
+    {
+        engine.create_raw("RepoBinding", name, &spec).await.map_err(anyhow::Error::msg)?;
+        assert_eq!(pipeline_cell(&engine, name).await?, expected);
+        engine.delete_raw("RepoBinding", name).await?;
+    }
+    engine.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
