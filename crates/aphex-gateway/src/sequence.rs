@@ -56,7 +56,7 @@ mod tests {
     use super::*;
     use crate::snapshot::Objects;
 
-    fn object<K: DeserializeOwned>(name: &str, annotation: &str, spec: Value) -> K {
+    fn object<K: DeserializeOwned>(name: &str, annotation: &str, spec: &Value) -> K {
         let annotations = json!({ labels::CONCURRENCY: annotation });
         let metadata = json!({ "name": name, "namespace": "org-acme", "annotations": annotations });
         serde_json::from_value(json!({ "metadata": metadata, "spec": spec })).unwrap()
@@ -68,14 +68,14 @@ mod tests {
         let github = json!({
             "ref": { "name": "github", "kind": "ClusterInterceptor" }, "params": [{ "name": "secretRef", "value": secret }],
         });
-        object(name, "", json!({ "interceptors": [github], "bindings": [], "template": { "ref": name } }))
+        object(name, "", &json!({ "interceptors": [github], "bindings": [], "template": { "ref": name } }))
     }
 
     fn sequence(signer: &str, kind: &str, body: Value) -> Option<String> {
         let names = ["Allow", "Queue", "CancelSuperseded"];
-        let template = |policy| object(policy, policy, json!({ "params": [], "resourcetemplates": [] }));
+        let template = |policy| object(policy, policy, &json!({ "params": [], "resourcetemplates": [] }));
         let listener: EventListener =
-            object("hook", "", json!({ "namespaceSelector": { "matchNames": ["org-acme"] } }));
+            object("hook", "", &json!({ "namespaceSelector": { "matchNames": ["org-acme"] } }));
         let objects = Objects {
             triggers: names.map(trigger).into(),
             templates: names.map(template).into_iter().collect::<Vec<TriggerTemplate>>(),

@@ -13,7 +13,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Body;
 
 use super::MAX_BODY;
-use super::memory::{Claim, Memory};
+use super::memory::{Claim, Memory, UNIT};
 use crate::response::Answer;
 
 /// A sender slower than this is not GitHub, which gives up after ten seconds itself.
@@ -60,22 +60,59 @@ impl Bodies {
         if !memory.covers(0) {
             return Err(Answer::NoMemory);
         }
-        let mut bytes = BytesMut::new();
+        let mut pieces = Pieces::default();
         let mut body = std::pin::pin!(body);
         while let Some(frame) = body.frame().await {
             // The sender went away or broke the framing; it will hardly read this.
             let Ok(frame) = frame else { return Err(Answer::Payload) };
             let Ok(data) = frame.into_data() else { continue };
-            let length = bytes.len() + data.len();
+            let length = pieces.length + data.len();
             if length > MAX_BODY {
                 return Err(Answer::TooLarge);
             }
             if !memory.covers(length) {
                 return Err(Answer::NoMemory);
             }
-            bytes.extend_from_slice(&data);
+            pieces.push(&data);
         }
-        Ok(Held { bytes: bytes.freeze(), memory })
+        Ok(Held { bytes: pieces.join(), memory })
+    }
+}
+
+/// What has come of a body, in pieces of one unit: one buffer that grows would take up to twice of what was set aside for it,
+/// and leave buffers of all sizes behind, for as long as a sender keeps it open.
+#[derive(Default)]
+struct Pieces {
+    pieces: Vec<BytesMut>,
+    length: usize,
+}
+
+impl Pieces {
+    fn push(&mut self, mut data: &[u8]) {
+        self.length += data.len();
+        while !data.is_empty() {
+            let room = self.pieces.last().map_or(0, |last| last.capacity() - last.len());
+            if room == 0 {
+                // Most bodies come whole.
+                let size = if self.pieces.is_empty() { data.len().min(UNIT) } else { UNIT };
+                self.pieces.push(BytesMut::with_capacity(size));
+            }
+            let Some(last) = self.pieces.last_mut() else { return };
+            let (now, later) = data.split_at(data.len().min(last.capacity() - last.len()));
+            last.extend_from_slice(now);
+            data = later;
+        }
+    }
+
+    fn join(mut self) -> Bytes {
+        if self.pieces.len() <= 1 {
+            return self.pieces.pop().unwrap_or_default().freeze();
+        }
+        let mut whole = BytesMut::with_capacity(self.length);
+        for piece in self.pieces {
+            whole.extend_from_slice(&piece);
+        }
+        whole.freeze()
     }
 }
 
@@ -101,7 +138,6 @@ mod tests {
     use http_body_util::{Full, StreamBody};
     use hyper::body::Frame;
 
-    use super::super::memory::UNIT;
     use super::*;
 
     fn nobody() -> String {
@@ -180,6 +216,23 @@ mod tests {
             bodies.read(chunks(25, mebibyte), &headers, nobody()).await.map(|held| held.bytes.len()).ok(),
             Some(MAX_BODY)
         );
+    }
+
+    #[test]
+    fn a_body_in_pieces_takes_no_more_than_a_piece_beyond_itself() {
+        for size in [1, 1000, UNIT, UNIT + 1, 3 * UNIT] {
+            let (mut pieces, mut sent) = (Pieces::default(), Vec::new());
+            for number in 0..40_u8 {
+                let chunk = vec![number; size];
+                pieces.push(&chunk);
+                sent.extend(chunk);
+                let taken: usize = pieces.pieces.iter().map(BytesMut::capacity).sum();
+                assert!(taken <= sent.len() + UNIT, "{taken} bytes for {}", sent.len());
+            }
+            assert_eq!(pieces.length, sent.len());
+            assert_eq!(pieces.join(), sent);
+        }
+        assert!(Pieces::default().join().is_empty());
     }
 
     #[test]
