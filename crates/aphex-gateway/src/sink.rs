@@ -225,7 +225,9 @@ impl Sink {
         if body::is_too_fine(&json) {
             return Err(Answer::TooLarge);
         }
-        let body: serde_json::Value = serde_json::from_slice(&json).map_err(|_| Answer::Payload)?;
+        // Text is checked in one go, and not string by string.
+        let text = std::str::from_utf8(&json).map_err(|_| Answer::Payload)?;
+        let body: serde_json::Value = serde_json::from_str(text).map_err(|_| Answer::Payload)?;
         if !body.is_object() {
             return Err(Answer::Payload);
         }
