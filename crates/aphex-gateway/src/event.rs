@@ -35,6 +35,11 @@ pub struct Event {
     pub received: Timestamp,
 }
 
+/// The text of JSON that was read, which therefore is UTF-8.
+pub(crate) fn raw(json: &[u8]) -> Arc<str> {
+    std::str::from_utf8(json).map_or_else(|_| String::from_utf8_lossy(json).into(), Arc::from)
+}
+
 /// What the payload says, in the words that Deliveries and `extensions.delivery` use; empty where it says nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {

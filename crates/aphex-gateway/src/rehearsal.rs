@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::decision::{Case, Decision};
 use crate::deliveries::{Deliveries, Incoming, object_name, verdict_of};
 use crate::evaluate::Planned;
-use crate::event::Event;
+use crate::event::{self, Event};
 
 /// The field of the payload, true in a dry run. No event of GitHub's has it.
 pub const FIELD: &str = "aphexDryRun";
@@ -125,7 +125,7 @@ fn case(incoming: Incoming) -> Case {
             id,
             kind: incoming.event,
             headers: incoming.headers,
-            raw: String::from_utf8_lossy(&incoming.json).into(),
+            raw: event::raw(&incoming.json),
             body: incoming.body,
             url: incoming.url,
             received: incoming.received,

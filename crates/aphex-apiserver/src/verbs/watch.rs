@@ -62,10 +62,10 @@ pub(super) fn watch(mut call: Call) -> Result<Response<Body>, Status> {
     let mut follower = Follower::new(call, filter, &options, events);
     let mut first = BytesMut::new();
     for entry in &initial {
-        first.extend(follower.initial(entry)?);
+        first.extend_from_slice(&follower.initial(entry)?);
     }
     if options.send_initial_events == Some(true) && options.bookmarks {
-        first.extend(follower.bookmark(after, true));
+        first.extend_from_slice(&follower.bookmark(after, true));
     }
     let response = respond::finish(&follower.call, 200, Body::full(Bytes::new()));
     let (parts, _) = response.into_parts();
@@ -136,11 +136,10 @@ impl Follower {
         while !self.over {
             match self.wake().await {
                 Wake::Event(Some(event)) => {
-                    let mut piece = BytesMut::new();
-                    piece.extend(self.event(&event));
-                    self.drain(&mut piece);
+                    let piece = self.event(&event);
+                    let piece = if self.events.waiting() > 0 { self.drain(&piece) } else { piece };
                     if !piece.is_empty() {
-                        return Some(piece.freeze());
+                        return Some(piece);
                     }
                 }
                 Wake::Bookmark => return Some(self.bookmark(self.events.progress(), false)),
@@ -176,18 +175,20 @@ impl Follower {
     }
 
     /// Adds events that are already there, so that a burst needs few writes.
-    fn drain(&mut self, piece: &mut BytesMut) {
+    fn drain(&mut self, first: &[u8]) -> Bytes {
         const ENOUGH: usize = 64 * 1024;
+        let mut piece = BytesMut::from(first);
         while piece.len() < ENOUGH && self.events.waiting() > 0 {
             match futures::FutureExt::now_or_never(self.events.next()) {
-                Some(Some(Ok(event))) => piece.extend(self.event(&event)),
+                Some(Some(Ok(event))) => piece.extend_from_slice(&self.event(&event)),
                 Some(_) => {
                     self.over = true;
-                    return;
+                    break;
                 }
-                None => return,
+                None => break,
             }
         }
+        piece.freeze()
     }
 
     fn is_served(&self) -> bool {

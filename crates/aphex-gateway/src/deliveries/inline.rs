@@ -17,7 +17,7 @@ use aphex_api::delivery::{Delivery, DeliveryStatus};
 
 use super::{Deliveries, Incoming, object_name, verdict};
 use crate::decision::Asking;
-use crate::event::Event;
+use crate::event::{self, Event};
 
 /// How long an event may take before it is stored first and decided afterwards: far less than a sender waits.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -29,8 +29,7 @@ pub(super) fn event(incoming: &mut Incoming) -> Arc<Event> {
         kind: incoming.event.clone(),
         headers: incoming.headers.clone(),
         body: std::mem::take(&mut incoming.body),
-        // JSON that was read is UTF-8.
-        raw: String::from_utf8_lossy(&incoming.json).into(),
+        raw: event::raw(&incoming.json),
         url: incoming.url.clone(),
         received: incoming.received,
     })

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::FIELD_MANAGER;
+use crate::event;
 use crate::gzip;
 use crate::sink::MAX_BODY;
 
@@ -90,8 +91,7 @@ pub fn unpack(text: &str) -> Result<Payload, UnpackError> {
     let limit = u64::try_from(MAX_BODY).unwrap_or(u64::MAX);
     GzDecoder::new(bytes.as_slice()).take(limit).read_to_end(&mut json).map_err(UnpackError::Gzip)?;
     let body = serde_json::from_slice(&json).map_err(UnpackError::Json)?;
-    // JSON that was read is UTF-8.
-    Ok(Payload { body, raw: String::from_utf8_lossy(&json).into() })
+    Ok(Payload { body, raw: event::raw(&json) })
 }
 
 /// The payload of a Delivery.
