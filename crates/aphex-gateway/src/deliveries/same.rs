@@ -23,17 +23,20 @@ impl Deliveries {
         event: &Event,
         packed: &Packed,
     ) -> Result<bool, StoreError> {
-        if there.spec.payload == packed.first && packed.rest.is_empty() && there.spec.payload_parts == 0 {
+        let text = match payload::text(&self.client, there).await {
+            Ok(text) => text,
+            Err(UnpackError::Part(_, error)) => {
+                return Err(StoreError::Read(there.metadata.name.clone().unwrap_or_default(), error));
+            }
+            Err(_) => return Ok(true),
+        };
+        let rest = text.strip_prefix(&packed.first);
+        if rest.is_some_and(|rest| rest == packed.rest.concat()) {
             return Ok(true);
         }
         // Another release may have compressed it otherwise, and a sender may write the same JSON in another way.
-        match payload::fetch(&self.client, there).await {
-            Ok(stored) => Ok(stored.raw == event.raw || stored.body == event.body),
-            Err(UnpackError::Part(_, error)) => {
-                Err(StoreError::Read(there.metadata.name.clone().unwrap_or_default(), error))
-            }
-            Err(_) => Ok(true),
-        }
+        let stored = payload::unpack(&text);
+        Ok(stored.map_or(true, |stored| stored.body == event.body))
     }
 }
 

@@ -22,7 +22,7 @@ impl World {
     }
 
     /// Sends an event of GitLab's; gives its id.
-    async fn from_gitlab(&self, uuid: &str, key: Option<&str>, body: String) -> anyhow::Result<String> {
+    async fn send_as_gitlab(&self, uuid: &str, key: Option<&str>, body: String) -> anyhow::Result<String> {
         let mut request = self
             .post(&format!("/{}", self.name))
             .header("content-type", "application/json")
@@ -56,21 +56,21 @@ async fn events_of_gitlab_that_follow_from_each_other_have_a_run_each_and_retrie
     let body = |after: &str| json!({ "object_kind": "push", "after": after }).to_string();
     let uuid = "13792a34-cac6-4fda-95a8-c58e00a3954e";
     for (key, runs) in [("key-1", 1), ("key-1", 1), ("key-2", 2), ("key-1", 2), ("key-2", 2)] {
-        let id = world.from_gitlab(uuid, Some(key), body("one")).await?;
+        let id = world.send_as_gitlab(uuid, Some(key), body("one")).await?;
         assert_eq!((id.as_str(), world.runs_with(&id).await?), (key, runs));
     }
     // Releases before the key: the payload tells them apart.
-    let first = world.from_gitlab(uuid, None, body("one")).await?;
+    let first = world.send_as_gitlab(uuid, None, body("one")).await?;
     assert_eq!((first.as_str(), world.runs_with(&first).await?), (uuid, 3));
-    let second = world.from_gitlab(uuid, None, body("two")).await?;
+    let second = world.send_as_gitlab(uuid, None, body("two")).await?;
     assert_eq!(world.runs_with(&second).await?, 4);
     assert!(second != first && second.starts_with(uuid), "{second}");
-    let third = world.from_gitlab(uuid, None, body("three")).await?;
+    let third = world.send_as_gitlab(uuid, None, body("three")).await?;
     assert_eq!(world.runs_with(&third).await?, 5);
     for (after, id) in [("one", &first), ("two", &second), ("three", &third)] {
-        assert_eq!(&world.from_gitlab(uuid, None, body(after)).await?, id);
+        assert_eq!(&world.send_as_gitlab(uuid, None, body(after)).await?, id);
         let spaced = body(after).replace(':', " : ");
-        assert_eq!(&world.from_gitlab(uuid, None, spaced).await?, id, "the same JSON");
+        assert_eq!(&world.send_as_gitlab(uuid, None, spaced).await?, id, "the same JSON");
     }
     assert_eq!(world.runs().await?.len(), 5);
     Ok(())

@@ -94,7 +94,7 @@ impl From<Written> for TriggerInterceptor {
         if reference.name.is_empty()
             && let Some((name, told)) = meant
         {
-            reference.name = name.to_owned();
+            name.clone_into(&mut reference.name);
             let told = told.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
             params = told.map(|(name, value)| InterceptorParam { name, value }).collect();
         }
