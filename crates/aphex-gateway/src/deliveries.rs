@@ -15,7 +15,7 @@
 //! The replica that received an event works on it without a claim for one lease; a restarted process takes up its own
 //! at once, any replica takes up another's when the lease is over. Two that work on the same Delivery create the same
 //! names, so the second finds everything there. Submodules: `accept` and `drain` take in, `inline`, `claim` and `queue` say when, `process` what, `verdict` the
-//! outcome, `payload` the stored bytes, `retention` the end.
+//! outcome, `payload` the stored bytes, `same` what is the same event, `retention` the end.
 
 mod accept;
 mod claim;
@@ -25,6 +25,7 @@ pub mod payload;
 mod process;
 mod queue;
 mod retention;
+mod same;
 mod told;
 mod verdict;
 
@@ -34,7 +35,6 @@ use std::time::Duration;
 
 use aphex_api::delivery::{
     Delivery, DeliveryPhase, DeliverySpec, EVENT_LABEL, LISTENER_LABEL, REPOSITORY_LABEL, SecretKeyRef,
-    listener_namespace,
 };
 use aphex_runtime::{Clock, Shutdown, errors};
 use bytes::Bytes;
@@ -63,6 +63,7 @@ use crate::spool::{Spool, SpoolError};
 use crate::templates::hex;
 use queue::{Key, Queue};
 use retention::Index;
+use same::{own_id, same_event};
 use told::Told;
 
 pub use payload::{Payload, UnpackError, fetch as fetch_payload};
@@ -257,6 +258,24 @@ impl Deliveries {
         event: &Arc<Event>,
         packed: &payload::Packed,
     ) -> Result<String, StoreError> {
+        if let Some(id) = self.store_as(incoming, event, packed).await? {
+            return Ok(id);
+        }
+        // Another event has this id: GitLab gives one to all that follow from each other. This one gets its own, the same
+        // at each redelivery.
+        let incoming = Incoming { delivery_id: own_id(incoming, &event.body), ..incoming.clone() };
+        let id = object_name(&incoming.delivery_id);
+        let event = Arc::new(Event { id: id.clone(), ..Event::clone(event) });
+        self.store_as(&incoming, &event, packed).await?.ok_or(StoreError::Taken(id))
+    }
+
+    /// Stores an event under its id; nothing when that is an event's with another payload.
+    async fn store_as(
+        &self,
+        incoming: &Incoming,
+        event: &Arc<Event>,
+        packed: &payload::Packed,
+    ) -> Result<Option<String>, StoreError> {
         let id = object_name(&incoming.delivery_id);
         let api: Api<Delivery> = Api::namespaced(self.client.clone(), &incoming.namespace);
         // GitHub gives one event the same id at every webhook that it goes to, so the id alone may be taken by the same
@@ -270,15 +289,18 @@ impl Deliveries {
             let mut there = looked.as_ref().ok().cloned().flatten();
             if there.is_none() {
                 if self.create(&api, &name, incoming, event, packed, looked.is_ok()).await? {
-                    return Ok(id);
+                    return Ok(Some(id));
                 }
                 there = api.get_opt(&name).await.map_err(|e| StoreError::Read(name.clone(), Box::new(e)))?;
             }
             // Gone between the two requests: retention took it, so it had its verdict.
-            let Some(there) = there else { return Ok(id) };
+            let Some(there) = there else { return Ok(Some(id)) };
             if same_event(&there, incoming) {
+                if !self.same_payload(&there, event, packed).await? {
+                    return Ok(None);
+                }
                 self.again(&there);
-                return Ok(id);
+                return Ok(Some(id));
             }
         }
         Err(StoreError::Taken(id))
@@ -449,15 +471,6 @@ fn create(api: &Api<Delivery>, delivery: &Delivery) -> Result<http::Request<Vec<
     let body = serde_json::to_vec(delivery).map_err(|error| failed(kube::Error::SerdeError(error)))?;
     let request = Request::new(api.resource_url()).create(&params, body);
     request.map_err(|error| failed(kube::Error::BuildRequest(error)))
-}
-
-/// Whether a stored Delivery and an incoming event are the same event for the same trigger.
-fn same_event(there: &Delivery, incoming: &Incoming) -> bool {
-    there.spec.delivery_id == incoming.delivery_id
-        && there.spec.listener == incoming.listener
-        && listener_namespace(there) == incoming.listener_namespace
-        && (there.spec.verified_by == incoming.verified_by
-            || there.spec.verified_by.iter().any(|signer| incoming.verified_by.contains(signer)))
 }
 
 fn build(

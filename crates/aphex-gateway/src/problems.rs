@@ -21,6 +21,9 @@ use crate::{bindings, jsonpath, select, snapshot, templates};
 /// What makes a trigger fire that no secret guards.
 const HEALS: &str = "give it one, or let unsigned events in with the listener's annotation platform.aphex/unsigned-events: accept";
 
+/// What is said of an entry of a listener that is left out, while the others go on.
+const UNREADABLE: &str = "cannot be read, and counts as not there";
+
 /// A kind whose objects may be written wrongly.
 pub trait Checked {
     /// A sentence for each thing that is wrong.
@@ -42,6 +45,10 @@ impl Checked for EventListener {
         let mut found = Vec::new();
         for (index, entry) in self.spec.triggers.iter().enumerate() {
             let at = format!("spec.triggers[{index}]");
+            if let Some(problem) = &entry.unreadable {
+                found.push(format!("{at} {UNREADABLE}: {problem}"));
+                continue;
+            }
             found.extend(entry_problems(&at, entry));
             let reached = entry.template.is_some() && !accepts_unsigned(self);
             if reached && interceptors::secrets(&entry.interceptors, "").next().is_none() {
@@ -50,6 +57,10 @@ impl Checked for EventListener {
         }
         for (index, group) in self.spec.trigger_groups.iter().enumerate() {
             let at = format!("spec.triggerGroups[{index}]");
+            if let Some(problem) = &group.unreadable {
+                found.push(format!("{at} {UNREADABLE}: {problem}"));
+                continue;
+            }
             found.extend(chain(&at, &group.interceptors));
             let selector = &group.trigger_selector;
             if selector.label_selector.is_none() && selector.namespace_selector.is_empty() {

@@ -24,6 +24,8 @@ use crate::templates::hex;
 /// Longest note that an Event may have (`events.k8s.io/v1`).
 const NOTE_MAX: usize = 1024;
 const REASON: &str = "Malformed";
+/// Where Kubernetes has the Events of objects that are in no namespace.
+const OF_THE_CLUSTER: &str = "default";
 /// How many problems are remembered as told.
 const REMEMBERED: usize = 4096;
 /// For how long API servers keep an Event (`--event-ttl`).
@@ -140,11 +142,9 @@ async fn publish(
         object.kind = %kind, object.name = %name, object.namespace = %namespace, problem = %note,
         "Object of Triggers is malformed"
     );
-    if namespace.is_empty() {
-        return;
-    }
     let event = event(object, note, identity, clock);
-    let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
+    let at = event.metadata.namespace.as_deref().unwrap_or_default();
+    let api: Api<Event> = Api::namespaced(client.clone(), at);
     match api.create(&PostParams::default(), &event).await {
         Ok(_) => {}
         // Another replica, or this one before it was started again.
@@ -165,7 +165,7 @@ fn event(object: ObjectReference, note: String, identity: &str, clock: &Clock) -
     Event {
         metadata: ObjectMeta {
             name: Some(format!("{}.{}", name.trim_end_matches(['.', '-']), &hex(&seed)[..16])),
-            namespace: object.namespace.clone(),
+            namespace: Some(object.namespace.clone().unwrap_or_else(|| OF_THE_CLUSTER.to_owned())),
             ..ObjectMeta::default()
         },
         action: Some("Check".to_owned()),

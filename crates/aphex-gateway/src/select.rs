@@ -105,9 +105,13 @@ pub fn offers(listener: &EventListener, known: &dyn Triggers) -> Vec<Offer> {
             offers.push(offer(&trigger, None, listener));
         }
     }
-    for group in &spec.trigger_groups {
+    for (index, group) in spec.trigger_groups.iter().enumerate() {
         let selector = &group.trigger_selector;
-        let group = Arc::new(group.clone());
+        let mut group = group.clone();
+        if group.name.is_empty() {
+            group.name = format!("group-{index}");
+        }
+        let group = Arc::new(group);
         let members =
             select(&selector.namespace_selector, selector.label_selector.as_ref(), &namespace, known);
         offers.extend(members.iter().map(|trigger| offer(trigger, Some(&group), listener)));

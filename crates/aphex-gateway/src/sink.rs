@@ -50,10 +50,13 @@ pub const MAX_BODY: usize = 25 * 1024 * 1024;
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_VALUE: usize = 1024;
 /// Longest id and event type; the first is also the longest that a Delivery may have.
-const ID_MAX: usize = 128;
+pub(crate) const ID_MAX: usize = 128;
 /// Headers with the delivery's id: GitHub's, GitLab's, Bitbucket's in the cloud and on a server.
-const DELIVERY_HEADERS: [&str; 4] =
-    ["x-github-delivery", "x-gitlab-event-uuid", "x-request-uuid", "x-request-id"];
+///
+/// GitLab's tries of one delivery share the `Idempotency-Key`, which early releases do not send; its event UUID is
+/// shared by all events that follow from each other.
+const DELIVERY_HEADERS: [&str; 5] =
+    ["x-github-delivery", "idempotency-key", "x-gitlab-event-uuid", "x-request-uuid", "x-request-id"];
 /// Headers with the event's type: GitHub's, GitLab's, Bitbucket's.
 const EVENT_HEADERS: [&str; 3] = ["x-github-event", "x-gitlab-event", "x-event-key"];
 /// Headers that carry secrets or what is made of them.

@@ -12,6 +12,8 @@ mod deliveries;
 mod dry_runs;
 #[path = "it/github.rs"]
 mod github;
+#[path = "it/gitlab.rs"]
+mod gitlab;
 #[path = "it/golden.rs"]
 mod golden;
 #[path = "it/homes.rs"]

@@ -2,6 +2,8 @@
 //!
 //! Written from `pkg/apis/triggers/v1beta1`. Statuses are left out: on a real cluster Tekton owns them, and we read none.
 
+mod reading;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
 use serde::{Deserialize, Serialize};
@@ -43,10 +45,10 @@ pub struct EventListenerSpec {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub service_account_name: String,
     /// Triggers written in place or referred to by name.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "reading::each", skip_serializing_if = "Vec::is_empty")]
     pub triggers: Vec<EventListenerTrigger>,
     /// Triggers behind a shared chain of interceptors.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "reading::each", skip_serializing_if = "Vec::is_empty")]
     pub trigger_groups: Vec<TriggerGroup>,
     /// Namespaces whose Trigger objects are offered the events.
     #[serde(default, skip_serializing_if = "NamespaceSelector::is_empty")]
@@ -70,13 +72,13 @@ pub struct EventListenerTrigger {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub trigger_ref: String,
     /// Where parameters come from.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "reading::list", skip_serializing_if = "Vec::is_empty")]
     pub bindings: Vec<Binding>,
     /// What is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<TemplateRef>,
     /// Who may stop the event.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "reading::list", skip_serializing_if = "Vec::is_empty")]
     pub interceptors: Vec<TriggerInterceptor>,
     /// Account that creates the resources.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -84,6 +86,9 @@ pub struct EventListenerTrigger {
     /// Everything else.
     #[serde(flatten)]
     pub rest: Rest,
+    /// Why the entry cannot be read, where it cannot: then all of it is in `rest`, and it does nothing.
+    #[serde(skip)]
+    pub unreadable: Option<String>,
 }
 
 /// Triggers behind a shared chain of interceptors.
@@ -91,13 +96,20 @@ pub struct EventListenerTrigger {
 #[serde(rename_all = "camelCase")]
 pub struct TriggerGroup {
     /// Name of the group.
+    #[serde(default)]
     pub name: String,
     /// Asked once, before the group's triggers are selected.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reading::list")]
     pub interceptors: Vec<TriggerInterceptor>,
     /// Which Trigger objects belong to the group.
     #[serde(default)]
     pub trigger_selector: TriggerSelector,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: Rest,
+    /// Why the group cannot be read, where it cannot: then all of it is in `rest`, and it selects nothing.
+    #[serde(skip)]
+    pub unreadable: Option<String>,
 }
 
 /// Selects Trigger objects.
@@ -145,13 +157,13 @@ pub struct TriggerSpec {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Where parameters come from.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reading::list")]
     pub bindings: Vec<Binding>,
     /// What is created.
     #[serde(default)]
     pub template: TemplateRef,
     /// Who may stop the event.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "reading::list", skip_serializing_if = "Vec::is_empty")]
     pub interceptors: Vec<TriggerInterceptor>,
     /// Account, in the Trigger's namespace, that creates the resources.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -192,6 +204,7 @@ pub struct TemplateRef {
 
 /// One interceptor of a chain, with its parameters.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(from = "reading::Written")]
 pub struct TriggerInterceptor {
     /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -228,6 +241,7 @@ pub struct InterceptorParam {
     /// Its name.
     pub name: String,
     /// Its value.
+    #[serde(default)]
     pub value: Value,
 }
 

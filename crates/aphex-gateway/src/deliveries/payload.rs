@@ -96,9 +96,11 @@ pub fn unpack(text: &str) -> Result<Payload, UnpackError> {
 
 /// The payload of a Delivery.
 pub async fn fetch(client: &Client, delivery: &Delivery) -> Result<Payload, UnpackError> {
-    if delivery.spec.payload_parts == 0 {
-        return unpack(&delivery.spec.payload);
-    }
+    unpack(&text(client, delivery).await?)
+}
+
+/// The same as it is kept.
+pub(super) async fn text(client: &Client, delivery: &Delivery) -> Result<String, UnpackError> {
     let mut text = delivery.spec.payload.clone();
     let namespace = delivery.metadata.namespace.as_deref().unwrap_or_default();
     let name = delivery.metadata.name.as_deref().unwrap_or_default();
@@ -109,7 +111,7 @@ pub async fn fetch(client: &Client, delivery: &Delivery) -> Result<Payload, Unpa
         let data = secret.and_then(|secret| secret.data?.remove(KEY)).ok_or(UnpackError::Missing(part))?;
         text.push_str(&String::from_utf8_lossy(&data.0));
     }
-    unpack(&text)
+    Ok(text)
 }
 
 /// Stores what does not fit the Delivery, before the Delivery itself.

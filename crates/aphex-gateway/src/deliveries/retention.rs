@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use aphex_api::delivery::{Delivery, DeliveryPhase, SecretKeyRef, listener_namespace};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::DeleteParams;
-use kube::{Api, Client};
+use kube::api::{DeleteParams, Preconditions};
+use kube::{Api, Client, ResourceExt as _};
 
 use super::claim::later;
 use super::payload::part_name;
@@ -32,6 +32,7 @@ struct Entry {
     received: Timestamp,
     finished: bool,
     parts: u32,
+    uid: Option<String>,
 }
 
 /// A Delivery to delete.
@@ -40,6 +41,7 @@ pub(super) struct Expired {
     pub(super) namespace: String,
     pub(super) name: String,
     parts: u32,
+    uid: Option<String>,
 }
 
 /// What there is, without the payloads.
@@ -66,7 +68,8 @@ impl Index {
             signers: spec.verified_by.clone(),
         };
         let finished = matches!(phase, Some(DeliveryPhase::Done | DeliveryPhase::Failed));
-        self.entries.insert(key, Entry { group, received, finished, parts: spec.payload_parts });
+        let (parts, uid) = (spec.payload_parts, delivery.metadata.uid.clone());
+        self.entries.insert(key, Entry { group, received, finished, parts, uid });
     }
 
     pub(super) fn remove(&mut self, delivery: &Delivery) {
@@ -95,33 +98,49 @@ impl Index {
                 namespace: key.namespace.clone(),
                 name: key.name.clone(),
                 parts: entry.parts,
+                uid: entry.uid.clone(),
             }));
         }
         expired
     }
 }
 
-/// Deletes a Delivery and the parts of its payload; what is gone already is fine.
+/// Deletes a Delivery and the parts of its payload; what is gone already is fine, and a later one of its name stays.
 pub(super) async fn delete(client: &Client, expired: &Expired) -> kube::Result<()> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &expired.namespace);
     for part in 1..=expired.parts {
-        gone(secrets.delete(&part_name(&expired.name, part), &DeleteParams::default()).await)?;
+        let name = part_name(&expired.name, part);
+        let Some(there) = secrets.get_metadata_opt(&name).await? else { continue };
+        // One that nobody owns is left from a Delivery that could not take it over.
+        let owners = there.owner_references();
+        if owners.is_empty() || owners.iter().any(|owner| Some(&owner.uid) == expired.uid.as_ref()) {
+            gone(secrets.delete(&name, &exactly(there.uid(), there.resource_version())).await)?;
+        }
     }
     let deliveries: Api<Delivery> = Api::namespaced(client.clone(), &expired.namespace);
-    gone(deliveries.delete(&expired.name, &DeleteParams::default()).await)
+    gone(deliveries.delete(&expired.name, &exactly(expired.uid.clone(), None)).await)
+}
+
+/// Deletes the object that was looked at, and no later one of its name.
+fn exactly(uid: Option<String>, resource_version: Option<String>) -> DeleteParams {
+    DeleteParams { preconditions: Some(Preconditions { uid, resource_version }), ..DeleteParams::default() }
 }
 
 fn gone<T>(result: kube::Result<T>) -> kube::Result<()> {
     match result {
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        // Not there, or another one by now.
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
         result => result.map(drop),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use aphex_api::delivery::{DeliverySpec, DeliveryStatus};
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+    use serde_json::json;
 
     use super::*;
 
@@ -164,6 +183,46 @@ mod tests {
         }
         assert_eq!(expired(&index, 300).len(), 20);
         assert_eq!(expired(&index, 24 * 3600 + 20).len(), 21);
+    }
+
+    #[tokio::test]
+    async fn only_the_object_that_has_expired_is_deleted_and_none_that_got_its_name_since() {
+        type Asked = Arc<Mutex<Vec<(String, serde_json::Value)>>>;
+        let asked = Asked::default();
+        let seen = Arc::clone(&asked);
+        let answer = move |request: http::Request<kube::client::Body>| {
+            let seen = Arc::clone(&seen);
+            async move {
+                let (head, body) = request.into_parts();
+                let name = head.uri.path().rsplit('/').next().unwrap_or_default().to_owned();
+                let owner = if name.ends_with('1') { "u" } else { "later" };
+                let part = json!({
+                    "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+                    "metadata": { "name": name, "uid": format!("of-{name}"), "resourceVersion": "7", "ownerReferences": [
+                        { "apiVersion": "aphex.io/v1alpha1", "kind": "Delivery", "name": "d", "uid": owner },
+                    ] },
+                });
+                let (code, answer) = if head.method == http::Method::GET {
+                    (200, part)
+                } else {
+                    let body = body.collect_bytes().await?;
+                    let body = serde_json::from_slice(&body).unwrap_or_default();
+                    seen.lock().unwrap().push((name, body));
+                    (409, json!({ "kind": "Status", "status": "Failure", "reason": "Conflict", "code": 409 }))
+                };
+                let answer = http::Response::builder().status(code).body(answer.to_string().into_bytes());
+                Ok::<_, kube::Error>(answer.unwrap_or_default().map(kube::client::Body::from))
+            }
+        };
+        let client = Client::new(tower::service_fn(answer), "default");
+        let expired = Expired { namespace: "web".into(), name: "d".into(), parts: 2, uid: Some("u".into()) };
+        delete(&client, &expired).await.unwrap();
+        let asked = asked.lock().unwrap();
+        let asked: Vec<(&str, &serde_json::Value)> =
+            asked.iter().map(|(name, body)| (name.as_str(), &body["preconditions"])).collect();
+        let part = json!({ "uid": "of-d-payload-1", "resourceVersion": "7" });
+        let own = json!({ "uid": "u" });
+        assert_eq!(asked, [("d-payload-1", &part), ("d", &own)]);
     }
 
     #[test]

@@ -97,6 +97,18 @@ fn a_group_offers_its_members_apart() {
 }
 
 #[test]
+fn groups_without_a_name_are_told_apart() {
+    let selector = TriggerSelector { label_selector: Some(labelled("acme")), ..TriggerSelector::default() };
+    let group = TriggerGroup { trigger_selector: selector, ..TriggerGroup::default() };
+    let spec =
+        EventListenerSpec { trigger_groups: vec![group.clone(), group], ..EventListenerSpec::default() };
+    let all = offers(&listener(spec), &snapshot());
+    let groups: Vec<_> =
+        all.iter().filter_map(|offer| offer.group.as_ref()).map(|group| group.name.as_str()).collect();
+    assert_eq!(groups, ["group-0", "group-1"]);
+}
+
+#[test]
 fn the_triggers_own_account_comes_first() {
     let accounts = |shared: &str| {
         let spec = EventListenerSpec {

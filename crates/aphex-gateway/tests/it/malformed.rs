@@ -17,9 +17,23 @@ impl World {
         trigger
     }
 
+    /// A ClusterTriggerBinding whose parameter cannot be read.
+    pub(crate) fn malformed_of_the_cluster(&self) -> Value {
+        json!({
+            "apiVersion": "triggers.tekton.dev/v1beta1", "kind": "ClusterTriggerBinding",
+            "metadata": { "name": format!("{}-malformed", self.name) },
+            "spec": { "params": [{ "name": "a", "value": "$(body.a[)" }] },
+        })
+    }
+
     /// The notes of Events about an object, once there is one.
     pub(crate) async fn told(&self, kind: &str, name: &str) -> anyhow::Result<String> {
-        let api: Api<Event> = Api::namespaced(self.client.clone(), &self.organization());
+        self.told_in(&self.organization(), kind, name).await
+    }
+
+    /// The same of Events in a namespace.
+    pub(crate) async fn told_in(&self, namespace: &str, kind: &str, name: &str) -> anyhow::Result<String> {
+        let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
         eventually("an Event tells what is wrong", || async {
             let events = api.list(&ListParams::default()).await?.items;
             let about = events.into_iter().find(|event| {
@@ -57,6 +71,80 @@ async fn a_malformed_trigger_is_told_of_and_harms_no_other() -> anyhow::Result<(
     let world = world.gateway().await?;
     world.deliver("still-unharmed", "push", &push()?, SECRET).await?;
     assert_eq!(world.verdict("still-unharmed").await?.0, DeliveryVerdict::Created);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_malformed_for_the_whole_cluster_is_told_of_where_kubernetes_has_such_events()
+-> anyhow::Result<()> {
+    let world = World::start("whole").await?;
+    let binding = world.malformed_of_the_cluster();
+    let interceptor = json!({
+        "apiVersion": "triggers.tekton.dev/v1alpha1", "kind": "ClusterInterceptor",
+        "metadata": { "name": format!("{}-nowhere", world.name) }, "spec": { "clientConfig": {} },
+    });
+    for (object, expected) in [(binding, "spec.params[0]"), (interceptor, "it has neither")] {
+        let text =
+            |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (kind, name) = (text("/kind"), text("/metadata/name"));
+        world.apply(object.clone()).await?;
+        let note = world.told_in("default", &kind, &name).await?;
+        assert!(note.starts_with(expected), "{note}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_entry_of_a_listener_that_cannot_be_read_harms_no_other_entry() -> anyhow::Result<()> {
+    let world = World::start("entries").await?;
+    let good = world.binding("web", SECRET)[2]["spec"].clone();
+    let entry = |name: &str, version: &str, changed: &[(&str, Value)]| {
+        let mut entry = good.clone();
+        entry["name"] = name.into();
+        for (field, value) in changed {
+            entry[*field] = value.clone();
+        }
+        json!({
+            "apiVersion": format!("triggers.tekton.dev/{version}"), "kind": "EventListener",
+            "metadata": { "name": format!("with-{name}"), "namespace": world.organization() },
+            "spec": { "triggers": [good, entry] },
+        })
+    };
+    let valueless = json!([
+        good["interceptors"][0], { "ref": { "name": "cel" }, "params": [{ "name": "filter" }] }
+    ]);
+    let mut nameless = entry("nameless", "v1alpha1", &[]);
+    nameless["spec"]["triggerGroups"] = json!([
+        { "interceptors": [], "triggerSelector": { "labelSelector": "oops" } },
+        { "interceptors": [], "triggerSelector": { "namespaceSelector": { "matchNames": ["nowhere"] } } },
+    ]);
+    let cases = [
+        (entry("oops", "v1alpha1", &[("bindings", "oops".into())]), "spec.triggers[1] cannot be read, and"),
+        (
+            entry("valueless", "v1beta1", &[("interceptors", valueless)]),
+            "spec.triggers[1].interceptors[1] cannot be read",
+        ),
+        (nameless, "spec.triggerGroups[0] cannot be read, and"),
+    ];
+    for (listener, expected) in cases {
+        let name = listener["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        world.apply(listener).await?;
+        let note = world.told("EventListener", &name).await?;
+        assert!(note.contains(expected), "{name}: {note}");
+        let body = push()?.to_string();
+        let sent = world
+            .post(&format!("/{}/{name}", world.organization()))
+            .header("content-type", "application/json")
+            .header("x-github-event", "push")
+            .header("x-github-delivery", &name)
+            .header("x-hub-signature-256", aphex_gateway::sign(SECRET.as_bytes(), body.as_bytes()));
+        assert_eq!(sent.body(body).send().await?.status().as_u16(), 200, "{name}");
+        let (verdict, delivery) = world.verdict(&name).await?;
+        let triggers = delivery.status.unwrap_or_default().triggers;
+        let made = triggers.iter().filter(|trigger| !trigger.created.is_empty()).count();
+        let unharmed = if name == "with-nameless" { 2 } else { 1 };
+        assert_eq!(made, unharmed, "{name}: {verdict:?} {triggers:?}");
+    }
     Ok(())
 }
 
