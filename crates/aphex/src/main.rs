@@ -20,6 +20,11 @@ mod session;
 use std::process::ExitCode;
 
 use clap_complete::CompleteEnv;
+use mimalloc::MiMalloc;
+
+/// What the program asks for memory (`docs/adr/0059-the-allocator.md`).
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     // A shell that asks for words gets them, and nothing else happens.
