@@ -124,9 +124,9 @@ impl Request {
     pub fn of(object: &impl ResourceExt, grace: SignedDuration) -> Result<Option<Self>, Rejection> {
         let annotations = object.annotations();
         let grace = match annotations.get(labels::ROTATION_GRACE) {
-            Some(text) => {
-                text.parse().ok().filter(|grace| is_grace(*grace)).ok_or_else(|| ungraceful(text))?
-            }
+            Some(text) => parse_grace(text).map_err(|why| {
+                Rejection::invalid(format!("metadata.annotations[{}]: {why}", labels::ROTATION_GRACE))
+            })?,
             None => grace,
         };
         let value = annotations.get(labels::ROTATE_WEBHOOK_SECRET).filter(|value| !value.is_empty());
@@ -134,17 +134,14 @@ impl Request {
     }
 }
 
-/// Whether a predecessor may verify for so long.
-#[must_use]
-pub fn is_grace(grace: SignedDuration) -> bool {
-    !grace.is_negative() && grace <= GRACE_MAX
-}
-
-fn ungraceful(text: &str) -> Rejection {
-    let annotation = labels::ROTATION_GRACE;
-    Rejection::invalid(format!(
-        "metadata.annotations[{annotation}]: '{text}' is no duration between 0s and 720h, such as 24h or 90m"
-    ))
+/// How long a predecessor may verify; what is no such time is told in a sentence.
+///
+/// As Go's durations have it, 0 needs no unit.
+pub fn parse_grace(text: &str) -> Result<SignedDuration, String> {
+    let parsed = if text.trim() == "0" { Some(SignedDuration::ZERO) } else { text.trim().parse().ok() };
+    parsed.filter(|grace: &SignedDuration| !grace.is_negative() && *grace <= GRACE_MAX).ok_or_else(|| {
+        format!("'{text}' is no duration between 0 and 720h: write a number and its unit, such as 48h or 90m")
+    })
 }
 
 /// What became of a secret.

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Limits of a store. The defaults suit an API server on one machine.
 ///
 /// A revision's history is dropped when it is beyond one of the two upper limits, or when it is
-/// both older than `keep_for` and beyond the newest `keep_revisions`.
+/// both older than `keep_for` and beyond the newest `keep_revisions`; then not at once, but within a tenth of that age.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Age that history reaches before it may be dropped; 5 minutes, as kube-apiserver has it.

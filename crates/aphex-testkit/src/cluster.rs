@@ -56,11 +56,12 @@ impl Cluster {
         Self::embedded(requests, |_| Ok(Store::memory(Options::default()))).await
     }
 
-    /// Starts the embedded engine with a store on disk, synced at every commit as that of `aphex up` is.
+    /// Starts the embedded engine with a store on disk, synced at every commit as that of `aphex up` is. For measuring: of
+    /// requests the numbers alone are kept.
     pub async fn on_disk() -> anyhow::Result<Self> {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let open = |folder: &Path| Ok(Store::open(&folder.join("store.redb"), Options::default())?);
-        Self::embedded(Requests::default(), open).await
+        Self::embedded(Requests::numbers(), open).await
     }
 
     async fn embedded(
@@ -75,7 +76,7 @@ impl Cluster {
         let server = ApiServer::start(config).await?;
         let stop = CancellationToken::new();
         let housekeeper =
-            as_user(&server, "system:kube-controller-manager", &["system:masters"], Requests::default());
+            as_user(&server, "system:kube-controller-manager", &["system:masters"], Requests::numbers());
         tokio::spawn(aphex_lifecycle::run(housekeeper, authority.ca_pem().to_owned(), stop.clone()));
         let client = as_user(&server, "test-admin", &["system:masters"], requests.clone());
         Ok(Self { client, requests, embedded: Some(Embedded { server, authority, stop, folder }) })
@@ -93,7 +94,7 @@ impl Cluster {
         let mut groups = groups.to_vec();
         groups.push("system:authenticated");
         if let Some(embedded) = &self.embedded {
-            return Ok(as_user(&embedded.server, name, &groups, Requests::default()));
+            return Ok(as_user(&embedded.server, name, &groups, Requests::numbers()));
         }
         let path = std::env::var_os(REAL).context("no real cluster is named")?;
         let mut config = real_config(&path).await?;
@@ -118,14 +119,7 @@ impl Cluster {
             accounts.create_token_request(name, &PostParams::default(), &TokenRequest::default()).await?;
         let token = asked.status.context("no token was given")?.token;
         config.auth_info = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
-        let inner = Client::try_from(config)?;
-        let through = requests.clone();
-        let send = move |request: Request<Body>| {
-            through.record(&request);
-            let inner = inner.clone();
-            async move { inner.send(request).await }
-        };
-        Ok((Client::new(tower::service_fn(send), "default"), requests))
+        Ok((requests.client(&Client::try_from(config)?), requests))
     }
 
     /// Counts of the requests made through [`Cluster::client`]; zeros on a real cluster.

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{Method, Request, header};
+use kube::Client;
+use kube::client::Body;
 
 /// A request in the terms of authorization (RequestInfo in k8s.io/apiserver/pkg/endpoints/request).
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,13 +106,36 @@ impl Asked {
 #[derive(Clone, Debug, Default)]
 pub struct Requests(Arc<Log>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Log {
     counts: [AtomicUsize; 2],
-    asked: Mutex<BTreeSet<Asked>>,
+    /// What was asked for; none where only numbers are wanted.
+    asked: Option<Mutex<BTreeSet<Asked>>>,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { counts: Default::default(), asked: Some(Mutex::default()) }
+    }
 }
 
 impl Requests {
+    /// Keeps numbers alone: where a million requests are measured, what they asked for must not take time and memory.
+    pub fn numbers() -> Self {
+        Self(Arc::new(Log { asked: None, ..Log::default() }))
+    }
+
+    /// A client whose requests are taken note of here.
+    pub fn client(&self, inner: &Client) -> Client {
+        let (through, namespace, inner) = (self.clone(), inner.default_namespace().to_owned(), inner.clone());
+        let send = move |request: Request<Body>| {
+            through.record(&request);
+            let inner = inner.clone();
+            async move { inner.send(request).await }
+        };
+        Client::new(tower::service_fn(send), namespace)
+    }
+
     /// Requests that only read.
     pub fn reads(&self) -> usize {
         self.0.counts[0].load(Ordering::Acquire)
@@ -121,15 +146,18 @@ impl Requests {
         self.0.counts[1].load(Ordering::Acquire)
     }
 
-    /// What was asked for, each once.
+    /// What was asked for, each once; empty where numbers alone are kept.
     pub fn asked(&self) -> BTreeSet<Asked> {
-        self.0.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let asked = self.0.asked.as_ref();
+        asked.map(|asked| asked.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap_or_default()
     }
 
     pub(crate) fn record<B>(&self, request: &Request<B>) {
         let at = usize::from(!matches!(*request.method(), Method::GET | Method::HEAD));
         self.0.counts[at].fetch_add(1, Ordering::AcqRel);
-        self.0.asked.lock().unwrap_or_else(PoisonError::into_inner).extend(Asked::of(request));
+        if let Some(asked) = &self.0.asked {
+            asked.lock().unwrap_or_else(PoisonError::into_inner).extend(Asked::of(request));
+        }
     }
 }
 

@@ -49,7 +49,11 @@ fn of_status(status: &Status) -> Option<String> {
             Some("the server lacks this kind: is the platform installed there? `aphex doctor` says what is missing".to_owned())
         }
         404 if status.message.starts_with("namespaces ") => {
-            Some("choose a namespace that exists; a platform administrator makes those of teams and users".to_owned())
+            Some(
+                "choose a namespace that exists: a platform administrator makes those of teams and users, and a tenant's \
+                 is there once its RepoBinding is Ready; `aphex apply` with both waits for it"
+                    .to_owned(),
+            )
         }
         409 if status.reason == "Conflict" && status.message.contains("conflict with") => {
             Some("another manager set these fields; --force-conflicts takes them over".to_owned())

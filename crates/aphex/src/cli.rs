@@ -116,7 +116,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  aphex demo --keep")]
     Demo(Demo),
     /// Create or change the objects in files, as `kubectl apply --server-side` does
-    #[command(after_help = "Example:\n  aphex apply -f examples/organization.yaml --wait 60")]
+    #[command(
+        after_help = "Examples:\n  aphex apply -f examples/organization.yaml --wait 60\n  aphex apply -f examples/standalone.yaml -f examples/standalone-pipeline.yaml\n\nAn object whose namespace another one of the files makes is applied once that one is Ready."
+    )]
     Apply(Apply),
     /// Show what applying files would change, with all that the controllers would make of it; write nothing
     #[command(

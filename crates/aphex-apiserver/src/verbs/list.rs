@@ -62,20 +62,23 @@ pub(super) fn list(call: &Call) -> Result<Response<Body>, Status> {
     let options = ListOptions::parse(&call.query, false)?;
     let filter = Filter::parse(&call.resource, &options.label_selector, &options.field_selector)?;
     let prefix = call.resource.key_prefix(call.path.namespace.as_deref());
-    let (page, consistent) = read(call, &options, &prefix, scope(call, &filter))?;
+    let counted = filter.is_empty();
+    let (page, consistent) =
+        read(call, &options, &prefix, scope(call, &filter), options.limit.filter(|_| counted))?;
+    // One more than wanted tells that there are more: what is on later pages is not looked at for each of those before.
+    let most = options.limit.map_or(usize::MAX, |limit| limit.saturating_add(1));
     let found = page.entries.iter().filter(|entry| selected(&call.resource, &filter, entry));
-    let mut entries: Vec<&Entry> = found.collect();
+    let mut entries: Vec<&Entry> = found.take(most).collect();
     let mut meta = ListMeta { revision: page.revision, ..ListMeta::default() };
     if let Some(limit) = options.limit
-        && entries.len() > limit
+        && (page.remaining > 0 || entries.len() > limit)
     {
-        let remaining = entries.len() - limit;
         entries.truncate(limit);
         let last = entries.last().map(|entry| &*entry.key).unwrap_or_default();
         let start = last.strip_prefix(prefix.as_str()).unwrap_or(last);
         let revision = if consistent { i64::try_from(page.revision).unwrap_or(-1) } else { -1 };
         meta.continue_token = Some(Continue::after(revision, start));
-        meta.remaining = filter.is_empty().then_some(remaining);
+        meta.remaining = counted.then_some(page.remaining);
     }
     let items: Vec<Bytes> =
         entries.into_iter().map(|entry| codec::serve(&call.resource, entry)).collect::<Result<_, _>>()?;
@@ -95,9 +98,15 @@ pub(super) fn scope(call: &Call, filter: &Filter) -> String {
 }
 
 /// The entries that the options ask for, and whether they are all of one revision.
-fn read(call: &Call, options: &ListOptions, prefix: &str, scope: String) -> Result<(Page, bool), Status> {
+fn read(
+    call: &Call,
+    options: &ListOptions,
+    prefix: &str,
+    scope: String,
+    limit: Option<usize>,
+) -> Result<(Page, bool), Status> {
     let store = &call.server.store;
-    let mut request = List { prefix: scope, ..List::default() };
+    let mut request = List { prefix: scope, limit, ..List::default() };
     if !options.continue_token.is_empty() {
         if !options.resource_version.is_empty() && options.resource_version != "0" {
             return Err(Status::bad_request(

@@ -19,9 +19,8 @@ use aphex_api::repo_binding::{RepoBinding, RepoBindingPhase};
 use aphex_controllers::context::{Context, Pace};
 use aphex_controllers::{Settings, tunnels};
 use aphex_runtime::{Clock, Metrics, Shutdown};
-use aphex_testkit::eventually_for;
-use aphex_testkit::faults::{Faults, kubernetes};
 use aphex_testkit::real::{Disk, Programs, Real};
+use aphex_testkit::{Requests, eventually_for};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::api::PostParams;
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -53,7 +52,7 @@ async fn main() -> anyhow::Result<()> {
     let sizes = sizes.split(',').map(|size| size.trim().parse().context("APHEX_SCALE"));
     let sizes: Vec<usize> = sizes.collect::<Result<_, _>>()?;
     println!(
-        "engine           bindings  one: p50 ms  p99 ms  all: ms each  at rest: reads/min  writes  start: s  requests  MiB"
+        "engine           bindings  one: p50 ms  p99 ms  processor  all: ms each  at rest: reads/min  writes  start: s  requests  MiB"
     );
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
@@ -96,7 +95,7 @@ async fn start(real: bool) -> anyhow::Result<Option<(Client, Box<dyn std::any::A
 
 /// The controllers, with everything they ask for counted.
 struct Controllers {
-    asked: Faults,
+    asked: Requests,
     metrics: Metrics,
     shutdown: Shutdown,
     task: JoinHandle<()>,
@@ -104,7 +103,7 @@ struct Controllers {
 
 impl Controllers {
     fn start(client: &Client) -> anyhow::Result<Self> {
-        let (asked, shutdown) = (Faults::new(kubernetes, &[]), Shutdown::new());
+        let (asked, shutdown) = (Requests::numbers(), Shutdown::new());
         let (metrics, tunnels) = (Metrics::default(), Arc::new(tunnels::Local::new(GATEWAY)));
         let context =
             Context::new(asked.client(client), Settings::new(GATEWAY)?, Clock::system(), tunnels, &metrics);
@@ -135,12 +134,18 @@ impl Controllers {
         .context("not everything was looked at")
     }
 
+    /// How much was asked for, and how much of it could have changed something.
+    fn counts(&self) -> (usize, usize) {
+        let writes = self.asked.writes();
+        (self.asked.reads() + writes, writes)
+    }
+
     /// Waits until nothing was asked for a while; tells when the last thing was.
     async fn silence(&self) -> anyhow::Result<Instant> {
-        let last = std::sync::Mutex::new((self.asked.counts(), Instant::now()));
+        let last = std::sync::Mutex::new((self.counts(), Instant::now()));
         eventually_for(PATIENCE, "the controllers come to rest", || async {
             let mut last = last.lock().map_err(|_| anyhow::anyhow!("poisoned"))?;
-            let now = self.asked.counts();
+            let now = self.counts();
             if last.0 != now {
                 *last = (now, Instant::now());
             }
@@ -167,13 +172,15 @@ async fn measure(engine: &str, client: Client, size: usize) -> anyhow::Result<f6
     bind(&client, &names).await?;
     let each = millis(since.elapsed()) / f64::from(u32::try_from(size)?);
     controllers.silence().await?;
-    let mut probes = Vec::new();
+    let (mut probes, mut worked) = (Vec::new(), 0.0);
     for probe in 0..PROBES {
-        let since = Instant::now();
+        let (since, before) = (Instant::now(), processor()?);
         bind(&client, &[format!("probe{probe:04}")]).await?;
         probes.push(millis(since.elapsed()));
+        worked += processor()? - before;
         controllers.silence().await?;
     }
+    let worked = worked / f64::from(u32::try_from(PROBES)?);
     probes.sort_by(f64::total_cmp);
     let (reads, writes) = at_rest(&controllers).await;
     let memory = resident()? - before;
@@ -184,11 +191,11 @@ async fn measure(engine: &str, client: Client, size: usize) -> anyhow::Result<f6
     controllers.observed(size.div_ceil(OF_ONE), size + PROBES).await?;
     let start = since.elapsed();
     controllers.silence().await?;
-    let (calls, changed) = controllers.asked.counts();
+    let (calls, changed) = controllers.counts();
     ensure!(changed == 0, "a start with everything in place wrote {changed} times");
     let p50 = probes[probes.len() / 2];
     println!(
-        "{engine:<16} {size:>8}  {p50:>11.1}  {:>6.1}  {each:>12.1}  {reads:>18}  {writes:>6}  {:>8.2}  {calls:>8}  {memory:>4.0}",
+        "{engine:<16} {size:>8}  {p50:>11.1}  {:>6.1}  {worked:>9.1}  {each:>12.1}  {reads:>18}  {writes:>6}  {:>8.2}  {calls:>8}  {memory:>4.0}",
         probes[probes.len() - 1],
         start.as_secs_f64(),
     );
@@ -206,9 +213,9 @@ async fn measure(engine: &str, client: Client, size: usize) -> anyhow::Result<f6
 
 /// Requests in a minute in which nothing happens.
 async fn at_rest(controllers: &Controllers) -> (usize, usize) {
-    let (calls, writes) = controllers.asked.counts();
+    let (calls, writes) = controllers.counts();
     tokio::time::sleep(Duration::from_mins(1)).await;
-    let (later, later_writes) = controllers.asked.counts();
+    let (later, later_writes) = controllers.counts();
     (later - calls - (later_writes - writes), later_writes - writes)
 }
 
@@ -278,6 +285,15 @@ async fn bind(client: &Client, names: &[String]) -> anyhow::Result<()> {
         .await
         .context("not all are ready")??;
     Ok(())
+}
+
+/// Milliseconds of the processor that this process has taken, the embedded engine's among them; told in hundredths of a
+/// second, whatever the kernel's own tick (`USER_HZ`), so only sums of many are exact.
+fn processor() -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let (_, fields) = stat.rsplit_once(')').context("no name")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
+    Ok(ticks.sum::<Result<f64, _>>()? * 10.0)
 }
 
 /// Resident memory of this process in MiB; the embedded engine is in it, kube-apiserver is not.

@@ -78,8 +78,12 @@ fn a_request_has_a_grace_that_is_a_duration() {
     assert_eq!(of(&[rotate]).unwrap(), Some(Request { value: "x".into(), grace: day }));
     let short = of(&[rotate, (labels::ROTATION_GRACE, "90m")]).unwrap().unwrap();
     assert_eq!(short.grace, SignedDuration::from_mins(90));
+    for none in ["0", "0s"] {
+        let request = of(&[rotate, (labels::ROTATION_GRACE, none)]).unwrap().unwrap();
+        assert_eq!(request.grace, SignedDuration::ZERO, "{none}");
+    }
     for bad in ["soon", "-1h", "721h", ""] {
         let message = of(&[rotate, (labels::ROTATION_GRACE, bad)]).unwrap_err().message;
-        assert!(message.contains("between 0s and 720h"), "{bad}: {message}");
+        assert!(message.contains("between 0 and 720h"), "{bad}: {message}");
     }
 }

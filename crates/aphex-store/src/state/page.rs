@@ -67,6 +67,9 @@ impl State {
     /// What the keys that changed after `at` held then.
     fn undone(&self, request: &List, at: Revision) -> BTreeMap<&str, Option<&Entry>> {
         let mut undone = BTreeMap::new();
+        if at == self.revision {
+            return undone;
+        }
         for event in self.history.range(self.first_after(at)..) {
             let key: &str = &event.entry.key;
             let wanted =

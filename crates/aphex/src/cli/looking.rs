@@ -1,5 +1,6 @@
 //! Flags of the commands that show, apply and delete objects, whatever their kind.
 
+use aphex_controllers::webhook_secret::parse_grace;
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::ArgValueCompleter;
 
@@ -122,8 +123,8 @@ pub(crate) struct RotateSecret {
     /// Its name
     #[arg(add = ArgValueCompleter::new(complete::names))]
     pub(crate) name: String,
-    /// How long the old secret still verifies, such as 48h or 30m; 0s for not at all [default: the platform's, 24h]
-    #[arg(long, value_name = "DURATION")]
+    /// How long the old secret still verifies, such as 48h or 30m; 0 for not at all [default: the platform's, 24h]
+    #[arg(long, value_name = "DURATION", value_parser = parse_grace)]
     pub(crate) grace: Option<jiff::SignedDuration>,
     /// Print the new secret; with -o json and the like, as status.webhookSecret
     #[arg(long)]

@@ -48,10 +48,13 @@ pub(crate) enum UserVerb {
         watch: bool,
     },
     /// One user
-    #[command(after_help = "Example:\n  aphex user get ada -o yaml")]
+    #[command(after_help = "Examples:\n  aphex user get ada -o yaml\n  aphex user get ada --watch")]
     Get {
         /// Username or e-mail address
         user: String,
+        /// Go on and show each change, until Ctrl-C
+        #[arg(short = 'w', long)]
+        watch: bool,
     },
     /// Create a user; the password is asked for, or read from standard input
     #[command(
@@ -125,6 +128,15 @@ pub(crate) enum GroupVerb {
     #[command(visible_alias = "ls", after_help = "Examples:\n  aphex group list\n  aphex group list --watch")]
     List {
         /// Go on and show each that changes, until Ctrl-C
+        #[arg(short = 'w', long)]
+        watch: bool,
+    },
+    /// One group and who is in it
+    #[command(after_help = "Examples:\n  aphex group get admins\n  aphex group get admins --watch")]
+    Get {
+        /// Its name
+        group: String,
+        /// Go on and show each change, until Ctrl-C
         #[arg(short = 'w', long)]
         watch: bool,
     },

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use aphex_controllers::webhook_secret::parse_grace;
 use clap::Args;
 
 use super::{Calls, Exposure, Inbox, Serving};
@@ -52,7 +53,7 @@ pub(crate) struct Controller {
     #[arg(long, value_name = "BOOL", env = "APHEX_LEADER_ELECT", default_value_t = true, action = clap::ArgAction::Set)]
     pub(crate) leader_elect: bool,
     /// How long a rotated webhook secret's predecessor still verifies, where a request does not say
-    #[arg(long, value_name = "DURATION", env = "APHEX_ROTATION_GRACE", default_value = "24h")]
+    #[arg(long, value_name = "DURATION", env = "APHEX_ROTATION_GRACE", default_value = "24h", value_parser = parse_grace)]
     pub(crate) rotation_grace: jiff::SignedDuration,
     /// Address of /livez, /readyz and /metrics
     #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:8081")]

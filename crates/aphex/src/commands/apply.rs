@@ -1,5 +1,8 @@
 //! `aphex apply`: server-side apply of files, for people without kubectl at hand.
 
+pub(crate) mod makers;
+
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +19,9 @@ use serde_json::Value;
 use crate::cli::{Apply, Global};
 use crate::output::{Table, note, say};
 use crate::{connect, exit, output};
+
+/// How long an object waits for its namespace, when no other time was given.
+const NAMESPACE_PATIENCE: u64 = 60;
 
 /// The field manager of objects applied with this command.
 pub(crate) const MANAGER: &str = "aphex-cli";
@@ -44,14 +50,7 @@ pub(crate) async fn apply_all(
     arguments: &Apply,
 ) -> anyhow::Result<()> {
     let people = global.output.is_for_people();
-    let mut applied = Vec::new();
-    for object in objects {
-        let done = apply(client, object, arguments.force_conflicts).await?;
-        if people {
-            say(&format!("{} serverside-applied", done.title));
-        }
-        applied.push(done);
-    }
+    let mut applied = apply_each(client, objects, arguments, people).await?;
     if let Some(seconds) = arguments.wait {
         for done in applied.iter_mut().filter(|done| becomes_ready(&done.object)) {
             let types = done.object.types.clone();
@@ -68,6 +67,59 @@ pub(crate) async fn apply_all(
         values.push(serde_json::to_value(done.object)?);
     }
     output::objects(&global.output, &values, values.len() == 1, Table::default)
+}
+
+/// Applies objects in order; those whose namespace another of them makes come after that one is Ready.
+async fn apply_each(
+    client: &Client,
+    objects: &[Value],
+    arguments: &Apply,
+    people: bool,
+) -> anyhow::Result<Vec<Applied>> {
+    let patience = Duration::from_secs(arguments.wait.unwrap_or(NAMESPACE_PATIENCE));
+    let mut applied: BTreeMap<usize, Applied> = BTreeMap::new();
+    let mut waiting: Vec<usize> = (0..objects.len()).collect();
+    loop {
+        let (before, mut lacking) = (waiting.len(), None);
+        for at in std::mem::take(&mut waiting) {
+            let Some(object) = objects.get(at) else { continue };
+            let mut outcome = apply(client, object, arguments.force_conflicts).await;
+            if let Err(error) = &outcome
+                && let Some(maker) =
+                    makers::missing_namespace(error).and_then(|namespace| makers::maker(objects, namespace))
+            {
+                let Some(maker) = applied.get(&maker) else {
+                    // It comes later in the files, and this object after it.
+                    lacking = outcome.err();
+                    waiting.push(at);
+                    continue;
+                };
+                await_namespace(object, maker, patience).await?;
+                outcome = apply(client, object, arguments.force_conflicts).await;
+            }
+            let done = outcome?;
+            if people {
+                say(&format!("{} serverside-applied", done.title));
+            }
+            applied.insert(at, done);
+        }
+        match lacking {
+            None => return Ok(applied.into_values().collect()),
+            Some(error) if waiting.len() == before => return Err(error),
+            Some(_) => {}
+        }
+    }
+}
+
+/// Waits for the object that makes another's namespace.
+async fn await_namespace(object: &Value, maker: &Applied, patience: Duration) -> anyhow::Result<()> {
+    if !becomes_ready(&maker.object) {
+        return Ok(());
+    }
+    let what = output::title(object);
+    note(&format!("{what} waits for its namespace, which {} makes", maker.title));
+    let ready = wait_until_ready(maker, patience, note).await;
+    ready.map(drop).with_context(|| format!("cannot apply {what}: {} makes its namespace", maker.title))
 }
 
 /// An object that was applied and where it is.

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use super::{definitions, gateway};
 use crate::cli::{Controller, Global};
-use crate::{connect, exit, exposure};
+use crate::{connect, exposure};
 
 /// Reconciles under way get this long on shutdown.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -56,10 +56,6 @@ pub(crate) async fn run(global: &Global, arguments: Controller) -> anyhow::Resul
 
 /// What the arguments say, as plain values.
 pub(crate) fn settings(arguments: &Controller, way: &exposure::Way) -> anyhow::Result<Settings> {
-    if !aphex_controllers::webhook_secret::is_grace(arguments.rotation_grace) {
-        let message = "--rotation-grace must be between 0s and 720h".to_owned();
-        return Err(exit::Coded { code: exit::USAGE, message }.into());
-    }
     Ok(Settings {
         exposure: exposure::settings(&arguments.exposure, way),
         argocd_namespace: arguments.argocd_namespace.clone(),

@@ -85,6 +85,17 @@ impl Interface {
         if status.is_success() { Ok(answer) } else { Err(self.refused(status, &answer)) }
     }
 
+    /// An object by its path; nothing when it is there no more.
+    async fn find(&self, path: &str) -> anyhow::Result<Option<Value>> {
+        let is_gone = |error: &anyhow::Error| {
+            error.downcast_ref::<exit::Coded>().is_some_and(|coded| coded.code == exit::NOT_FOUND)
+        };
+        match self.send(Method::GET, path, None).await {
+            Err(error) if is_gone(&error) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
     /// All objects of a list, page by page.
     async fn list(&self, path: &str, filters: &[(&str, &str)]) -> anyhow::Result<Vec<Value>> {
         let mut query = Url::parse("query:")?;

@@ -5,12 +5,12 @@
 
 mod render;
 
-use aphex_controllers::Settings;
 use aphex_controllers::plan::{Plan as Planned, Shadow, Subject, Verdict};
 use kube::Client;
 use serde_json::{Value, json};
 
-use super::{apply, settings};
+use super::apply::{self, makers};
+use super::settings;
 use crate::cli::{Format, Global, Plan};
 use crate::output::{self, say};
 use crate::{connect, exit};
@@ -26,10 +26,28 @@ struct Answer {
 
 /// An object that the engine would not take.
 struct Refused {
-    kind: String,
-    namespace: Option<String>,
-    name: String,
+    object: Value,
+    /// Whether another object of the files makes the namespace that it lacks.
+    is_early: bool,
     message: String,
+}
+
+impl Refused {
+    fn text(&self, pointer: &str) -> Option<&str> {
+        self.object.pointer(pointer).and_then(Value::as_str)
+    }
+
+    fn kind(&self) -> &str {
+        self.text("/kind").unwrap_or_default()
+    }
+
+    fn namespace(&self) -> Option<&str> {
+        self.text("/metadata/namespace")
+    }
+
+    fn name(&self) -> &str {
+        self.text("/metadata/name").unwrap_or_default()
+    }
 }
 
 /// The exit code tells what the plan says, whatever else a code means elsewhere: see docs/exit-codes.md.
@@ -67,8 +85,23 @@ async fn make(global: &Global, arguments: &Plan) -> anyhow::Result<Answer> {
     let client = connect::client(global).await?;
     let settings = settings::of_engine(&client).await;
     let shadow = Shadow::new(client);
-    let refused = put(&shadow.client(), &objects, arguments.force_conflicts).await?;
-    match run_controllers(&shadow, settings).await {
+    let client = shadow.client();
+    let mut refused = put(&client, &objects, arguments.force_conflicts).await?;
+    let planned: anyhow::Result<Planned> = async {
+        let settings = settings?;
+        let planned = aphex_controllers::plan::plan(&shadow, settings.clone()).await?;
+        // As `aphex apply` has it: objects come after what makes their namespace.
+        let (late, others): (Vec<_>, Vec<_>) = refused.drain(..).partition(|refused| refused.is_early);
+        refused = others;
+        if late.is_empty() {
+            return Ok(planned);
+        }
+        let late: Vec<Value> = late.into_iter().map(|refused| refused.object).collect();
+        refused.extend(put(&client, &late, arguments.force_conflicts).await?);
+        Ok(aphex_controllers::plan::plan(&shadow, settings).await?)
+    }
+    .await;
+    match planned {
         Ok(planned) => Ok(Answer { planned, refused, hidden: None }),
         // Developers write Pipelines and see neither the platform's configuration nor its bindings.
         Err(error) if exit::is_forbidden(&error) => {
@@ -77,10 +110,6 @@ async fn make(global: &Global, arguments: &Plan) -> anyhow::Result<Answer> {
         }
         Err(error) => Err(error),
     }
-}
-
-async fn run_controllers(shadow: &Shadow, settings: anyhow::Result<Settings>) -> anyhow::Result<Planned> {
-    Ok(aphex_controllers::plan::plan(shadow, settings?).await?)
 }
 
 /// Applies the objects to the shadow; tells which ones the engine refuses.
@@ -92,11 +121,10 @@ async fn put(client: &Client, objects: &[Value], force: bool) -> anyhow::Result<
         if !matches!(code, exit::REFUSED | exit::NOT_FOUND) {
             return Err(error);
         }
-        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let made_by = makers::missing_namespace(&error).and_then(|name| makers::maker(objects, name));
         refused.push(Refused {
-            kind: text("/kind").unwrap_or_default(),
-            namespace: text("/metadata/namespace"),
-            name: text("/metadata/name").unwrap_or_default(),
+            object: object.clone(),
+            is_early: made_by.is_some(),
             message: aphex_runtime::errors::chain(error.as_ref()),
         });
     }
@@ -107,12 +135,10 @@ async fn put(client: &Client, objects: &[Value], force: bool) -> anyhow::Result<
 fn text(answer: &Answer) -> String {
     let mut parts: Vec<String> = answer.planned.changes.iter().map(render::diff).collect();
     parts.extend(answer.planned.outside.iter().map(render::outside));
-    for Refused { kind, namespace, name, message } in &answer.refused {
-        let title = render::title(kind, namespace.as_deref(), name);
-        parts.push(format!(
-            "{} {message}",
-            output::paint_answer(&format!("{title} would be refused:"), "1;31")
-        ));
+    for refused in &answer.refused {
+        let title = render::title(refused.kind(), refused.namespace(), refused.name());
+        let said = output::paint_answer(&format!("{title} would be refused:"), "1;31");
+        parts.push(format!("{said} {}", refused.message));
     }
     parts.extend(answer.planned.verdicts.iter().filter_map(|(subject, verdict)| told(subject, verdict)));
     if let Some(why) = &answer.hidden {
@@ -149,10 +175,10 @@ fn document(answer: &Answer) -> anyhow::Result<Value> {
         json_merge(&mut told, serde_json::to_value(verdict)?);
         verdicts.push(told);
     }
-    for Refused { kind, namespace, name, message } in &answer.refused {
+    for refused in &answer.refused {
         verdicts.push(json!({
-            "kind": kind, "namespace": namespace, "name": name,
-            "outcome": "refused", "reason": "Refused", "message": message,
+            "kind": refused.kind(), "namespace": refused.namespace(), "name": refused.name(),
+            "outcome": "refused", "reason": "Refused", "message": refused.message,
         }));
     }
     let mut changes = Vec::new();

@@ -134,10 +134,6 @@ impl Rotated for Organization {
 /// Asks for a new secret, waits for it, and says how to read it.
 pub(crate) async fn run<K: Rotated>(global: &Global, arguments: &RotateSecret) -> anyhow::Result<()> {
     let (noun, name) = (K::NOUN, &arguments.name);
-    if arguments.grace.is_some_and(|grace| !aphex_controllers::webhook_secret::is_grace(grace)) {
-        let message = "--grace must be between 0s and 720h".to_owned();
-        return Err(exit::Coded { code: exit::USAGE, message }.into());
-    }
     let client = connect::client(global).await?;
     let api: Api<K> = Api::namespaced(client.clone(), PLATFORM);
     let object = api.get_opt(name).await.with_context(|| format!("cannot get {noun} {name:?}"))?;

@@ -109,7 +109,7 @@ async fn a_rotated_secret_is_shown_only_when_asked_for_and_the_old_one_verifies_
         assert_eq!(signed(&url, &secret, &payload).await?, 200);
     }
 
-    let said = up.ok(&["repo", "rotate-secret", "hello-options", "--grace", "0s", "--show"])?;
+    let said = up.ok(&["repo", "rotate-secret", "hello-options", "--grace", "0", "--show"])?;
     assert!(said.contains("verifies no longer"), "{said}");
     let third = status()?;
     assert_eq!(said.lines().last(), Some(secret(&third).as_str()));
@@ -134,6 +134,9 @@ async fn a_rotated_secret_is_shown_only_when_asked_for_and_the_old_one_verifies_
     ] {
         assert_eq!(up.run(arguments)?.status.code(), Some(code), "{arguments:?}");
     }
+    let refused = up.run(&["repo", "rotate-secret", "hello-options", "--grace", "5"])?;
+    let told = String::from_utf8(refused.stderr)?;
+    assert!(told.contains("'5' is no duration between 0 and 720h: write a number and its unit"), "{told}");
     Ok(())
 }
 
@@ -143,9 +146,25 @@ fn a_repository_without_an_organization_is_onboarded_too() -> anyhow::Result<()>
     let mut up = Up::start(folder.path())?;
     let paths = ["standalone.yaml", "standalone-pipeline.yaml", "github-push.json"]
         .map(|name| example(name).to_string_lossy().into_owned());
-    let applied = up.ok(&["apply", "-f", &paths[0], "--wait", "60"])?;
-    assert_eq!(applied, "repobinding.aphex.io/archon-binding serverside-applied\n");
-    up.ok(&["apply", "-f", &paths[1]])?;
+    // The Pipeline first, in a namespace that only the binding makes.
+    let both = ["-f", &paths[1], "-f", &paths[0]];
+    let plan = up.run(&[&["plan"], &both[..]].concat())?;
+    let planned = String::from_utf8(plan.stdout)?;
+    assert_eq!(plan.status.code(), Some(2), "{planned}");
+    assert!(planned.contains("create Pipeline archon/cdktf-deploy"), "{planned}");
+    let applied = up.ok(&[&["apply", "--wait", "60"], &both[..]].concat())?;
+    assert_eq!(
+        applied,
+        "repobinding.aphex.io/archon-binding serverside-applied\npipeline.tekton.dev/cdktf-deploy serverside-applied\n"
+    );
+    let plan = up.run(&[&["plan"], &both[..]].concat())?;
+    assert_eq!((plan.status.code(), String::from_utf8(plan.stdout)?.as_str()), (Some(0), "No changes.\n"));
+    let alone = std::fs::read_to_string(&paths[1])?.replace("namespace: archon", "namespace: nobodys");
+    let file = folder.path().join("alone.yaml");
+    std::fs::write(&file, alone)?;
+    let refused = up.run(&["apply", "-f", &file.to_string_lossy()])?;
+    let told = String::from_utf8(refused.stderr)?;
+    assert!(refused.status.code() == Some(4) && told.contains("once its RepoBinding is Ready"), "{told}");
     let binding = json(&up.ok(&["repo", "get", "archon-binding", "-o", "json"])?)?;
     assert!(
         binding["status"]["webhookURL"].as_str().is_some_and(|url| url.ends_with("/archon")),

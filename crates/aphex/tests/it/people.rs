@@ -302,6 +302,53 @@ fn a_watch_shows_who_is_new_who_changes_and_who_goes() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_watch_of_one_shows_its_changes_alone_and_its_end() -> anyhow::Result<()> {
+    let data = tempfile::tempdir()?;
+    let data = data.path();
+    let _issuer = Issuer::start(data, &[])?;
+    add_ada(data)?;
+    ok(data, &["group", "add", "payments"], "")?;
+    let mut watching = Vec::new();
+    for what in [["user", "get", "ada"], ["group", "get", "payments"]] {
+        let watch = aphex().args(what).args(["-w", "--data-dir"]).arg(data).stdout(Stdio::piped()).spawn()?;
+        watching.push(watch);
+    }
+    let mut read = Vec::new();
+    for watch in &mut watching {
+        read.push(BufReader::new(watch.stdout.take().context("no standard output")?).lines());
+    }
+    let mut next = |of: usize| -> anyhow::Result<Vec<String>> {
+        let line = read[of].next().context("the watch has ended")??;
+        Ok(line.split_whitespace().map(str::to_owned).collect())
+    };
+    let watched = (|| {
+        assert_eq!(next(0)?[..2], ["USERNAME", "EMAIL"]);
+        assert_eq!(next(0)?[..3], ["ada", "ada@example.com", "active"]);
+        assert_eq!(next(1)?, ["NAME", "MEMBERS"]);
+        assert_eq!(next(1)?, ["payments"]);
+        // Another whose name is alike is another.
+        ok(data, &["user", "add", "adam", "--email", "adam@example.com", "--no-password"], "")?;
+        ok(data, &["group", "add-member", "payments", "ada"], "")?;
+        assert_eq!(next(1)?, ["payments", "ada"]);
+        assert_eq!(next(0)?[..4], ["ada", "ada@example.com", "active", "admins,payments"]);
+        ok(data, &["user", "delete", "ada", "--yes"], "")?;
+        assert_eq!(next(0)?[..4], ["ada", "ada@example.com", "active", "admins,payments"], "as it was");
+        assert_eq!(next(1)?, ["payments"]);
+        ok(data, &["group", "delete", "payments", "--yes"], "")?;
+        assert_eq!(next(1)?, ["payments"], "as it was");
+        anyhow::Ok(())
+    })();
+    for watch in &mut watching {
+        let _ = watch.kill();
+        let _ = watch.wait();
+    }
+    watched?;
+    let answer = run(data, &["group", "get", "nobody", "--watch"], "")?;
+    assert_eq!(answer.status.code(), Some(4));
+    Ok(())
+}
+
+#[test]
 fn a_service_account_may_what_its_scopes_say() -> anyhow::Result<()> {
     let data = tempfile::tempdir()?;
     let data = data.path();

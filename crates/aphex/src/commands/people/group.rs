@@ -14,7 +14,8 @@ const NOUN: &str = "group";
 pub(crate) async fn run(global: &Global, arguments: Groups) -> anyhow::Result<()> {
     let interface = Interface::at(&arguments.place)?;
     match arguments.verb {
-        GroupVerb::List { watch } => list(global, &interface, watch).await,
+        GroupVerb::List { watch } => list(&global.output, &interface, watch).await,
+        GroupVerb::Get { group, watch } => get(&global.output, &interface, &group, watch).await,
         GroupVerb::Add { group } => {
             let made = interface.send(Method::POST, "core/groups/", Some(&json!({ "name": group }))).await?;
             changed(&global.output, NOUN, &made, "created")
@@ -60,18 +61,34 @@ async fn set_members(
     })
 }
 
-async fn list(global: &Global, interface: &Interface, watch: bool) -> anyhow::Result<()> {
-    let wide = global.output == Format::Wide;
-    let head: &[&'static str] = if wide { &["NAME", "MEMBERS", "PK"] } else { &["NAME", "MEMBERS"] };
-    let view = View { format: &global.output, noun: NOUN, head };
-    if watch {
-        return view.watch(async || rows(interface, wide).await).await;
-    }
-    view.print(rows(interface, wide).await?, false)
+async fn list(format: &Format, interface: &Interface, watch: bool) -> anyhow::Result<()> {
+    let look = async || {
+        let groups = interface.list("core/groups/", &[("ordering", "name")]).await?;
+        rows(format, interface, groups).await
+    };
+    if watch { view(format).watch(look).await } else { view(format).print(look().await?, false) }
 }
 
-async fn rows(interface: &Interface, wide: bool) -> anyhow::Result<Vec<Row>> {
-    let groups = interface.list("core/groups/", &[("ordering", "name")]).await?;
+async fn get(format: &Format, interface: &Interface, wanted: &str, watch: bool) -> anyhow::Result<()> {
+    let group = interface.group(wanted).await?;
+    if !watch {
+        return view(format).print(rows(format, interface, vec![group]).await?, true);
+    }
+    let path = path(&group);
+    let look = async || {
+        let found = interface.find(&path).await?;
+        rows(format, interface, found.into_iter().collect()).await
+    };
+    view(format).watch(look).await
+}
+
+fn view(format: &Format) -> View<'_> {
+    let head: &[&'static str] =
+        if *format == Format::Wide { &["NAME", "MEMBERS", "PK"] } else { &["NAME", "MEMBERS"] };
+    View { format, noun: NOUN, head }
+}
+
+async fn rows(format: &Format, interface: &Interface, groups: Vec<Value>) -> anyhow::Result<Vec<Row>> {
     let users = interface.list("core/users/", &[]).await?;
     let members = |group: &Value| {
         let pks = group["users"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -80,7 +97,7 @@ async fn rows(interface: &Interface, wide: bool) -> anyhow::Result<Vec<Row>> {
     };
     let rows = groups.into_iter().map(|group| {
         let mut cells = vec![cell(&group["name"]), members(&group)];
-        if wide {
+        if *format == Format::Wide {
             cells.push(cell(&group["pk"]));
         }
         Row { object: group, cells, toned: None }

@@ -24,10 +24,7 @@ pub(crate) async fn run(global: &Global, arguments: Users) -> anyhow::Result<()>
         UserVerb::List { group, search, watch } => {
             list(format, &interface, group.as_deref(), search.as_deref(), watch).await
         }
-        UserVerb::Get { user } => {
-            let user = interface.user(&user).await?;
-            view(format).print(rows(vec![user], columns(format)), true)
-        }
+        UserVerb::Get { user, watch } => get(format, &interface, &user, watch).await,
         UserVerb::Add(arguments) if arguments.service_account => {
             add_account(format, &interface, &arguments).await
         }
@@ -73,6 +70,20 @@ async fn list(
     filters.extend(search.map(|text| ("search", text)));
     let look = async || Ok(rows(interface.list("core/users/", &filters).await?, columns(format)));
     if watch { view(format).watch(look).await } else { view(format).print(look().await?, false) }
+}
+
+async fn get(format: &Format, interface: &Interface, wanted: &str, watch: bool) -> anyhow::Result<()> {
+    let user = interface.user(wanted).await?;
+    if !watch {
+        return view(format).print(rows(vec![user], columns(format)), true);
+    }
+    // By its key: it is the same user under another name.
+    let path = path(&user);
+    let look = async || {
+        let found = interface.find(&path).await?;
+        Ok(rows(found.into_iter().collect(), columns(format)))
+    };
+    view(format).watch(look).await
 }
 
 async fn add(format: &Format, interface: &Interface, arguments: &AddUser) -> anyhow::Result<()> {
