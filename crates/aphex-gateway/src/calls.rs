@@ -74,6 +74,27 @@ enum CallError {
     TooLarge,
 }
 
+impl CallError {
+    /// Whether it is the address itself that is not called.
+    fn is_of_the_address(&self) -> bool {
+        let forbidden = |error: &(dyn std::error::Error + 'static)| {
+            matches!(error.downcast_ref(), Some(Self::Forbidden(_) | Self::Url(_)))
+        };
+        // What a name leads to is looked at in the midst of the client.
+        std::iter::successors(Some(self as &(dyn std::error::Error + 'static)), |error| error.source())
+            .any(forbidden)
+    }
+}
+
+/// Why nothing arrived.
+#[derive(Debug)]
+pub(crate) enum Unsent {
+    /// The address is not called.
+    Never(String),
+    /// It did not answer.
+    Now(String),
+}
+
 /// Calls out; cheap to share.
 pub struct Caller {
     settings: Calls,
@@ -105,6 +126,14 @@ impl Caller {
             (question, answer)
         };
         futures::stream::iter(questions.into_iter().map(ask)).buffer_unordered(PARALLEL).collect().await
+    }
+
+    /// Sends once.
+    pub(crate) async fn post(&self, question: &Question) -> Result<Response, Unsent> {
+        self.one(question).await.map_err(|error| {
+            let why = aphex_runtime::errors::chain(&error);
+            if error.is_of_the_address() { Unsent::Never(why) } else { Unsent::Now(why) }
+        })
     }
 
     async fn one(&self, question: &Question) -> Result<Response, CallError> {

@@ -130,7 +130,17 @@ impl Decider {
 
     /// Whether there is such a listener.
     pub(crate) fn knows(&self, namespace: &str, listener: &str) -> bool {
-        self.snapshot.listener(namespace, listener).is_some()
+        self.listener(namespace, listener).is_some()
+    }
+
+    /// A listener as it is now.
+    pub(crate) fn listener(&self, namespace: &str, listener: &str) -> Option<Arc<EventListener>> {
+        self.snapshot.listener(namespace, listener)
+    }
+
+    /// Who calls out.
+    pub(crate) fn caller(&self) -> Arc<Caller> {
+        Arc::clone(&self.caller)
     }
 
     /// What an event has to be in order with, if anything: see [`sequence`].

@@ -50,6 +50,7 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 
 use crate::calls::Calls;
+use crate::cloudevents::Announcer;
 use crate::decision::Decider;
 use crate::dispatch::Dispatcher;
 use crate::event::{Event, Facts};
@@ -57,6 +58,7 @@ use crate::inbox::Keep;
 use crate::metrics::GatewayMetrics;
 use crate::reach::Reach;
 use crate::rehearsal;
+use crate::report::Reporter;
 use crate::secrets::SecretCache;
 use crate::snapshot::Snapshot;
 use crate::spool::{Spool, SpoolError};
@@ -165,6 +167,7 @@ pub struct Deliveries {
     spool: Option<Spool>,
     reach: Reach,
     metrics: GatewayMetrics,
+    announcer: Announcer,
     pub(crate) rehearsals: Semaphore,
 }
 
@@ -190,6 +193,10 @@ pub struct Parts {
     pub keep: Keep,
     /// What is counted.
     pub metrics: GatewayMetrics,
+    /// Tells on a listener that its address for CloudEvents is not called.
+    pub reporter: Reporter,
+    /// Ends what is sent of itself.
+    pub shutdown: Shutdown,
 }
 
 impl std::fmt::Debug for Parts {
@@ -207,11 +214,13 @@ impl std::fmt::Debug for Deliveries {
 impl Deliveries {
     /// Nothing is worked on before [`Deliveries::run`].
     pub fn new(parts: Parts) -> Self {
-        let Parts { client, snapshot, secrets, calls, clock, identity, spool, reach, keep, metrics } = parts;
+        let Parts { client, clock, identity, spool, reach, keep, metrics, .. } = parts;
+        let decider = Decider::new(parts.snapshot, parts.secrets, parts.calls);
         Self {
             dispatcher: Dispatcher::new(client.clone()),
             client,
-            decider: Decider::new(snapshot, secrets, calls),
+            announcer: Announcer::new(decider.caller(), parts.reporter, parts.shutdown),
+            decider,
             started: clock.now(),
             clock,
             identity,

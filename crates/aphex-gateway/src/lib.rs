@@ -13,6 +13,7 @@
 pub mod admission;
 pub mod bindings;
 pub mod calls;
+pub mod cloudevents;
 pub mod decision;
 pub mod deliveries;
 pub mod dispatch;
@@ -159,6 +160,8 @@ pub async fn run(client: Client, settings: Settings, shutdown: Shutdown) -> Resu
         reach,
         keep: inbox.keep,
         metrics: metrics.clone(),
+        reporter: reporter.clone(),
+        shutdown: shutdown.clone(),
     }));
     let working = Arc::clone(&deliveries);
     let stop = shutdown.clone();

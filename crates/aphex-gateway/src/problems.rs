@@ -12,6 +12,7 @@ use aphex_api::foreign::triggers::{
     TriggerTemplate, TriggerTemplateSpec,
 };
 use reqwest::{Certificate, Url};
+use serde_json::Value;
 
 use crate::evaluate::accepts_unsigned;
 use crate::interceptors::{self, Builtin, cel, github, gitlab, slack};
@@ -71,6 +72,7 @@ impl Checked for EventListener {
             found.extend(selected(&format!("{at}.triggerSelector"), selector.label_selector.as_ref()));
         }
         found.extend(selected("spec", self.spec.label_selector.as_ref()));
+        found.extend(told_at(self.spec.rest.get("cloudEventURI")));
         found
     }
 }
@@ -147,6 +149,14 @@ fn reached(config: &ClientConfig, status: Option<&InterceptorStatus>) -> Vec<Str
         found.push("spec.clientConfig.caBundle has no certificate that can be read".to_owned());
     }
     found
+}
+
+/// What is wrong with where CloudEvents are sent; nothing where none are.
+fn told_at(uri: Option<&Value>) -> Option<String> {
+    let uri = uri.filter(|uri| !uri.is_null() && *uri != "")?;
+    let readable = uri.as_str().and_then(|uri| Url::parse(uri).ok());
+    let called = readable.is_some_and(|uri| matches!(uri.scheme(), "http" | "https"));
+    (!called).then(|| format!("spec.cloudEventURI is {uri}, which is no http or https address"))
 }
 
 fn entry_problems(at: &str, entry: &EventListenerTrigger) -> Vec<String> {

@@ -2,6 +2,8 @@
 
 #[path = "it/calls.rs"]
 mod calls;
+#[path = "it/cloudevents.rs"]
+mod cloudevents;
 #[path = "it/corpus.rs"]
 mod corpus;
 #[path = "it/crowd.rs"]

@@ -153,6 +153,10 @@ fn gateway(found: &Found) -> anyhow::Result<Seeds> {
         ("trigger", triggers),
         ("listener", listeners.chain([selecting.to_string().into_bytes()]).collect()),
         ("event", events.collect()),
+        (
+            "cloudevents",
+            vec![joined(&["72d3162e", "X-Github-Event", "push", "application/cloudevents+json"])],
+        ),
         ("payload", payloads),
         ("jwt", vec![token()]),
     ])

@@ -61,6 +61,13 @@ pub struct EventListenerSpec {
     pub rest: Rest,
 }
 
+impl EventListenerSpec {
+    /// Where CloudEvents tell of what becomes of the events, if anywhere.
+    pub fn cloud_event_uri(&self) -> Option<&str> {
+        self.rest.get("cloudEventURI")?.as_str().filter(|uri| !uri.is_empty())
+    }
+}
+
 /// One entry of an EventListener: a whole trigger, or the name of one.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]

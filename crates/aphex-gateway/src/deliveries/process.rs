@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aphex_api::delivery::{
     Delivery, DeliveryPhase, DeliveryStatus, DeliveryVerdict, TriggerResult, TriggerVerdict,
+    listener_namespace,
 };
 use aphex_api::foreign::triggers::EventListener;
 use aphex_runtime::errors;
@@ -15,7 +16,8 @@ use thiserror::Error;
 
 use super::queue::Work;
 use super::verdict::{self, Outcome};
-use super::{Deliveries, FIELD_MANAGER, claim, payload};
+use super::{Deliveries, FIELD_MANAGER, claim, object_name, payload};
+use crate::cloudevents::{self, Told};
 use crate::decision::{Asking, Case, Decision};
 use crate::evaluate::Planned;
 use crate::event::Event;
@@ -176,6 +178,34 @@ impl Deliveries {
             delivery.name = %name, delivery.namespace = %namespace, event.type = %delivery.spec.event,
             repository = %delivery.spec.repository, verdict = ?verdict, reason = %status.message, "delivery finished"
         );
+        self.announce(delivery, status, received, now);
+    }
+
+    /// Tells of the verdict where the listener says, which nobody waits for.
+    fn announce(
+        &self,
+        delivery: &Delivery,
+        status: &DeliveryStatus,
+        received: Timestamp,
+        finished: Timestamp,
+    ) {
+        let namespace = listener_namespace(delivery);
+        let listener = self.decider.listener(namespace, &delivery.spec.listener);
+        let Some(listener) = listener.filter(|listener| listener.spec.cloud_event_uri().is_some()) else {
+            return;
+        };
+        let fired = status.triggers.iter().filter(|trigger| trigger.verdict == TriggerVerdict::Created);
+        let messages = cloudevents::messages(&Told {
+            namespace,
+            listener: &delivery.spec.listener,
+            event_id: &object_name(&delivery.spec.delivery_id),
+            headers: &delivery.spec.headers,
+            received,
+            finished,
+            fired: fired.count(),
+            failed: status.verdict == Some(DeliveryVerdict::Failed),
+        });
+        self.announcer.tell(listener, messages);
     }
 
     async fn publish(

@@ -118,3 +118,11 @@ fn an_interceptor_that_cannot_be_called_is_told_with_its_place() {
         assert_eq!(config(right), Vec::<String>::new());
     }
 }
+
+#[test]
+fn where_cloud_events_go_is_an_address() {
+    let wrong = |uri: Value| told_at(Some(&uri)).is_some();
+    assert!(wrong(json!("broker")) && wrong(json!("ftp://broker")) && wrong(json!(7)));
+    assert!(!wrong(json!("http://broker.default.svc/")) && !wrong(json!("")) && !wrong(Value::Null));
+    assert_eq!(told_at(None), None);
+}

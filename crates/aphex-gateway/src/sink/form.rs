@@ -6,11 +6,14 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 /// Whether a content type is a form (true) or JSON (false); anything else is nothing.
+///
+/// JSON has many names (RFC 6839, section 3.1), `application/cloudevents+json` among them.
 pub fn is_form(content_type: Option<&HeaderValue>) -> Option<bool> {
     let text = content_type?.to_str().ok()?;
     match text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
         "application/json" => Some(false),
         "application/x-www-form-urlencoded" => Some(true),
+        other if other.starts_with("application/") && other.ends_with("+json") => Some(false),
         _ => None,
     }
 }
@@ -87,7 +90,11 @@ mod tests {
         assert_eq!(kind("application/json"), Some(false));
         assert_eq!(kind("Application/JSON; charset=utf-8"), Some(false));
         assert_eq!(kind("application/x-www-form-urlencoded"), Some(true));
-        assert_eq!(kind("text/plain"), None);
+        assert_eq!(kind("application/cloudevents+json; charset=UTF-8"), Some(false));
+        assert_eq!(kind("application/Problem+JSON"), Some(false));
+        for other in ["text/plain", "text/x+json", "application/json+xml", "application/xjson"] {
+            assert_eq!(kind(other), None, "{other}");
+        }
         assert_eq!(is_form(None), None);
     }
 }

@@ -120,6 +120,8 @@ impl Report {
                  - Nothing accepted is lost: what the API server or a service does not take is tried again, for a day; a\n  \
                  redelivery creates nothing twice, so names and `$(uid)` derive from the delivery.\n\
                  - Form-encoded hooks of GitHub are taken; a `ping` is answered and goes to no trigger.\n\
+                 - `spec.cloudEventURI` is told of an event once it has its verdict, `failed` also where a trigger failed, and of none\n  \
+                 that was refused; `started` and `done` then come together.\n\
                  - `addChangedFiles` and `githubOwners` ask the API of `--github-api-url`; a request's header\n  \
                  `X-GitHub-Enterprise-Host` never chooses where a token goes.\n\
                  - Services are called for five seconds at most, without following redirects, and at loopback or link-local\n  \

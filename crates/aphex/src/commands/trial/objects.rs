@@ -223,6 +223,25 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_of_a_listener_that_cannot_be_read_takes_no_other_down() {
+        let listener = json!({
+            "apiVersion": "triggers.tekton.dev/v1alpha1", "kind": "EventListener",
+            "metadata": { "name": "l", "namespace": "x" },
+            "spec": { "triggers": [{ "template": { "ref": "t" } }, { "template": { "ref": "t" }, "bindings": "oops" }] },
+        });
+        let (book, _) = Book::of(vec![listener], "x").unwrap();
+        let (snapshot, problems) = book.view();
+        let told = |index: usize| {
+            problems
+                .iter()
+                .any(|problem| problem.message.starts_with(&format!("spec.triggers[{index}] cannot be read")))
+        };
+        assert!(told(1) && !told(0), "{problems:?}");
+        let found = snapshot.listener("x", "l").unwrap();
+        assert!(found.spec.triggers[0].template.is_some());
+    }
+
+    #[test]
     fn a_secret_that_cannot_be_read_is_not_shown() {
         let secret = json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "s", "namespace": "x" },
