@@ -16,7 +16,8 @@ const ESCAPE: usize = 6;
 /// Reads JSON; gives it with the text that it was read from.
 pub fn read(json: Bytes) -> serde_json::Result<(Value, Bytes)> {
     // Text is checked in one go, and not string by string.
-    let read = std::str::from_utf8(&json).map_or_else(|_| serde_json::from_slice(&json), serde_json::from_str);
+    let read =
+        std::str::from_utf8(&json).map_or_else(|_| serde_json::from_slice(&json), serde_json::from_str);
     match read {
         Ok(value) => Ok((value, json)),
         Err(error) => {
