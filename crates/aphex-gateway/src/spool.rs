@@ -240,6 +240,12 @@ impl Spool {
         self.state().turns.holds(&group(incoming, Some(sequence)))
     }
 
+    /// Whether more events of the listener wait than leave at once: one more would only add to what the engine is slow at.
+    pub fn is_crowded(&self, incoming: &Incoming) -> bool {
+        let entry = Entry { group: group(incoming, None), received: 0, bytes: 0 };
+        self.state().turns.crowds(&entry)
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.state().entries.is_empty()

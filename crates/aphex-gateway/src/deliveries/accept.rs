@@ -56,10 +56,13 @@ impl Deliveries {
         }
     }
 
-    /// Whether events on the disk have to be stored before this one.
+    /// Whether events on the disk are to be stored before this one: for their order, or for there being so many.
     fn is_behind(&self, spool: &Spool, incoming: &Incoming, event: &Event) -> bool {
         if spool.is_empty() {
             return false;
+        }
+        if spool.is_crowded(incoming) {
+            return true;
         }
         self.decider.sequence(incoming, event).is_some_and(|sequence| spool.holds(incoming, &sequence))
     }

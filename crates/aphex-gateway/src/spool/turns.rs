@@ -116,6 +116,13 @@ impl Turns {
         self.sequences.contains_key(sequence)
     }
 
+    /// Whether events of a listener wait for a place, which others have.
+    pub(super) fn crowds(&self, entry: &Entry) -> bool {
+        let organization = self.organizations.get(entry.organization());
+        let listener = organization.and_then(|organization| organization.listeners.get(entry.listener()));
+        listener.is_some_and(|listener| !listener.ready.is_empty())
+    }
+
     /// Takes the next that may be begun.
     pub(super) fn begin(&mut self, now: Instant, entries: &BTreeMap<u64, Entry>) -> Option<u64> {
         self.wake(now, entries);

@@ -72,6 +72,8 @@ fn many_of_one_listener_leave_at_once_and_places_are_left_to_others() {
     assert_eq!(waiting.begin_all(), (0..24).collect::<Vec<_>>());
     waiting.add(100..103, "shopshophookhookx");
     assert_eq!(waiting.begin_all(), [100, 101, 102]);
+    let crowds = |number: u64| waiting.turns.crowds(&waiting.entries[&number]);
+    assert!(crowds(0) && !crowds(100), "one has more than there are places for");
     waiting.gone([3]);
     assert_eq!(waiting.begin_all(), [24]);
     waiting.turns.put_back(5, &waiting.entries[&5]);
