@@ -109,7 +109,51 @@ struct Batch {
 }
 
 /// What waits, by namespace; one that has an entry has a task that sends.
-type Lanes = HashMap<String, VecDeque<Batch>>;
+#[derive(Debug)]
+struct Lanes<T>(HashMap<String, VecDeque<T>>);
+
+/// What becomes of something that is to be sent.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    /// It is the first of a lane, for which a task has to be started.
+    First,
+    /// It waits behind others.
+    Behind,
+    /// Too many wait.
+    None,
+}
+
+impl<T> Lanes<T> {
+    fn put(&mut self, namespace: &str, item: T) -> Place {
+        let all: usize = self.0.values().map(VecDeque::len).sum();
+        let lane = self.0.get_mut(namespace);
+        if all >= ALL_WAITING || lane.as_ref().is_some_and(|lane| lane.len() >= WAITING) {
+            return Place::None;
+        }
+        if let Some(lane) = lane {
+            lane.push_back(item);
+            return Place::Behind;
+        }
+        self.0.insert(namespace.to_owned(), [item].into());
+        Place::First
+    }
+
+    /// What is sent next; nothing, and no lane any more, when nothing waits.
+    fn next(&mut self, namespace: &str) -> Vec<T> {
+        let Some(lane) = self.0.get_mut(namespace) else { return Vec::new() };
+        let next: Vec<T> = lane.drain(..lane.len().min(PARALLEL)).collect();
+        if next.is_empty() {
+            self.0.remove(namespace);
+        }
+        next
+    }
+}
+
+impl<T> Default for Lanes<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
 
 /// Sends; cheap to clone.
 #[derive(Clone)]
@@ -117,7 +161,7 @@ pub struct Announcer {
     caller: Arc<Caller>,
     reporter: Reporter,
     shutdown: Shutdown,
-    lanes: Arc<Mutex<Lanes>>,
+    lanes: Arc<Mutex<Lanes<Batch>>>,
 }
 
 impl std::fmt::Debug for Announcer {
@@ -133,22 +177,16 @@ impl Announcer {
     }
 
     /// Sees to it that a listener's messages are sent; drops them where too many wait.
-    pub(crate) fn tell(&self, listener: Arc<EventListener>, messages: Vec<Message>) {
+    pub(crate) fn tell(&self, listener: &Arc<EventListener>, messages: Vec<Message>) {
         let namespace = listener.namespace().unwrap_or_default();
-        let mut lanes = self.lanes();
-        let all: usize = lanes.values().map(VecDeque::len).sum();
-        let idle = !lanes.contains_key(&namespace);
-        let lane = lanes.entry(namespace.clone()).or_default();
-        if lane.len() >= WAITING || all >= ALL_WAITING {
+        let place = self.lanes().put(&namespace, Batch { listener: Arc::clone(listener), messages });
+        if place == Place::None {
             tracing::warn!(
                 eventListener = %listener.name_any(), namespace = %namespace,
                 "CloudEvents are dropped: too many wait for spec.cloudEventURI to answer"
             );
-            return;
         }
-        lane.push_back(Batch { listener, messages });
-        drop(lanes);
-        if idle {
+        if place == Place::First {
             let (this, stop) = (self.clone(), self.shutdown.token());
             self.shutdown.spawn(async move {
                 let hurry = async {
@@ -163,23 +201,17 @@ impl Announcer {
         }
     }
 
-    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+    fn lanes(&self) -> MutexGuard<'_, Lanes<Batch>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends what waits of a namespace, until nothing does.
     async fn send_all(&self, namespace: &str) {
         loop {
-            let next: Vec<Batch> = {
-                let mut lanes = self.lanes();
-                let Some(lane) = lanes.get_mut(namespace) else { return };
-                let next: Vec<Batch> = lane.drain(..lane.len().min(PARALLEL)).collect();
-                if next.is_empty() {
-                    lanes.remove(namespace);
-                    return;
-                }
-                next
-            };
+            let next = self.lanes().next(namespace);
+            if next.is_empty() {
+                return;
+            }
             futures::future::join_all(next.iter().map(|batch| self.send(batch))).await;
         }
     }
@@ -237,6 +269,23 @@ impl Announcer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lane_that_found_no_room_is_taken_up_again_once_there_is() {
+        let mut lanes = Lanes::default();
+        let busy: Vec<String> = (0..ALL_WAITING / WAITING).map(|number| format!("busy-{number}")).collect();
+        for name in &busy {
+            assert_eq!(lanes.put(name, 0), Place::First);
+            assert!((1..WAITING).all(|number| lanes.put(name, number) == Place::Behind));
+            assert_eq!(lanes.put(name, WAITING), Place::None, "a lane has an end");
+        }
+        assert_eq!(lanes.put("late", 0), Place::None);
+        let begun = lanes.next(&busy[0]);
+        assert_eq!(begun, (0..PARALLEL).collect::<Vec<_>>(), "in their order");
+        assert_eq!(lanes.put("late", 0), Place::First, "there is nobody yet who sends for it");
+        assert_eq!((lanes.next("late"), lanes.next("late")), (vec![0], vec![]));
+        assert_eq!(lanes.put("late", 1), Place::First);
+    }
 
     #[test]
     fn what_is_told_is_what_tektons_sink_tells() {

@@ -205,7 +205,7 @@ impl Deliveries {
             fired: fired.count(),
             failed: status.verdict == Some(DeliveryVerdict::Failed),
         });
-        self.announcer.tell(listener, messages);
+        self.announcer.tell(&listener, messages);
     }
 
     async fn publish(
