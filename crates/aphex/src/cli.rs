@@ -41,7 +41,7 @@ pub(crate) use exposure::{Choice, Exposure};
 pub(crate) use files::{Apply, Plan};
 pub(crate) use format::Format;
 pub(crate) use inbox::Inbox;
-pub(crate) use install::{Auth, Install};
+pub(crate) use install::{Auth, Install, Platform};
 pub(crate) use issuer::{Issuer, Signing};
 pub(crate) use local::{Demo, Part, Up};
 pub(crate) use looking::{

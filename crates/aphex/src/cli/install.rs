@@ -15,6 +15,57 @@ pub(crate) enum Install {
         after_help = "Examples:\n  aphex install auth --domain example.com --apply\n  aphex install auth --domain example.com --cluster-issuer letsencrypt --apply\n  aphex install auth --domain home.lan --ca ca.crt --out ./auth"
     )]
     Auth(Auth),
+    /// The platform itself: kinds, policies, rights of groups, controllers, gateway
+    ///
+    /// What `kubectl apply --server-side -k platform/` installs, from this program alone, with an image and a configuration.
+    /// Tekton, Argo CD and External Secrets have to be there. What the cluster's ConfigMap aphex-config says already stays,
+    /// unless it is given anew.
+    #[command(
+        after_help = "Examples:\n  aphex install platform --image registry.example.com/aphex:0.1.0 --set APHEX_LOG=debug --apply\n  aphex install platform --image registry.example.com/aphex:0.1.0 --gateway-url https://hooks.example.com --out ./platform"
+    )]
+    Platform(Platform),
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(group = ArgGroup::new("whither").args(["out", "apply"]).required(true))]
+pub(crate) struct Platform {
+    /// Image of the controllers and the gateway, as nodes pull it: see docs/install.md
+    #[arg(long, value_name = "IMAGE", value_parser = image)]
+    pub(crate) image: String,
+    /// Public address of the gateway, the same as --set APHEX_GATEWAY_URL=URL
+    #[arg(long, value_name = "URL")]
+    pub(crate) gateway_url: Option<String>,
+    /// A key of the ConfigMap aphex-config; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+    pub(crate) settings: Vec<(String, String)>,
+    /// Write everything into a folder, for `kubectl apply --server-side -k DIR`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Apply everything to the cluster
+    #[arg(long)]
+    pub(crate) apply: bool,
+    /// Wait until the controllers and the gateway run, SECONDS at most [default: 300]
+    #[arg(long, value_name = "SECONDS", requires = "apply", num_args = 0..=1, default_missing_value = "300")]
+    pub(crate) wait: Option<u64>,
+    /// Take fields over from other managers
+    #[arg(long, requires = "apply")]
+    pub(crate) force_conflicts: bool,
+}
+
+fn image(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) || text.contains("://")
+    {
+        return Err(
+            "an image is a name with a tag or digest, such as registry.example.com/aphex:0.1.0".to_owned()
+        );
+    }
+    Ok(text.to_owned())
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    let (key, value) = pair.ok_or("a setting is KEY=VALUE, such as APHEX_DOMAIN=hooks.example.com")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 #[derive(Args, Clone, Debug)]

@@ -36,6 +36,8 @@ const GOES_ON: &[(&str, &str)] = &[
 const CODES: &[(&str, &[i32])] = &[
     ("aphex plan", &[0, 2]),
     ("aphex doctor", &[0, 1]),
+    // What it applies is local mode's already.
+    ("aphex install platform --image registry.example.com/aphex:0.1.0 --set", &[5]),
     // Nobody has to listen there.
     ("aphex repo check hello-world --url", &[1]),
     ("aphex logs", &[4]),

@@ -1,7 +1,5 @@
 //! An installation as files: a folder a part, each a kustomization, its Secrets for its owner alone.
 
-use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -12,7 +10,7 @@ use super::Site;
 use super::manifests::{self, Part};
 use super::secrets::{self, Id, Known, Values};
 use crate::commands::apply::parse;
-use crate::output::say;
+use crate::commands::install::files::{documents, put};
 
 const MANIFESTS: &str = "manifests.yaml";
 const SECRETS: &str = "secrets.yaml";
@@ -69,24 +67,4 @@ fn read(folder: &Path, parts: &[Part]) -> anyhow::Result<Known> {
 fn values(id: Id, object: &Value) -> Values {
     let value = |key| Some((key, Sensitive::new(object["stringData"][key].as_str()?)));
     secrets::keys(id).filter_map(value).collect()
-}
-
-fn documents(objects: &[Value]) -> anyhow::Result<String> {
-    let texts = objects.iter().map(serde_saphyr::to_string).collect::<Result<Vec<_>, _>>();
-    Ok(texts.context("cannot write YAML")?.join("---\n"))
-}
-
-/// Writes a file whole or not at all, from the start with its permissions.
-fn put(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
-    let beside = path.with_added_extension("new");
-    let written = || {
-        let mut file =
-            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&beside)?;
-        file.set_permissions(std::fs::Permissions::from_mode(mode))?;
-        file.write_all(text.as_bytes())?;
-        std::fs::rename(&beside, path)
-    };
-    written().with_context(|| format!("cannot write {}", path.display()))?;
-    say(&format!("{} written", path.display()));
-    Ok(())
 }
