@@ -203,7 +203,7 @@ pub(crate) enum Command {
         after_help = "Example:\n  aphex doctor\n  CLOUDFLARE_API_TOKEN=$(cat token) aphex doctor --domain hooks.example.com -o json\n\nExit code: 0 when nothing failed (warnings aside), 1 when something did."
     )]
     Doctor(Doctor),
-    /// Install what a cluster needs beside the platform itself
+    /// Install the platform onto a cluster, and where people log in
     Install {
         #[command(subcommand)]
         what: Install,
