@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use aphex_runtime::proxies::network;
 use http::StatusCode;
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
@@ -24,7 +25,6 @@ use crate::oauth::{Code, Error, Scopes};
 use crate::secrets;
 use crate::settings::Lifetimes;
 use crate::storage::{Expires, Record};
-use crate::throttle;
 use crate::token;
 use crate::web::{self, Request, Response};
 
@@ -102,7 +102,7 @@ async fn codes(issuer: &Issuer, request: &Request) -> Result<Value, Error> {
     let scopes = Scopes::parse(form.get("scope").unwrap_or_default())?;
     issuer.audiences(&client, &scopes)?;
     let waiting = issuer.storage.list::<UserCode>().map_err(Error::failed("count waiting devices"))?;
-    let source = Some(throttle::network(request.source));
+    let source = Some(network(request.source));
     let of_one = waiting.iter().filter(|kept| kept.value.source == source).count();
     if waiting.len() >= MOST_WAITING || of_one >= MOST_OF_ONE {
         let text = "Too many devices are waiting for their users; try again in a few minutes.";

@@ -3,10 +3,11 @@
 //! Kept in memory only. Names that do not exist are counted like those that do, so that waiting tells nothing.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use aphex_runtime::proxies::network;
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
 
@@ -80,17 +81,6 @@ impl Subject {
             Self::Clients(_) => CLIENTS,
             Self::Source(_) => SOURCE,
         }
-    }
-}
-
-/// An address, or the network of 64 bits that an IPv6 host has to itself.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -199,6 +189,8 @@ fn make_room(records: &mut HashMap<Subject, Record>, now: Timestamp) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
 
     fn after(seconds: i64) -> Timestamp {

@@ -1,6 +1,6 @@
-//! Where a request comes from when a proxy stands in front.
+//! Where a request comes from: through which proxies, and of whose network.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use http::HeaderMap;
@@ -45,6 +45,15 @@ pub fn source(peer: IpAddr, headers: &HeaderMap, trusted: &[Proxy]) -> IpAddr {
     source
 }
 
+/// An address, or the network of 64 bits that an IPv6 host has to itself: one customer of a provider is one source.
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
 /// An address with or without a port, as proxies write it.
 fn address(hop: &str) -> Option<IpAddr> {
     let bare = hop.trim_start_matches('[').trim_end_matches(']');
@@ -78,6 +87,14 @@ mod tests {
         assert_eq!(from("10.0.0.1", &["nonsense, 10.0.0.2"], ours), "10.0.0.2");
         assert_eq!(from("::ffff:10.0.0.1", &["[2001:db8::1]:4711"], ours), "2001:db8::1");
         assert_eq!(from("fd00::1", &["192.0.2.1:80"], ours), "192.0.2.1");
+    }
+
+    #[test]
+    fn neighbours_in_an_ipv6_network_are_one_source() {
+        let of = |address: &str| network(address.parse().unwrap()).to_string();
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(of("2001:db8:1:3::1"), "2001:db8:1:3::");
+        assert_eq!((of("192.0.2.1"), of("::ffff:192.0.2.1")), ("192.0.2.1".into(), "192.0.2.1".into()));
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(crate) use delivery::{DeliveryVerb, Filters, GetDelivery, ListDeliveries, Ou
 pub(crate) use exposure::{Choice, Exposure};
 pub(crate) use files::{Apply, Plan};
 pub(crate) use format::Format;
-pub(crate) use inbox::Inbox;
+pub(crate) use inbox::{Inbox, Proxies};
 pub(crate) use install::{Auth, Install, Platform};
 pub(crate) use issuer::{Issuer, Signing};
 pub(crate) use local::{Demo, Part, Up};

@@ -1,10 +1,11 @@
 //! How many signatures each source may have fail: a budget that comes back with time.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aphex_runtime::Clock;
+use aphex_runtime::proxies::network;
 use jiff::Timestamp;
 
 /// How many may fail at once.
@@ -91,14 +92,6 @@ impl Sources {
 /// What a source is called in the queue of those over their budget.
 pub(crate) fn name(source: IpAddr) -> String {
     network(source).to_string()
-}
-
-/// One customer of a provider has one address of the old kind, or 2^64 of the new.
-fn network(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-        address @ IpAddr::V4(_) => address,
-    }
 }
 
 #[cfg(test)]

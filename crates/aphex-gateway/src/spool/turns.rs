@@ -187,11 +187,12 @@ impl Turns {
             sequence.behind.remove(&number);
             return None;
         }
-        sequence.first = sequence.behind.pop_first();
-        if sequence.first.is_none() {
-            return self.sequences.remove(name)?.first;
+        let next = sequence.behind.pop_first();
+        sequence.first = next;
+        if next.is_none() {
+            self.sequences.remove(name);
         }
-        sequence.first
+        next
     }
 
     fn wake(&mut self, now: Instant, entries: &BTreeMap<u64, Entry>) {

@@ -29,9 +29,16 @@ pub(crate) struct Inbox {
     /// For how many days finished deliveries are kept
     #[arg(long, value_name = "N", env = "APHEX_KEEP_DAYS", default_value_t = Keep::DAYS, value_parser = clap::value_parser!(u32).range(1..=3650))]
     keep_days: u32,
+    #[command(flatten)]
+    proxies: Proxies,
+}
+
+/// Who stands in front of what listens.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Proxies {
     /// Believe the X-Forwarded-For of a proxy in front: an address or a range; may be repeated
     #[arg(long = "trusted-proxy", value_name = "CIDR", env = "APHEX_TRUSTED_PROXY", value_delimiter = ',')]
-    trusted_proxies: Vec<Proxy>,
+    pub(crate) trusted_proxies: Vec<Proxy>,
 }
 
 impl Inbox {
@@ -43,7 +50,7 @@ impl Inbox {
             engine_timeout: self.engine_timeout,
             queue_limit: self.queue_limit,
             keep: Keep::new(self.keep_deliveries, self.keep_days),
-            trusted_proxies: self.trusted_proxies,
+            trusted_proxies: self.proxies.trusted_proxies,
         }
     }
 }

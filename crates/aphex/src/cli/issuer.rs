@@ -3,11 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use aphex_runtime::proxies::Proxy;
 use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 
-use super::Upstream;
+use super::{Proxies, Upstream};
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Issuer {
@@ -44,9 +43,8 @@ pub(crate) struct Issuer {
     /// How long a key signs before a new one does
     #[arg(long, value_name = "DURATION", default_value = "168h")]
     pub(crate) key_lifetime: SignedDuration,
-    /// Believe the X-Forwarded-For of a proxy in front: an address or a range; may be repeated
-    #[arg(long = "trusted-proxy", value_name = "CIDR", env = "APHEX_TRUSTED_PROXY", value_delimiter = ',')]
-    pub(crate) trusted_proxies: Vec<Proxy>,
+    #[command(flatten)]
+    pub(crate) proxies: Proxies,
     #[command(flatten)]
     pub(crate) upstream: Upstream,
 }

@@ -62,7 +62,7 @@ fn settings(arguments: &Issuer, url: IssuerUrl) -> anyhow::Result<Settings> {
         key: lifetime(arguments.key_lifetime, "--key-lifetime")?,
     };
     let upstream = local::issuer::upstream(&arguments.upstream)?;
-    let trusted_proxies = arguments.trusted_proxies.clone();
+    let trusted_proxies = arguments.proxies.trusted_proxies.clone();
     Ok(Settings { url, algorithm, lifetimes, upstream, trusted_proxies })
 }
 

@@ -10,10 +10,10 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, Patch, PatchParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
+use super::hooks::client;
 use super::program::{Up, aphex};
 
 /// The Secrets of an installation, by part and name.
@@ -104,12 +104,9 @@ async fn key(client: &Client, namespace: &str, name: &str, key: &str) -> anyhow:
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_gets_everything_once_and_a_lost_secret_again() -> anyhow::Result<()> {
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let place = tempfile::tempdir()?;
     let up = Up::start(place.path())?;
-    let kubeconfig = Kubeconfig::read_from(&up.kubeconfig)?;
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    let engine = Client::try_from(config)?;
+    let engine = client(&up.kubeconfig).await?;
     let install = ["install", "auth", "--domain", "corp.example", "--apply"];
     let output = up.run(&install)?;
     let (said, noted) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
@@ -185,13 +182,10 @@ fn the_folder_of_the_platform_is_what_its_kustomization_makes() -> anyhow::Resul
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_gets_the_platform_and_keeps_its_configuration() -> anyhow::Result<()> {
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let place = tempfile::tempdir()?;
     let up = Up::start(place.path())?;
-    let kubeconfig = Kubeconfig::read_from(&up.kubeconfig)?;
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    let client = Client::try_from(config)?;
-    let maps = Api::<ConfigMap>::namespaced(client.clone(), "platform-system");
+    let engine = client(&up.kubeconfig).await?;
+    let maps = Api::<ConfigMap>::namespaced(engine.clone(), "platform-system");
     let settings = async || anyhow::Ok(maps.get("aphex-config").await?.data.unwrap_or_default());
     let before = settings().await?;
     let install = |image: &str, more: &[&str]| {
@@ -213,7 +207,7 @@ async fn an_engine_gets_the_platform_and_keeps_its_configuration() -> anyhow::Re
         (&after["APHEX_LOG"], &after["APHEX_GATEWAY_URL"]),
         (&"debug".into(), &before["APHEX_GATEWAY_URL"])
     );
-    let deployments = Api::<Deployment>::namespaced(client.clone(), "platform-system");
+    let deployments = Api::<Deployment>::namespaced(engine.clone(), "platform-system");
     for name in ["aphex-controller", "aphex-gateway"] {
         let spec = deployments.get(name).await?.spec.and_then(|spec| spec.template.spec).context("pods")?;
         assert_eq!(spec.containers[0].image.as_deref(), Some("registry.example.com/aphex:2"));
@@ -232,7 +226,7 @@ async fn an_engine_gets_the_platform_and_keeps_its_configuration() -> anyhow::Re
     let told = String::from_utf8(waited.stderr)?;
     assert!(waited.status.code() == Some(7) && told.contains("kubectl describe pods"), "{told}");
 
-    let definitions = Api::<CustomResourceDefinition>::all(client);
+    let definitions = Api::<CustomResourceDefinition>::all(engine);
     definitions.delete("appprojects.argoproj.io", &DeleteParams::default()).await?;
     eventually("the kind is gone", || async {
         Ok(definitions.get_opt("appprojects.argoproj.io").await?.is_none().then_some(()))

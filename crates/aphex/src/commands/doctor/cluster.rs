@@ -92,7 +92,7 @@ pub(super) async fn namespaces(client: &Client, report: &mut Report) {
         Ok(None) => Check::fail(
             &check,
             "does not exist",
-            "install the platform: kubectl apply --server-side -k platform/",
+            "install the platform: `aphex install platform`, or kubectl apply --server-side -k platform/",
         ),
         Err(error) => Check::warn(
             &check,
