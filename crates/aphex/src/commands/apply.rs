@@ -52,10 +52,8 @@ pub(crate) async fn apply_all(
     let people = global.output.is_for_people();
     let mut applied = apply_each(client, objects, arguments, people).await?;
     if let Some(seconds) = arguments.wait {
-        for done in applied.iter_mut().filter(|done| becomes_ready(&done.object)) {
-            let types = done.object.types.clone();
-            done.object = wait_until_ready(done, Duration::from_secs(seconds), note).await?;
-            done.object.types = done.object.types.take().or(types);
+        for done in &mut applied {
+            settle(done, Duration::from_secs(seconds)).await?;
         }
     }
     if people {
@@ -88,7 +86,7 @@ async fn apply_each(
                 && let Some(maker) =
                     makers::missing_namespace(error).and_then(|namespace| makers::maker(objects, namespace))
             {
-                let Some(maker) = applied.get(&maker) else {
+                let Some(maker) = applied.get_mut(&maker) else {
                     // It comes later in the files, and this object after it.
                     lacking = outcome.err();
                     waiting.push(at);
@@ -112,14 +110,25 @@ async fn apply_each(
 }
 
 /// Waits for the object that makes another's namespace.
-async fn await_namespace(object: &Value, maker: &Applied, patience: Duration) -> anyhow::Result<()> {
-    if !becomes_ready(&maker.object) {
+async fn await_namespace(object: &Value, maker: &mut Applied, patience: Duration) -> anyhow::Result<()> {
+    let what = output::title(object);
+    if !maker.is_settled && becomes_ready(&maker.object) {
+        note(&format!("{what} waits for its namespace, which {} makes", maker.title));
+    }
+    let settled = settle(maker, patience).await;
+    settled.with_context(|| format!("cannot apply {what}: {} makes its namespace", maker.title))
+}
+
+/// Waits until an object is Ready, if its kind comes to be that, and once only.
+async fn settle(done: &mut Applied, limit: Duration) -> anyhow::Result<()> {
+    if done.is_settled || !becomes_ready(&done.object) {
         return Ok(());
     }
-    let what = output::title(object);
-    note(&format!("{what} waits for its namespace, which {} makes", maker.title));
-    let ready = wait_until_ready(maker, patience, note).await;
-    ready.map(drop).with_context(|| format!("cannot apply {what}: {} makes its namespace", maker.title))
+    let types = done.object.types.clone();
+    done.object = wait_until_ready(done, limit, note).await?;
+    done.object.types = done.object.types.take().or(types);
+    done.is_settled = true;
+    Ok(())
 }
 
 /// An object that was applied and where it is.
@@ -127,6 +136,14 @@ pub(crate) struct Applied {
     pub(crate) title: String,
     pub(crate) object: DynamicObject,
     pub(crate) api: Api<DynamicObject>,
+    /// Whether it was waited for already.
+    is_settled: bool,
+}
+
+impl Applied {
+    pub(crate) fn new(title: String, object: DynamicObject, api: Api<DynamicObject>) -> Self {
+        Self { title, object, api, is_settled: false }
+    }
 }
 
 /// Applies one object.
@@ -155,7 +172,7 @@ pub(crate) async fn apply(client: &Client, object: &Value, force: bool) -> anyho
         .patch(&name, &parameters, &Patch::Apply(object))
         .await
         .with_context(|| format!("cannot apply {title}"))?;
-    Ok(Applied { title, object, api })
+    Ok(Applied::new(title, object, api))
 }
 
 pub(crate) fn title(resource: &ApiResource, name: &str) -> String {

@@ -152,11 +152,14 @@ fn a_repository_without_an_organization_is_onboarded_too() -> anyhow::Result<()>
     let planned = String::from_utf8(plan.stdout)?;
     assert_eq!(plan.status.code(), Some(2), "{planned}");
     assert!(planned.contains("create Pipeline archon/cdktf-deploy"), "{planned}");
-    let applied = up.ok(&[&["apply", "--wait", "60"], &both[..]].concat())?;
+    let applied = up.run(&[&["apply", "--wait", "60"], &both[..]].concat())?;
+    let told = String::from_utf8(applied.stderr)?;
+    assert!(applied.status.success(), "{told}");
     assert_eq!(
-        applied,
+        String::from_utf8(applied.stdout)?,
         "repobinding.aphex.io/archon-binding serverside-applied\npipeline.tekton.dev/cdktf-deploy serverside-applied\n"
     );
+    assert_eq!(told.matches(": Ready - ").count(), 1, "it was waited for already: {told}");
     let plan = up.run(&[&["plan"], &both[..]].concat())?;
     assert_eq!((plan.status.code(), String::from_utf8(plan.stdout)?.as_str()), (Some(0), "No changes.\n"));
     let alone = std::fs::read_to_string(&paths[1])?.replace("namespace: archon", "namespace: nobodys");

@@ -39,7 +39,7 @@ pub(super) async fn run(global: &Global, arguments: CreatePipeline) -> anyhow::R
     };
     note(&format!("{title} created; waiting until it is Ready"));
     let api = look::api(&client, &resource, Some(&namespace));
-    let made = Applied { title, object: made, api };
+    let made = Applied::new(title, made, api);
     let ready = apply::wait_until_ready(&made, Duration::from_secs(seconds), note).await?;
     let value = serde_json::to_value(&ready)?;
     shown(global, ready, &resource, || say(&instructions(&value)))
