@@ -13,6 +13,9 @@ use kube::{CustomResource, CustomResourceExt};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::foreign::tekton::PENDING;
+use crate::labels;
+
 /// Label: the EventListener that received the event.
 pub const LISTENER_LABEL: &str = "platform.aphex/event-listener";
 /// Label: the event type as GitHub names it.
@@ -41,6 +44,12 @@ pub const REPLAY_ANNOTATION: &str = "platform.aphex/replay";
     printcolumn(name = "Ref", type_ = "string", json_path = ".spec.ref", priority = "1"),
     printcolumn(name = "Verdict", type_ = "string", json_path = ".status.verdict"),
     printcolumn(name = "Created", type_ = "string", json_path = ".status.created[0].name"),
+    printcolumn(
+        name = "Concurrency",
+        type_ = "string",
+        json_path = ".status.created[0].concurrency.verdict",
+        priority = "1"
+    ),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = "1"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -245,6 +254,71 @@ pub struct CreatedObject {
     /// Unique id, when the engine told it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
+    /// What the binding's `concurrency` decided about the run; absent where it decided nothing. The controllers keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<RunConcurrency>,
+}
+
+impl CreatedObject {
+    /// Whether this is an object of that name, and not an earlier or later one of the same name.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.api_version, &self.kind, &self.namespace)
+            == (&other.api_version, &other.kind, &other.namespace)
+            && (&self.name, &self.uid) == (&other.name, &other.uid)
+    }
+}
+
+/// What a binding's `concurrency` decided about a run.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RunConcurrency {
+    /// The outcome in one word.
+    pub verdict: ConcurrencyVerdict,
+    /// Name of the newer run that superseded it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<String>,
+}
+
+/// What `concurrency` decided about a run, in one word.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConcurrencyVerdict {
+    /// It was made held back, and waits for its turn.
+    Waiting,
+    /// It was made held back, and was let go.
+    Released,
+    /// It was stopped for a newer run of the same ref.
+    Superseded,
+}
+
+impl RunConcurrency {
+    /// It waits for its turn.
+    pub const WAITING: Self = Self { verdict: ConcurrencyVerdict::Waiting, superseded_by: None };
+    /// It was let go.
+    pub const RELEASED: Self = Self { verdict: ConcurrencyVerdict::Released, superseded_by: None };
+
+    /// It was stopped for this run.
+    #[must_use]
+    pub fn superseded(by: &str) -> Self {
+        Self { verdict: ConcurrencyVerdict::Superseded, superseded_by: Some(by.to_owned()) }
+    }
+
+    /// What a run shows, by its annotations and `spec.status`; nothing where nobody decided, or it cannot be told.
+    #[must_use]
+    pub fn of(annotations: &BTreeMap<String, String>, status: Option<&str>) -> Option<Self> {
+        if let Some(by) = annotations.get(labels::SUPERSEDED_BY) {
+            return Some(Self::superseded(by));
+        }
+        if annotations.get(labels::QUEUED).is_none_or(|queued| queued != "true") {
+            return None;
+        }
+        match status {
+            Some(PENDING) => Some(Self::WAITING),
+            None | Some("") => Some(Self::RELEASED),
+            // Somebody cancelled it, perhaps while it waited.
+            Some(_) => None,
+        }
+    }
 }
 
 /// What one trigger made of the event.
@@ -335,7 +409,27 @@ mod tests {
             .map(|c| c.name.clone())
             .collect();
         assert_eq!(crd.spec.versions[0].subresources, None);
-        assert_eq!(columns, ["Event", "Repository", "Ref", "Verdict", "Created", "Message", "Age"]);
+        assert_eq!(
+            columns,
+            ["Event", "Repository", "Ref", "Verdict", "Created", "Concurrency", "Message", "Age"]
+        );
+    }
+
+    #[test]
+    fn a_run_shows_what_concurrency_decided_about_it() {
+        let of = |annotations: &[(&str, &str)], status| {
+            let annotations =
+                annotations.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+            RunConcurrency::of(&annotations, status)
+        };
+        let queued = (labels::QUEUED, "true");
+        assert_eq!(of(&[queued], Some(PENDING)), Some(RunConcurrency::WAITING));
+        assert_eq!(of(&[queued], None), Some(RunConcurrency::RELEASED));
+        assert_eq!(of(&[queued], Some("Cancelled")), None, "it may have waited until then");
+        let newer = (labels::SUPERSEDED_BY, "web-2");
+        assert_eq!(of(&[queued, newer], Some("Cancelled")), Some(RunConcurrency::superseded("web-2")));
+        assert_eq!(of(&[], Some(PENDING)), None, "somebody else holds it");
+        assert_eq!(of(&[], None), None);
     }
 
     #[test]

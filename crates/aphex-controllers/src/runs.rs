@@ -3,7 +3,7 @@
 //! ```text
 //! watch PipelineRuns ─┐
 //! watch RepoBindings ─┼─► Index (by tenant namespace) ─► plan (pure) ─► act
-//! watch volumes ──────┘
+//! watch volumes ──────┘                                      └─► tell the Delivery
 //! ```
 //!
 //! One watch of each kind serves all bindings, and a pass lists nothing. Only runs that a trigger of the platform made in
@@ -12,7 +12,9 @@
 
 mod act;
 mod index;
+mod later;
 mod plan;
+mod tell;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -24,6 +26,7 @@ use aphex_api::labels;
 use aphex_api::repo_binding::RepoBinding;
 use aphex_runtime::{Shutdown, errors};
 use futures::{StreamExt as _, TryStreamExt as _};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -35,6 +38,7 @@ use tokio::time::Instant;
 use crate::context::Context;
 use act::Answer;
 use index::{Arrival, Index};
+use later::{Decided, Later};
 
 /// The controller's name in logs and metrics.
 const NAME: &str = "runs";
@@ -46,12 +50,15 @@ const REST: u32 = 4;
 const LONGEST_REST: Duration = Duration::from_millis(250);
 /// When a tenant is looked at again after the engine refused something.
 const AGAIN: Duration = Duration::from_secs(5);
+/// A process that ended may have left unsaid what it decided about runs that are younger.
+const YOUNG: Duration = Duration::from_mins(5);
 
 /// What the watches know, and who waits for it.
 #[derive(Default)]
 struct Shared {
     index: Mutex<Index>,
     changed: Notify,
+    later: Later,
 }
 
 impl Shared {
@@ -73,7 +80,8 @@ pub async fn run(context: Arc<Context>, shutdown: &Shutdown) {
             feed::<PipelineRun>(Api::all(client.clone()), runs, &shared),
             feed::<RepoBinding>(Api::namespaced(client.clone(), platform), all.clone(), &shared),
             feed::<PartialObjectMeta<PersistentVolumeClaim>>(Api::all(client.clone()), all, &shared),
-            work(&context, &shared)
+            work(&context, &shared),
+            later::catch_up(&context, &shared)
         );
     };
     token.run_until_cancelled(work).await;
@@ -184,6 +192,11 @@ async fn work(context: &Context, shared: &Shared) {
                 let _ = tokio::time::timeout_at(due, changed).await;
             }
         }
+        let young = context.clock.now().saturating_sub(YOUNG).unwrap_or(Timestamp::MIN);
+        let decided = shared.index().take_decided(young);
+        for decided in decided {
+            shared.later.push(decided);
+        }
         let mut dirty = shared.index().take_changed();
         if due.is_some_and(|due| due <= Instant::now()) {
             dirty.append(&mut again);
@@ -218,6 +231,11 @@ async fn pass(context: &Context, shared: &Shared, tenant: &str, planning: &Mutex
     }
     let mut sound = true;
     for action in &plan.actions {
+        if let Some(concurrency) = action.concurrency() {
+            // First, so that who dies in between says it again.
+            let decided = Decided { namespace: tenant.to_owned(), run: action.run().clone(), concurrency };
+            later::say(context, shared, decided).await;
+        }
         match act::act(&context.client, tenant, action).await {
             Ok(Answer::Overtaken) => {}
             Ok(Answer::Done) => {

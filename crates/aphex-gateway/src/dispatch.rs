@@ -3,10 +3,11 @@
 //! Names are deterministic, so "already exists" means "done before" when the object carries the event's id, and an
 //! error when somebody else's object has the name. Nothing here retries: the caller is told whether trying again helps.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use aphex_api::delivery::CreatedObject;
+use aphex_api::delivery::{CreatedObject, RunConcurrency};
+use aphex_api::foreign::tekton::PipelineRun;
 use aphex_api::foreign::triggers::EVENT_ID_LABEL;
 use aphex_runtime::errors::chain;
 use http::HeaderValue;
@@ -105,8 +106,6 @@ struct Made {
 #[derive(Debug, Deserialize)]
 struct MadeMeta {
     uid: Option<String>,
-    #[serde(default)]
-    labels: BTreeMap<String, String>,
 }
 
 /// Creates resources; knows how each kind is served.
@@ -190,22 +189,23 @@ impl Dispatcher {
             Some(account) => impersonate(request, account)?,
             None => request,
         };
-        let made = match self.client.request::<Made>(request).await {
+        let (uid, concurrency) = match self.client.request::<Made>(request).await {
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
                 let request = Request::new(&path).get(&name, &GetParams::default());
                 let request = request.map_err(|error| failed(kube::Error::BuildRequest(error)))?;
                 // Read with the gateway's own eyes: an account that may create need not be allowed to read.
-                let there: Made = self.client.request(request).await.map_err(failed)?;
-                if there.metadata.labels.get(EVENT_ID_LABEL).map(String::as_str) != Some(event_id) {
+                let there: DynamicObject = self.client.request(request).await.map_err(failed)?;
+                if there.labels().get(EVENT_ID_LABEL).map(String::as_str) != Some(event_id) {
                     let name = full_name(namespace.as_deref(), &name);
                     return Err(DispatchError::Taken { kind: types.kind, name });
                 }
-                there
+                // The controllers may have let it go, or stopped it, since.
+                (there.uid(), concurrency(&served, &there))
             }
-            made => made.map_err(failed)?,
+            made => (made.map_err(failed)?.metadata.uid, concurrency(&served, &object)),
         };
-        let uid = made.metadata.uid;
-        Ok(CreatedObject { api_version: types.api_version, kind: types.kind, namespace, name, uid })
+        let (api_version, kind) = (types.api_version, types.kind);
+        Ok(CreatedObject { api_version, kind, namespace, name, uid, concurrency })
     }
 
     async fn served(
@@ -229,6 +229,13 @@ impl Dispatcher {
     fn kinds(&self) -> std::sync::MutexGuard<'_, HashMap<GroupVersionKind, (ApiResource, Scope)>> {
         self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What concurrency decided about an object that is a run.
+fn concurrency(served: &ApiResource, object: &DynamicObject) -> Option<RunConcurrency> {
+    let is_run = served.kind == PipelineRun::kind(&()) && served.group == PipelineRun::group(&());
+    let status = object.data["spec"]["status"].as_str();
+    is_run.then(|| RunConcurrency::of(object.annotations(), status)).flatten()
 }
 
 /// Adds the header that makes the engine act as the ServiceAccount; it adds the account's groups itself.

@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use aphex_api::delivery::RunConcurrency;
 use aphex_api::foreign::tekton::{PENDING, PipelineRun};
 use aphex_api::labels;
+use aphex_api::names::OrgName;
 use aphex_api::repo_binding::RepoBinding;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt as _;
 use kube::api::PartialObjectMeta;
 
+use super::later::Decided;
 use super::plan::{self, Action, Age, Policy, Run, State, Volume};
 use crate::metrics::ControllerMetrics;
 use crate::repo_binding::STANDALONE_PIPELINE;
@@ -35,6 +38,8 @@ pub(super) struct Index {
     listed_runs: HashSet<(String, String)>,
     listed_bindings: HashSet<String>,
     listed_volumes: HashSet<(String, String)>,
+    /// The runs were listed, and what was decided about them before is to be looked at.
+    relisted: bool,
     runs_known: bool,
     bindings_known: bool,
 }
@@ -42,6 +47,8 @@ pub(super) struct Index {
 #[derive(Debug, Default)]
 struct Tenant {
     binding: Option<(String, Policy)>,
+    /// The namespace of its listener, where that is another.
+    listener: Option<String>,
     runs: BTreeMap<String, Run>,
     volumes: BTreeMap<String, Volume>,
     /// Runs of which something was asked, until the watch tells that they did it.
@@ -106,6 +113,7 @@ impl Index {
             }
         }
         self.runs_known = true;
+        self.relisted = true;
     }
 
     pub(super) fn remove_run(&mut self, namespace: &str, name: &str) {
@@ -135,7 +143,9 @@ impl Index {
             retention: object.spec.options.retention.unwrap_or_default(),
         };
         let binding = Some((name.clone(), policy));
+        let organization = object.spec.aphex_org.as_deref().and_then(|name| name.parse::<OrgName>().ok());
         let tenant = self.tenants.entry(namespace.clone()).or_default();
+        tenant.listener = organization.map(|organization| organization.namespace());
         if tenant.binding != binding {
             tenant.binding = binding;
             self.changed.insert(namespace.clone());
@@ -209,6 +219,31 @@ impl Index {
         self.changed.insert(namespace.to_owned());
     }
 
+    /// The namespace of a tenant's listener, where that is not the tenant's own.
+    pub(super) fn listener(&self, namespace: &str) -> Option<String> {
+        self.tenants.get(namespace)?.listener.clone()
+    }
+
+    /// Runs made since then about which a process before this one may have decided without saying so; once for each list.
+    pub(super) fn take_decided(&mut self, since: Timestamp) -> Vec<Decided> {
+        if !(self.relisted && self.runs_known && self.bindings_known) {
+            return Vec::new();
+        }
+        self.relisted = false;
+        let mut all = Vec::new();
+        for (namespace, tenant) in self.tenants.iter().filter(|(_, tenant)| tenant.binding.is_some()) {
+            for run in tenant.runs.values().filter(|run| run.age.created >= since && !run.event.is_empty()) {
+                let decided = run.concurrency.clone().filter(|one| *one != RunConcurrency::WAITING);
+                all.extend(decided.map(|concurrency| Decided {
+                    namespace: namespace.clone(),
+                    run: run.clone(),
+                    concurrency,
+                }));
+            }
+        }
+        all
+    }
+
     /// What is to be done for a tenant; nothing where no binding has it.
     pub(super) fn plan(&mut self, namespace: &str, metrics: &ControllerMetrics) -> Option<Planned> {
         let tenant = self.tenants.get_mut(namespace)?;
@@ -277,12 +312,15 @@ impl Tenant {
 fn read(object: &PipelineRun, seen: u64) -> Run {
     let note = |key: &str| object.annotations().get(key).map(String::as_str).unwrap_or_default();
     let created = object.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |time| time.0);
+    let event = object.labels().get(labels::EVENT_ID).map(String::as_str).unwrap_or_default();
     let triggered = note(labels::TRIGGERED_AT).parse().unwrap_or(created);
     Run {
         name: object.name_any(),
         uid: object.uid().unwrap_or_default(),
         version: object.resource_version().unwrap_or_default(),
         git_ref: note(labels::REF).to_owned(),
+        event: if object.annotations().contains_key(labels::RERUN_OF) { "" } else { event }.to_owned(),
+        concurrency: RunConcurrency::of(object.annotations(), object.spec.status.as_deref()),
         age: Age { triggered, created, seen },
         state: state(object, created, note(labels::QUEUED) == "true"),
     }

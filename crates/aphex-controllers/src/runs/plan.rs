@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use aphex_api::delivery::RunConcurrency;
 use aphex_api::repo_binding::{Concurrency, ConcurrencyPolicy, Retention};
 use jiff::Timestamp;
 
@@ -57,6 +58,10 @@ pub(super) struct Run {
     pub(super) version: String,
     /// The ref that it is of; empty when it does not say.
     pub(super) git_ref: String,
+    /// The id of the event that made it; empty when it repeats another run.
+    pub(super) event: String,
+    /// What was decided about it already.
+    pub(super) concurrency: Option<RunConcurrency>,
     pub(super) age: Age,
     pub(super) state: State,
 }
@@ -87,6 +92,15 @@ impl Action {
     pub(super) fn run(&self) -> &Run {
         match self {
             Self::Release(run) | Self::Cancel { run, .. } | Self::Delete(run) | Self::Free { run, .. } => run,
+        }
+    }
+
+    /// What it decides about the run by the binding's `concurrency`.
+    pub(super) fn concurrency(&self) -> Option<RunConcurrency> {
+        match self {
+            Self::Release(_) => Some(RunConcurrency::RELEASED),
+            Self::Cancel { by, .. } => Some(RunConcurrency::superseded(by)),
+            Self::Delete(_) | Self::Free { .. } => None,
         }
     }
 

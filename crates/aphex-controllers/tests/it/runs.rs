@@ -1,5 +1,6 @@
 //! What becomes of the runs of a binding, with somebody else's hands where Tekton's would be.
 
+use aphex_api::delivery::{Delivery, RunConcurrency};
 use aphex_api::foreign::tekton::PipelineRun;
 use aphex_api::repo_binding::RepoBinding;
 use aphex_testkit::eventually;
@@ -98,6 +99,59 @@ async fn volume(engine: &Engine, tenant: &str, run: &str) -> anyhow::Result<()> 
     Ok(())
 }
 
+/// Stores the Delivery of a run, as the gateway does when it has made the run.
+async fn delivered(engine: &Engine, tenant: &str, run: &str) -> anyhow::Result<()> {
+    let made = engine.api::<PipelineRun>(tenant).get(run).await?;
+    let concurrency = RunConcurrency::of(made.annotations(), made.spec.status.as_deref());
+    stored(engine, tenant, run, created(tenant, &made, concurrency)).await
+}
+
+/// What the gateway writes about a run that was held back when it made it.
+async fn waiting(engine: &Engine, tenant: &str, run: &str) -> anyhow::Result<Value> {
+    let made = engine.api::<PipelineRun>(tenant).get(run).await?;
+    Ok(created(tenant, &made, Some(RunConcurrency::WAITING)))
+}
+
+fn created(tenant: &str, run: &PipelineRun, concurrency: Option<RunConcurrency>) -> Value {
+    let mut created = json!({
+        "apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "namespace": tenant, "name": run.name_any(), "uid": run.uid(),
+    });
+    if let Some(concurrency) = concurrency {
+        created["concurrency"] = json!(concurrency);
+    }
+    json!([created])
+}
+
+/// Stores a Delivery that has its verdict.
+async fn stored(engine: &Engine, namespace: &str, name: &str, created: Value) -> anyhow::Result<()> {
+    let delivery: Delivery = serde_json::from_value(json!({
+        "metadata": { "name": name, "namespace": namespace },
+        "spec": { "listener": "github-listener", "deliveryID": name, "payload": "", "verifiedBy": [], "receivedTime": "2026-11-23T10:00:00.000000Z" },
+        "status": {
+            "phase": "Done", "verdict": "Created", "created": created, "observedGeneration": 1,
+            "triggers": [{ "name": "t", "namespace": namespace, "verdict": "Created", "created": created }],
+        },
+    }))?;
+    engine.api::<Delivery>(namespace).create(&PostParams::default(), &delivery).await?;
+    Ok(())
+}
+
+/// Waits until a Delivery says this about its run, wherever it names it.
+async fn says(
+    engine: &Engine,
+    namespace: &str,
+    name: &str,
+    expected: &RunConcurrency,
+) -> anyhow::Result<Delivery> {
+    engine
+        .until::<Delivery>(namespace, name, &format!("it says {expected:?}"), |delivery| {
+            let Some(status) = &delivery.status else { return false };
+            let of_triggers = status.triggers.iter().flat_map(|trigger| &trigger.created);
+            status.created.iter().chain(of_triggers).all(|run| run.concurrency.as_ref() == Some(expected))
+        })
+        .await
+}
+
 /// Has the controllers do to runs of a ready binding what they can do.
 pub(crate) async fn every_change(engine: &Engine, tenant: &str) -> anyhow::Result<()> {
     let options = |options: Value| Patch::Merge(json!({ "spec": options }));
@@ -109,8 +163,13 @@ pub(crate) async fn every_change(engine: &Engine, tenant: &str) -> anyhow::Resul
             binding.status.as_ref().is_some_and(|status| status.observed_generation == generation)
         })
         .await?;
+    // The same event came for another listener, and has the name that is looked for first.
+    stored(engine, tenant, "only", json!([])).await?;
     triggered(engine, tenant, "only", "refs/heads/main", 1).await?;
     until(engine, tenant, "the run begins", &[("only", None)]).await?;
+    // It came after the run was let go, as it may: what it says is put right.
+    stored(engine, tenant, "only-0123456789", waiting(engine, tenant, "only").await?).await?;
+    says(engine, tenant, "only-0123456789", &RunConcurrency::RELEASED).await?;
     volume(engine, tenant, "only").await?;
     ended(engine, tenant, "only", "True", 2).await?;
     until(engine, tenant, "the run goes", &[]).await
@@ -163,6 +222,55 @@ async fn a_newer_run_of_a_branch_cancels_the_older() -> anyhow::Result<()> {
         .get("newest-trigger-template")
         .await?;
     assert_eq!(template.annotations()["platform.aphex/concurrency"], "CancelSuperseded");
+    engine.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_says_that_its_run_waits_and_when_it_is_let_go() -> anyhow::Result<()> {
+    let engine = bound("turns", json!({ "concurrency": { "policy": "Queue" } })).await?;
+    let (tenant, released) = ("turns", RunConcurrency::RELEASED);
+    triggered(&engine, tenant, "a", "refs/heads/main", 1).await?;
+    until(&engine, tenant, "the first begins", &[("a", None)]).await?;
+    triggered(&engine, tenant, "b", "refs/heads/main", 2).await?;
+    delivered(&engine, tenant, "b").await?;
+    let waits = says(&engine, tenant, "b", &RunConcurrency::WAITING).await?;
+    ended(&engine, tenant, "a", "True", 1).await?;
+    until(&engine, tenant, "the second begins", &[("a", None), ("b", None)]).await?;
+    let told = says(&engine, tenant, "b", &released).await?;
+    // The verdict is about the object as it is now, and nothing else of it has changed.
+    let (before, after) = (waits.status.unwrap_or_default(), told.status.unwrap_or_default());
+    assert_eq!(Some(after.observed_generation), told.metadata.generation);
+    assert_eq!((after.phase, after.verdict), (before.phase, before.verdict));
+    assert_eq!(told.spec, waits.spec);
+    // Beside the listener, too; and one that comes only when its run has been let go is told afterwards.
+    ended(&engine, tenant, "b", "True", 2).await?;
+    triggered(&engine, tenant, "c", "refs/heads/main", 3).await?;
+    let all = [("a", None), ("b", None), ("c", None)];
+    until(&engine, tenant, "the third begins at once", &all).await?;
+    stored(&engine, "org-turns-org", "c", waiting(&engine, tenant, "c").await?).await?;
+    let late = says(&engine, "org-turns-org", "c", &released).await?;
+    assert_eq!(late.metadata.generation, Some(2), "written once");
+    engine.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_says_which_run_superseded_its_own() -> anyhow::Result<()> {
+    let engine = bound("overtaken", json!({ "concurrency": { "policy": "CancelSuperseded" } })).await?;
+    let tenant = "overtaken";
+    triggered(&engine, tenant, "first", "refs/heads/main", 1).await?;
+    delivered(&engine, tenant, "first").await?;
+    triggered(&engine, tenant, "second", "refs/heads/main", 2).await?;
+    delivered(&engine, tenant, "second").await?;
+    let stop = [("first", Some("CancelledRunFinally")), ("second", None)];
+    until(&engine, tenant, "the older run is told to stop", &stop).await?;
+    let told = says(&engine, tenant, "first", &RunConcurrency::superseded("second")).await?;
+    assert_eq!(told.metadata.generation, Some(2), "written once");
+    let second = engine.api::<Delivery>(tenant).get("second").await?;
+    assert_eq!(
+        second.status.unwrap_or_default().created[0].concurrency,
+        None,
+        "nothing was decided about it"
+    );
     engine.finish().await
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use aphex_api::delivery::{
-    CreatedObject, Delivery, DeliveryPhase, DeliveryStatus, DeliveryVerdict, SignatureVerdict, TriggerResult,
-    TriggerVerdict,
+    CreatedObject, Delivery, DeliveryPhase, DeliveryStatus, DeliveryVerdict, RunConcurrency,
+    SignatureVerdict, TriggerResult, TriggerVerdict,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
@@ -176,9 +176,28 @@ pub(super) fn is_kept(stored: &Delivery, status: &DeliveryStatus) -> bool {
     stored.status.as_ref().is_some_and(|kept| (kept.phase, kept.verdict) == (status.phase, status.verdict))
 }
 
+/// Keeps what the controllers have written about the same runs: they say it once, and the gateway may know less.
+fn carry(delivery: &Delivery, status: &mut DeliveryStatus) {
+    let Some(before) = &delivery.status else { return };
+    let of_triggers = before.triggers.iter().flat_map(|trigger| &trigger.created);
+    let known: Vec<&CreatedObject> =
+        before.created.iter().chain(of_triggers).filter(|object| object.concurrency.is_some()).collect();
+    let again = status.triggers.iter_mut().flat_map(|trigger| &mut trigger.created);
+    for object in status.created.iter_mut().chain(again) {
+        let same = known.iter().find(|same| same.is_same(object));
+        // That a run waits is the gateway's own word, which it may know better by now.
+        if let Some(same) = same
+            .filter(|same| object.concurrency.is_none() || same.concurrency != Some(RunConcurrency::WAITING))
+        {
+            object.concurrency.clone_from(&same.concurrency);
+        }
+    }
+}
+
 /// The status as a merge patch of one version of the Delivery; what is absent is cleared.
 pub(super) fn patch(delivery: &Delivery, status: &DeliveryStatus) -> serde_json::Result<Value> {
     let mut status = status.clone();
+    carry(delivery, &mut status);
     // It may have been made for an earlier version than it is written to.
     let generation = next_generation(delivery);
     status.observed_generation = generation;

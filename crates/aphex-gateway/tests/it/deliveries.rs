@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context as _;
-use aphex_api::delivery::{Delivery, DeliveryVerdict, InterceptorVerdict, REPLAY_ANNOTATION, TriggerVerdict};
+use aphex_api::delivery::{
+    Delivery, DeliveryVerdict, InterceptorVerdict, REPLAY_ANNOTATION, RunConcurrency, TriggerVerdict,
+};
 use aphex_testkit::{eventually, platform};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -251,6 +253,26 @@ async fn a_payload_too_large_for_one_object_is_kept_in_parts() -> anyhow::Result
     assert_eq!(part.owner_references()[0].name, ID);
     assert_eq!(world.deliver(ID, "push", &large, SECRET).await?["eventID"], ID);
     assert_eq!(world.runs().await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_controllers_write_about_a_run_is_no_news_to_the_gateway() -> anyhow::Result<()> {
+    let world = World::start("noted").await?;
+    world.deliver(ID, "push", &push()?, SECRET).await?;
+    world.verdict(ID).await?;
+    let deliveries: Api<Delivery> = Api::namespaced(world.client.clone(), &world.organization());
+    let said = RunConcurrency::superseded("web-2");
+    let note = json!([{ "op": "add", "path": "/status/created/0/concurrency", "value": said }]);
+    let note = Patch::Json::<()>(serde_json::from_value(note)?);
+    let noted = deliveries.patch(ID, &PatchParams::default(), &note).await?;
+    world.deliver(ID, "push", &push()?, SECRET).await?;
+    world.deliver("another", "push", &push()?, SECRET).await?;
+    world.verdict("another").await?;
+    let there = deliveries.get(ID).await?;
+    assert_eq!(there.resource_version(), noted.resource_version(), "nobody wrote to it again");
+    assert_eq!(there.status.unwrap_or_default().created[0].concurrency, Some(said));
+    assert_eq!(world.runs().await?.len(), 2);
     Ok(())
 }
 

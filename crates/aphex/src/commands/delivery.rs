@@ -46,11 +46,17 @@ const SHOWN: Shown = Shown {
     goes_with_it: "",
 };
 
-/// `namespace/name` of what a delivery created.
+/// `namespace/name` of what a delivery created, and whether it waits or gave way to a newer run.
 fn created(object: &Value) -> String {
     let all = object.pointer("/status/created").and_then(Value::as_array);
-    let names =
-        all.into_iter().flatten().map(|one| format!("{}/{}", text(one, "/namespace"), text(one, "/name")));
+    let names = all.into_iter().flatten().map(|one| {
+        let decided = match text(one, "/concurrency/verdict").as_str() {
+            "Waiting" => " (waiting)",
+            "Superseded" => " (superseded)",
+            _ => "",
+        };
+        format!("{}/{}{decided}", text(one, "/namespace"), text(one, "/name"))
+    });
     names.collect::<Vec<_>>().join(",")
 }
 
@@ -100,4 +106,23 @@ async fn find(client: &Client, name: &str, namespace: Option<&str>) -> anyhow::R
     let resource = ApiResource::erase::<Delivery>(&());
     let found: DynamicObject = look::must_find(client, &resource, name, namespace, &SHOWN).await?;
     Ok(found.try_parse()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_list_says_which_runs_wait_or_gave_way() {
+        let run = |name: &str, concurrency: Value| json!({ "kind": "PipelineRun", "namespace": "web", "name": name, "concurrency": concurrency });
+        let delivery = json!({ "status": { "created": [
+            run("a", json!({ "verdict": "Waiting" })),
+            run("b", json!({ "verdict": "Superseded", "supersededBy": "c" })),
+            run("c", json!({ "verdict": "Released" })),
+            run("d", Value::Null),
+        ] } });
+        assert_eq!(created(&delivery), "web/a (waiting),web/b (superseded),web/c,web/d");
+    }
 }

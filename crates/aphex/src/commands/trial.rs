@@ -110,5 +110,6 @@ fn named(resource: &Value) -> CreatedObject {
         namespace: Some(text(resource, "/metadata/namespace")).filter(|namespace| !namespace.is_empty()),
         name: text(resource, "/metadata/name"),
         uid: None,
+        concurrency: None,
     }
 }

@@ -186,15 +186,24 @@ async fn a_delivery_says_that_its_run_waits_for_its_turn_or_is_there_no_more() -
     std::fs::write(&file, binding.to_string())?;
     up.ok(&["apply", "-f", &file.to_string_lossy(), "--wait", "60"])?;
     let payload = example("github-push.json").to_string_lossy().into_owned();
-    aphex_testkit::eventually("a run waits for its turn", || async {
+    let waiting = aphex_testkit::eventually("a run waits for its turn", || async {
         let id = format!("waiting-{:08x}", rand::random::<u32>());
         up.ok(&["push", "hello-world", "--payload", &payload, "--delivery", &id])?;
         let told = up.ok(&["delivery", "get", &id])?;
         let line = told.lines().last().unwrap_or_default();
         anyhow::ensure!(line.starts_with("  created  PipelineRun hello-world/hello-world-"), "{told}");
-        Ok(line.ends_with(", which waits for its turn").then_some(()))
+        Ok(line.ends_with(", which waits for its turn").then_some(id))
     })
     .await?;
+    let one = json(&up.ok(&["delivery", "get", &waiting, "-o", "json"])?)?;
+    let run = &one["status"]["created"][0];
+    assert_eq!(run["concurrency"], serde_json::json!({ "verdict": "Waiting" }));
+    let run = run["name"].as_str().unwrap_or_default().to_owned();
+    let listed = up.ok(&["delivery", "list"])?;
+    assert!(listed.contains(&format!("hello-world/{run} (waiting)")), "{listed}");
+    up.ok(&["run", "delete", &run, "-n", "hello-world", "--yes"])?;
+    let told = up.ok(&["delivery", "get", &waiting])?;
+    assert!(told.contains(&format!("{run}, which waited for its turn, and is there no more")), "{told}");
     let list = json(&up.ok(&["delivery", "get", "first", "-o", "json"])?)?;
     let name = list["status"]["created"][0]["name"].as_str().unwrap_or_default().to_owned();
     up.ok(&["run", "delete", &name, "-n", "hello-world", "--yes"])?;

@@ -11,7 +11,7 @@ fn run(name: &str, version: &str, more: &Value) -> PipelineRun {
         "metadata": {
             "name": name, "namespace": "app", "uid": format!("uid-{name}"), "resourceVersion": version,
             "creationTimestamp": "2026-11-23T10:00:00Z",
-            "labels": { "platform.aphex/triggered": "true", "platform.aphex/pipeline": "app" },
+            "labels": { "platform.aphex/triggered": "true", "platform.aphex/pipeline": "app", "platform.aphex/event-id": "event" },
             "annotations": { "platform.aphex/queued": "true", "platform.aphex/triggered-at": "" },
         },
         "spec": { "status": "PipelineRunPending" },
@@ -125,4 +125,19 @@ fn a_run_that_comes_later_within_a_second_is_newer() {
     index.put_run(&run("z", "2", &json!({})), Arrival::Watched);
     let first = planned(&mut index);
     assert!(matches!(&first[..], [Action::Release(run)] if run.name == "z"), "{first:?}");
+}
+
+#[test]
+fn what_was_decided_about_young_runs_is_looked_at_after_each_list() {
+    let (begun, repeated) = (json!({ "/spec/status": null }), "platform.aphex/rerun-of");
+    let mut again = run("again", "1", &begun);
+    again.metadata.annotations.as_mut().unwrap().insert(repeated.into(), "begun".into());
+    let mut index = index(&[run("begun", "1", &begun), run("waits", "1", &json!({})), again]);
+    let names = |decided: Vec<Decided>| decided.into_iter().map(|one| one.run.name).collect::<Vec<_>>();
+    let since = |time: &str| time.parse::<Timestamp>().unwrap();
+    assert_eq!(names(index.take_decided(since("2026-11-23T09:55:00Z"))), ["begun"]);
+    assert!(index.take_decided(since("2026-11-23T09:55:00Z")).is_empty(), "once");
+    index.end_runs();
+    assert!(index.take_decided(since("2026-11-23T10:05:00Z")).is_empty(), "they are old");
+    assert_eq!(index.listener("app"), Some("org-acme".to_owned()));
 }

@@ -13,6 +13,8 @@ fn run(name: &str, second: i64, state: State) -> Run {
         uid: format!("uid-{name}"),
         version: "7".into(),
         git_ref: "refs/heads/main".into(),
+        event: String::new(),
+        concurrency: None,
         age: Age { triggered: at(second), created: at(second), seen: 0 },
         state,
     }

@@ -19,6 +19,7 @@ fn trigger(name: &str, verdict: TriggerVerdict) -> TriggerResult {
         namespace: Some("web".into()),
         name: format!("{name}-run"),
         uid: None,
+        concurrency: None,
     };
     TriggerResult {
         name: name.into(),
@@ -99,4 +100,30 @@ fn the_transition_time_moves_only_with_the_status() {
     assert_eq!(second.conditions[0].last_transition_time.0, at(1002));
     let done = status(&delivery, Outcome::Triggers(Vec::new()), 2, None, at(1003), at(1004));
     assert_eq!(done.conditions[0].last_transition_time.0, at(1004));
+}
+
+#[test]
+fn what_the_controllers_wrote_about_a_run_stays_when_a_status_is_published_later() {
+    let made = |concurrency: Option<RunConcurrency>, uid: &str| {
+        let mut made = trigger("web", TriggerVerdict::Created);
+        made.created[0].concurrency = concurrency;
+        made.created[0].uid = Some(uid.into());
+        made
+    };
+    let published = |there: Option<RunConcurrency>, known: Option<RunConcurrency>, uid: &str| {
+        let mut stored = delivery();
+        stored.status = Some(after(vec![made(there, "one")], 1, 1002));
+        let value = patch(&stored, &after(vec![made(known, uid)], 2, 1003)).unwrap();
+        let read = |pointer: &str| value.pointer(pointer).cloned();
+        let (whole, one) = (read("/status/created/0"), read("/status/triggers/0/created/0"));
+        assert_eq!(whole, one);
+        serde_json::from_value::<CreatedObject>(whole.unwrap()).unwrap().concurrency
+    };
+    let (waiting, released) = (Some(RunConcurrency::WAITING), Some(RunConcurrency::RELEASED));
+    let newer = Some(RunConcurrency::superseded("web-2"));
+    assert_eq!(published(released.clone(), waiting.clone(), "one"), released);
+    assert_eq!(published(newer.clone(), None, "one"), newer);
+    assert_eq!(published(waiting.clone(), released.clone(), "one"), released, "the gateway saw it let go");
+    assert_eq!(published(waiting.clone(), None, "one"), waiting);
+    assert_eq!(published(released, waiting.clone(), "two"), waiting, "another run of the same name");
 }

@@ -1,10 +1,11 @@
 //! What became of the runs that a delivery made, as far as it shows now.
 //!
-//! A Delivery's verdict is final; that its run waits for its turn or gave way to a newer one is written on the run.
+//! The run itself says most. That it waited for its turn, or gave way to a newer one, is in the Delivery as well, which
+//! stays when the run is gone.
 
 use std::collections::BTreeMap;
 
-use aphex_api::delivery::{CreatedObject, Delivery};
+use aphex_api::delivery::{ConcurrencyVerdict, CreatedObject, Delivery, RunConcurrency};
 use aphex_api::foreign::tekton::PipelineRun;
 use aphex_api::labels;
 use futures::StreamExt as _;
@@ -19,10 +20,11 @@ use crate::commands::look::{self, text};
 /// What became of objects, by their titles.
 pub(super) type Fates = BTreeMap<String, String>;
 
+const WAITS: &str = "which waits for its turn";
 /// Runs that are asked for at once.
 const PARALLEL: usize = 8;
 
-/// What became of a delivery's runs; nothing of those that one may not read.
+/// What became of a delivery's runs; of those that one may not read, what the delivery itself says.
 pub(super) async fn fates(client: &Client, delivery: &Delivery) -> Fates {
     let resource = ApiResource::erase::<PipelineRun>(&());
     let status = delivery.status.clone().unwrap_or_default();
@@ -33,14 +35,38 @@ pub(super) async fn fates(client: &Client, delivery: &Delivery) -> Fates {
     let asked = runs.into_iter().map(|run| {
         let api = look::api(client, &resource, run.namespace.as_deref());
         async move {
-            let fate = match api.get_opt(&run.name).await.ok()? {
-                Some(found) => fate(&serde_json::to_value(found).ok()?)?,
-                None => "which is there no more".to_owned(),
+            let said = run.concurrency.as_ref();
+            let fate = match api.get_opt(&run.name).await {
+                Ok(Some(found)) => fate(&serde_json::to_value(found).ok()?),
+                Ok(None) => Some(gone(said)),
+                Err(_) => said.map(unread),
             };
-            Some((title_of(&run), fate))
+            Some((title_of(&run), fate?))
         }
     });
     futures::stream::iter(asked).buffer_unordered(PARALLEL).filter_map(std::future::ready).collect().await
+}
+
+/// What there is to say of a run that is gone.
+fn gone(said: Option<&RunConcurrency>) -> String {
+    match said {
+        None => "which is there no more".to_owned(),
+        Some(said) if said.verdict == ConcurrencyVerdict::Waiting => {
+            "which waited for its turn, and is there no more".to_owned()
+        }
+        Some(said) => format!("{}, and is there no more", unread(said)),
+    }
+}
+
+/// What the delivery alone says of a run.
+fn unread(said: &RunConcurrency) -> String {
+    match said.verdict {
+        ConcurrencyVerdict::Waiting => WAITS.to_owned(),
+        ConcurrencyVerdict::Released => "which had its turn".to_owned(),
+        ConcurrencyVerdict::Superseded => {
+            format!("superseded by {}", said.superseded_by.as_deref().unwrap_or("a newer run"))
+        }
+    }
 }
 
 /// What there is to say of a run that is there.
@@ -51,7 +77,7 @@ fn fate(run: &Value) -> Option<String> {
     }
     let waits = run["spec"]["status"] == "PipelineRunPending";
     if waits && annotation(labels::QUEUED).is_some() {
-        return Some("which waits for its turn".to_owned());
+        return Some(WAITS.to_owned());
     }
     let state = state_of_run(run);
     let (word, reason) = (text(&state, "/state"), text(&state, "/reason"));
@@ -67,6 +93,27 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn of_a_run_that_is_gone_the_delivery_says_whether_it_waited_or_gave_way() {
+        assert_eq!(gone(None), "which is there no more");
+        let cases = [
+            (
+                RunConcurrency::WAITING,
+                "which waits for its turn",
+                "which waited for its turn, and is there no more",
+            ),
+            (RunConcurrency::RELEASED, "which had its turn", "which had its turn, and is there no more"),
+            (
+                RunConcurrency::superseded("web-2"),
+                "superseded by web-2",
+                "superseded by web-2, and is there no more",
+            ),
+        ];
+        for (said, now, after) in cases {
+            assert_eq!((unread(&said).as_str(), gone(Some(&said)).as_str()), (now, after));
+        }
+    }
 
     #[test]
     fn a_run_says_whether_it_waits_gave_way_or_ended() {
