@@ -38,7 +38,7 @@ fn delivery(observed: i64, run: &Value) -> Delivery {
     delivery
 }
 
-fn created(more: Value) -> Value {
+fn created(more: &Value) -> Value {
     let mut run = json!({
         "apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "namespace": "web", "name": "web-1", "uid": "u1",
     });
@@ -59,9 +59,9 @@ fn both_places_are_written_provided_that_they_are_what_was_read() {
     let mut expected = vec![json!({ "op": "test", "path": "/metadata/generation", "value": 3 })];
     expected.extend(places.iter().flat_map(|place| write(place)));
     for waits in [json!({}), json!({ "concurrency": { "verdict": "Waiting" } })] {
-        let old = operations(&delivery(2, &created(waits.clone())), "web", &run(), &RunConcurrency::RELEASED);
+        let old = operations(&delivery(2, &created(&waits)), "web", &run(), &RunConcurrency::RELEASED);
         assert_eq!(old.as_ref(), Some(&expected));
-        let current = operations(&delivery(3, &created(waits)), "web", &run(), &RunConcurrency::RELEASED);
+        let current = operations(&delivery(3, &created(&waits)), "web", &run(), &RunConcurrency::RELEASED);
         let generations = &current.unwrap()[expected.len()..];
         assert_eq!(
             generations,
@@ -76,7 +76,7 @@ fn both_places_are_written_provided_that_they_are_what_was_read() {
 #[test]
 fn what_a_delivery_says_already_is_not_written_again() {
     let newer = RunConcurrency::superseded("web-2");
-    let said = |concurrency: &RunConcurrency| delivery(3, &created(json!({ "concurrency": concurrency })));
+    let said = |concurrency: &RunConcurrency| delivery(3, &created(&json!({ "concurrency": concurrency })));
     let none = Some(Vec::new());
     assert_eq!(operations(&said(&newer), "web", &run(), &newer), none);
     assert_eq!(operations(&said(&newer), "web", &run(), &RunConcurrency::RELEASED), none, "it came late");
@@ -88,7 +88,7 @@ fn what_a_delivery_says_already_is_not_written_again() {
 #[test]
 fn a_delivery_of_another_run_is_not_written_to() {
     for other in [json!({ "uid": "u2" }), json!({ "name": "web-2" }), json!({ "namespace": "other" })] {
-        let other = delivery(3, &created(other));
+        let other = delivery(3, &created(&other));
         assert_eq!(operations(&other, "web", &run(), &RunConcurrency::RELEASED), None);
     }
     let undecided = Delivery::new("e1", DeliverySpec::default());
