@@ -289,6 +289,8 @@ pub enum ConcurrencyVerdict {
     Released,
     /// It was stopped for a newer run of the same ref.
     Superseded,
+    /// Somebody cancelled or deleted it while it waited.
+    Withdrawn,
 }
 
 impl RunConcurrency {
@@ -296,6 +298,9 @@ impl RunConcurrency {
     pub const WAITING: Self = Self { verdict: ConcurrencyVerdict::Waiting, superseded_by: None };
     /// It was let go.
     pub const RELEASED: Self = Self { verdict: ConcurrencyVerdict::Released, superseded_by: None };
+
+    /// Somebody cancelled or deleted it while it waited.
+    pub const WITHDRAWN: Self = Self { verdict: ConcurrencyVerdict::Withdrawn, superseded_by: None };
 
     /// It was stopped for this run.
     #[must_use]

@@ -40,6 +40,8 @@ pub(super) struct Index {
     listed_volumes: HashSet<(String, String)>,
     /// The runs were listed, and what was decided about them before is to be looked at.
     relisted: bool,
+    /// Runs that somebody took out of the queue.
+    withdrawn: Vec<Decided>,
     runs_known: bool,
     bindings_known: bool,
 }
@@ -98,18 +100,27 @@ impl Index {
                 self.seen
             }
         };
+        let run = read(object, seen);
         let tenant = self.tenants.entry(namespace.clone()).or_default();
-        tenant.runs.insert(name, read(object, seen));
+        if let Some(before) = tenant.runs.insert(name, run.clone())
+            && run.concurrency.is_none()
+            && before.uid == run.uid
+        {
+            self.withdrawn.extend(tenant.withdrawn(&namespace, before));
+        }
         self.changed.insert(namespace);
     }
 
     pub(super) fn end_runs(&mut self) {
         let listed = std::mem::take(&mut self.listed_runs);
         for (namespace, tenant) in &mut self.tenants {
-            let before = tenant.runs.len();
-            tenant.runs.retain(|name, _| listed.contains(&(namespace.clone(), name.clone())));
-            if tenant.runs.len() < before {
+            let is_gone = |name: &String, _: &mut Run| !listed.contains(&(namespace.clone(), name.clone()));
+            let gone: Vec<Run> = tenant.runs.extract_if(.., is_gone).map(|(_, run)| run).collect();
+            if !gone.is_empty() {
                 self.changed.insert(namespace.clone());
+            }
+            for run in gone {
+                self.withdrawn.extend(tenant.withdrawn(namespace, run));
             }
         }
         self.runs_known = true;
@@ -119,7 +130,10 @@ impl Index {
     pub(super) fn remove_run(&mut self, namespace: &str, name: &str) {
         let Some(tenant) = self.tenants.get_mut(namespace) else { return };
         if let Some(run) = tenant.runs.remove(name) {
-            tenant.asked.remove(&run.uid);
+            let asked = tenant.asked.remove(&run.uid);
+            if asked.is_none() {
+                self.withdrawn.extend(tenant.withdrawn(namespace, run));
+            }
             self.changed.insert(namespace.to_owned());
         }
     }
@@ -224,13 +238,16 @@ impl Index {
         self.tenants.get(namespace)?.listener.clone()
     }
 
-    /// Runs made since then about which a process before this one may have decided without saying so; once for each list.
+    /// What is to be told besides the plans: of runs that were withdrawn, and, once for each list, of runs made since then
+    /// about which a process before this one may have decided without saying so.
     pub(super) fn take_decided(&mut self, since: Timestamp) -> Vec<Decided> {
-        if !(self.relisted && self.runs_known && self.bindings_known) {
+        if !(self.runs_known && self.bindings_known) {
             return Vec::new();
         }
-        self.relisted = false;
-        let mut all = Vec::new();
+        let mut all = std::mem::take(&mut self.withdrawn);
+        if !std::mem::take(&mut self.relisted) {
+            return all;
+        }
         for (namespace, tenant) in self.tenants.iter().filter(|(_, tenant)| tenant.binding.is_some()) {
             for run in tenant.runs.values().filter(|run| run.age.created >= since && !run.event.is_empty()) {
                 let decided = run.concurrency.clone().filter(|one| *one != RunConcurrency::WAITING);
@@ -288,6 +305,14 @@ impl Index {
 }
 
 impl Tenant {
+    /// What is to be said of a run that was seen for the last time as it was before, or is no longer held back.
+    fn withdrawn(&self, namespace: &str, before: Run) -> Option<Decided> {
+        let waited = before.concurrency == Some(RunConcurrency::WAITING) && !before.event.is_empty();
+        let is_ours = self.binding.is_some() && !self.asked.contains_key(&before.uid);
+        let concurrency = RunConcurrency::WITHDRAWN;
+        (waited && is_ours).then(|| Decided { namespace: namespace.to_owned(), run: before, concurrency })
+    }
+
     /// The runs as they are after what was asked of them; a request is forgotten once the watch shows it done.
     fn current(&mut self) -> Vec<Run> {
         let mut runs = Vec::with_capacity(self.runs.len());

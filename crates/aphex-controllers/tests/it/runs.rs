@@ -226,7 +226,7 @@ async fn a_newer_run_of_a_branch_cancels_the_older() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_delivery_says_that_its_run_waits_and_when_it_is_let_go() -> anyhow::Result<()> {
+async fn a_delivery_says_that_its_run_waits_and_when_it_is_let_go_or_withdrawn() -> anyhow::Result<()> {
     let engine = bound("turns", json!({ "concurrency": { "policy": "Queue" } })).await?;
     let (tenant, released) = ("turns", RunConcurrency::RELEASED);
     triggered(&engine, tenant, "a", "refs/heads/main", 1).await?;
@@ -250,6 +250,13 @@ async fn a_delivery_says_that_its_run_waits_and_when_it_is_let_go() -> anyhow::R
     stored(&engine, "org-turns-org", "c", waiting(&engine, tenant, "c").await?).await?;
     let late = says(&engine, "org-turns-org", "c", &released).await?;
     assert_eq!(late.metadata.generation, Some(2), "written once");
+    // Somebody changes his mind about one that waits.
+    triggered(&engine, tenant, "d", "refs/heads/main", 4).await?;
+    delivered(&engine, tenant, "d").await?;
+    says(&engine, tenant, "d", &RunConcurrency::WAITING).await?;
+    let cancel = Patch::Merge(json!({ "spec": { "status": "Cancelled" } }));
+    engine.api::<PipelineRun>(tenant).patch("d", &PatchParams::default(), &cancel).await?;
+    says(&engine, tenant, "d", &RunConcurrency::WITHDRAWN).await?;
     engine.finish().await
 }
 

@@ -46,13 +46,14 @@ const SHOWN: Shown = Shown {
     goes_with_it: "",
 };
 
-/// `namespace/name` of what a delivery created, and whether it waits or gave way to a newer run.
+/// `namespace/name` of what a delivery created, and whether it waits, gave way to a newer run or was withdrawn.
 fn created(object: &Value) -> String {
     let all = object.pointer("/status/created").and_then(Value::as_array);
     let names = all.into_iter().flatten().map(|one| {
         let decided = match text(one, "/concurrency/verdict").as_str() {
             "Waiting" => " (waiting)",
             "Superseded" => " (superseded)",
+            "Withdrawn" => " (withdrawn)",
             _ => "",
         };
         format!("{}/{}{decided}", text(one, "/namespace"), text(one, "/name"))
@@ -122,7 +123,9 @@ mod tests {
             run("b", json!({ "verdict": "Superseded", "supersededBy": "c" })),
             run("c", json!({ "verdict": "Released" })),
             run("d", Value::Null),
+            run("e", json!({ "verdict": "Withdrawn" })),
         ] } });
-        assert_eq!(created(&delivery), "web/a (waiting),web/b (superseded),web/c,web/d");
+        let expected = "web/a (waiting),web/b (superseded),web/c,web/d,web/e (withdrawn)";
+        assert_eq!(created(&delivery), expected);
     }
 }

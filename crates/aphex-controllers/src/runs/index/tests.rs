@@ -132,12 +132,40 @@ fn what_was_decided_about_young_runs_is_looked_at_after_each_list() {
     let (begun, repeated) = (json!({ "/spec/status": null }), "platform.aphex/rerun-of");
     let mut again = run("again", "1", &begun);
     again.metadata.annotations.as_mut().unwrap().insert(repeated.into(), "begun".into());
-    let mut index = index(&[run("begun", "1", &begun), run("waits", "1", &json!({})), again]);
+    let all = [run("begun", "1", &begun), run("waits", "1", &json!({})), again];
+    let mut index = index(&all);
     let names = |decided: Vec<Decided>| decided.into_iter().map(|one| one.run.name).collect::<Vec<_>>();
     let since = |time: &str| time.parse::<Timestamp>().unwrap();
     assert_eq!(names(index.take_decided(since("2026-11-23T09:55:00Z"))), ["begun"]);
     assert!(index.take_decided(since("2026-11-23T09:55:00Z")).is_empty(), "once");
+    index.begin_runs();
+    for run in &all {
+        index.put_run(run, Arrival::Listed);
+    }
     index.end_runs();
     assert!(index.take_decided(since("2026-11-23T10:05:00Z")).is_empty(), "they are old");
     assert_eq!(index.listener("app"), Some("org-acme".to_owned()));
+}
+
+#[test]
+fn a_run_that_somebody_ends_while_it_waits_was_withdrawn() {
+    let waits = |name: &str| run(name, "1", &json!({}));
+    let mut index = index(&["cancelled", "deleted", "missed", "released", "stopped", "newer"].map(waits));
+    index.take_decided(Timestamp::MAX);
+    let cancelled = json!({ "/spec/status": "Cancelled" });
+    index.put_run(&run("cancelled", "2", &cancelled), Arrival::Watched);
+    index.put_run(&run("cancelled", "3", &cancelled), Arrival::Watched);
+    index.remove_run("app", "deleted");
+    index.put_run(&run("released", "2", &json!({ "/spec/status": null })), Arrival::Watched);
+    index.remove_run("app", "released");
+    let newer = json!({ "/spec/status": "Cancelled", "/metadata/annotations/platform.aphex~1superseded-by": "newer" });
+    index.put_run(&run("stopped", "2", &newer), Arrival::Watched);
+    index.begin_runs();
+    index.put_run(&waits("newer"), Arrival::Listed);
+    index.end_runs();
+    let withdrawn: Vec<_> =
+        index.take_decided(Timestamp::MAX).into_iter().map(|one| (one.run.name, one.concurrency)).collect();
+    let expected = ["cancelled", "deleted", "missed"].map(|name| (name.to_owned(), RunConcurrency::WITHDRAWN));
+    assert_eq!(withdrawn, expected);
+    assert!(index.take_decided(Timestamp::MAX).is_empty(), "once");
 }

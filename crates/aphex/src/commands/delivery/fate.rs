@@ -63,6 +63,7 @@ fn unread(said: &RunConcurrency) -> String {
     match said.verdict {
         ConcurrencyVerdict::Waiting => WAITS.to_owned(),
         ConcurrencyVerdict::Released => "which had its turn".to_owned(),
+        ConcurrencyVerdict::Withdrawn => "which somebody ended while it waited for its turn".to_owned(),
         ConcurrencyVerdict::Superseded => {
             format!("superseded by {}", said.superseded_by.as_deref().unwrap_or("a newer run"))
         }
@@ -104,6 +105,11 @@ mod tests {
                 "which waited for its turn, and is there no more",
             ),
             (RunConcurrency::RELEASED, "which had its turn", "which had its turn, and is there no more"),
+            (
+                RunConcurrency::WITHDRAWN,
+                "which somebody ended while it waited for its turn",
+                "which somebody ended while it waited for its turn, and is there no more",
+            ),
             (
                 RunConcurrency::superseded("web-2"),
                 "superseded by web-2",
