@@ -25,8 +25,13 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::api::PostParams;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt as _};
+use mimalloc::MiMalloc;
 use serde_json::json;
 use tokio::task::JoinHandle;
+
+/// The program's own: with another one ten thousand bindings cost half as much again (`docs/adr/0059-the-allocator.md`).
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const PLATFORM: &str = "platform-system";
 /// Bindings of one organization.

@@ -92,8 +92,9 @@ impl Hook {
         let first = self.revision().await?;
         let mut events =
             watcher::watcher(self.runs.clone(), watcher::Config::default()).default_backoff().boxed();
+        let (ready, is_ready) = tokio::sync::oneshot::channel();
         let stored = AbortOnDropHandle::new(tokio::spawn(async move {
-            let mut stored = HashMap::new();
+            let (mut stored, mut ready) = (HashMap::new(), Some(ready));
             while stored.len() < before + pushes {
                 let Ok(event) = tokio::time::timeout(QUIET, events.next()).await else { break };
                 match event.context("the watch of runs ended")? {
@@ -101,12 +102,15 @@ impl Hook {
                         let event = run.labels().get(EVENT).context("a run has no event")?;
                         stored.entry(event.clone()).or_insert_with(Instant::now);
                     }
+                    Ok(Event::InitDone) => drop(ready.take().map(|ready| ready.send(()))),
                     Ok(_) => {}
                     Err(error) => eprintln!("the watch of runs begins anew: {error}"),
                 }
             }
             anyhow::Ok(stored)
         }));
+        // The watch begins with all runs that are there; nobody is to wait for that.
+        is_ready.await.context("the watch of runs ended")?;
         let began = Instant::now();
         let sent = self.post_all(load).await?;
         let stored = stored.await??;
