@@ -6,6 +6,7 @@ mod it {
     pub(crate) mod commands;
     pub(crate) mod completion;
     pub(crate) mod crash;
+    pub(crate) mod crowd;
     pub(crate) mod doctor;
     pub(crate) mod examples;
     pub(crate) mod failures;

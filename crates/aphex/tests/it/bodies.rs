@@ -118,14 +118,6 @@ impl Drop for Holding<'_> {
     }
 }
 
-/// The most memory that a process ever had.
-fn most_memory(id: u32) -> anyhow::Result<usize> {
-    let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-    let line =
-        status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the most memory it had")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<usize>()? * 1024)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn pushes_are_taken_while_strangers_hold_all_the_bodies_they_can() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
@@ -135,7 +127,7 @@ async fn pushes_are_taken_while_strangers_hold_all_the_bodies_they_can() -> anyh
     let http = reqwest::Client::new();
     let served = || async { Ok((hooks.send(&http, &gateway, "first").await?.0 == 200).then_some(())) };
     eventually_for(PATIENCE, "the gateway knows the listener", served).await?;
-    let before = most_memory(up.id())?;
+    let before = up.most_memory()?;
 
     let path = hooks.url("");
     let strangers = Arc::new(Strangers {
@@ -175,7 +167,7 @@ async fn pushes_are_taken_while_strangers_hold_all_the_bodies_they_can() -> anyh
     hooks.settled(&sent).await?;
     let refused = strangers.refused.load(Ordering::Acquire);
     assert!(refused > 0, "the strangers were refused");
-    let more = most_memory(up.id())? - before;
+    let more = up.most_memory()? - before;
     assert!(more < BODIES + BESIDES, "it took {} MiB", more / MIB);
     holding.shutdown().await;
     Ok(())

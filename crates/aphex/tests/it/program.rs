@@ -145,6 +145,14 @@ impl Up {
         Ok(self.child.wait()?.code())
     }
 
+    /// The most memory that the process ever had, in bytes.
+    pub(crate) fn most_memory(&self) -> anyhow::Result<usize> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the most memory it had")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<usize>()? * 1024)
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }

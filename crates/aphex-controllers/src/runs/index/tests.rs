@@ -165,7 +165,8 @@ fn a_run_that_somebody_ends_while_it_waits_was_withdrawn() {
     index.end_runs();
     let withdrawn: Vec<_> =
         index.take_decided(Timestamp::MAX).into_iter().map(|one| (one.run.name, one.concurrency)).collect();
-    let expected = ["cancelled", "deleted", "missed"].map(|name| (name.to_owned(), RunConcurrency::WITHDRAWN));
+    let expected =
+        ["cancelled", "deleted", "missed"].map(|name| (name.to_owned(), RunConcurrency::WITHDRAWN));
     assert_eq!(withdrawn, expected);
     assert!(index.take_decided(Timestamp::MAX).is_empty(), "once");
 }
