@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Output;
 
+use base64::Engine as _;
 use serde_json::Value;
 
 use super::program::{Up, aphex, example};
@@ -251,8 +252,9 @@ fn people_of_a_tenant_see_a_large_delivery_and_are_told_where_its_payload_is() -
     let folder = tempfile::tempdir()?;
     let up = pushed(folder.path())?;
     let mut event = json(&std::fs::read_to_string(example("github-push.json"))?)?;
-    let noise: String = (0..1_800_000).map(|_| char::from(rand::random_range(b'a'..=b'z'))).collect();
-    event["noise"] = noise.into();
+    let mut noise = vec![0; 720_000];
+    rand::fill(&mut noise[..]);
+    event["noise"] = base64::engine::general_purpose::STANDARD.encode(noise).into();
     let file = folder.path().join("large.json");
     std::fs::write(&file, event.to_string())?;
     up.ok(&["push", "hello-world", "--payload", &file.to_string_lossy(), "--delivery", "large"])?;
