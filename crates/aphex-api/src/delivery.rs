@@ -3,7 +3,8 @@
 //! The gateway stores the event in `spec` before it answers the sender, and never changes it afterwards; what became of
 //! it, trigger by trigger, goes to `status`. The object lives in the namespace of the tenant whose secret signed the event,
 //! whose people may read it; where that is not one tenant's, it lives beside the EventListener that received the event.
-//! Payload bytes are gzip, then base64; headers that carry secrets are not kept.
+//! Payload bytes are gzip, then base64; those too large for one object are in Secrets beside the listener, wherever the
+//! Delivery is. Headers that carry secrets are not kept.
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,14 @@ pub const LISTENER_LABEL: &str = "platform.aphex/event-listener";
 pub const EVENT_LABEL: &str = "platform.aphex/event";
 /// Label: the repository, `<owner>.<name>`, when it fits a label value.
 pub const REPOSITORY_LABEL: &str = "platform.aphex/repo";
+/// Label on Secrets with parts of a payload: the namespace of the Delivery, where it is another than theirs.
+pub const DELIVERY_NAMESPACE_LABEL: &str = "platform.aphex/delivery-namespace";
+/// Label beside it: the Delivery's name.
+pub const DELIVERY_LABEL: &str = "platform.aphex/delivery";
+/// Annotation beside it: the Delivery's uid, once it was stored.
+pub const DELIVERY_UID_ANNOTATION: &str = "platform.aphex/delivery-uid";
+/// Annotation beside it: when the part was stored, RFC 3339.
+pub const STORED_ANNOTATION: &str = "platform.aphex/stored-at";
 /// Annotation: any new value makes the gateway evaluate a finished Delivery again.
 pub const REPLAY_ANNOTATION: &str = "platform.aphex/replay";
 
@@ -90,12 +99,20 @@ pub struct DeliverySpec {
     /// Request headers by canonical name, without signatures, credentials and cookies.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// The JSON payload, gzip and base64; the first part of it when `payloadParts` is not 0.
+    /// The JSON payload, gzip and base64; the Secrets that `payloadParts` counts hold what is not in it.
     pub payload: String,
-    /// How many Secrets `<name>-payload-<n>` hold the rest of a payload too large for one object.
+    /// How many Secrets hold what is not in `payload`, of one too large for one object.
+    ///
+    /// Beside the listener `payload` has the first part, and the others are `<name>-payload-<n>` beside the Delivery.
     #[serde(default)]
     #[schemars(range(min = 0, max = 64))]
     pub payload_parts: u32,
+    /// SHA-256 (hexadecimal) of a payload all of which is in Secrets, in the listener's namespace.
+    ///
+    /// Their names are made of it and of this object's namespace and name, so they are nobody else's.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 64))]
+    pub payload_digest: String,
     /// Secrets of the listener's triggers whose signature the event carries; only their triggers may fire.
     pub verified_by: Vec<SecretKeyRef>,
     /// The gateway replica that received it; it begins without a claim.

@@ -138,6 +138,13 @@ impl Decider {
         self.snapshot.listener(namespace, listener)
     }
 
+    /// Namespaces of listeners that listen for more than their own, such as an organization's for those of its tenants.
+    pub(crate) fn namespaces_of_shared_listeners(&self) -> BTreeSet<String> {
+        let all = self.snapshot.every_listener();
+        let shared = all.iter().filter(|listener| !listener.spec.namespace_selector.match_names.is_empty());
+        shared.filter_map(|listener| listener.namespace()).collect()
+    }
+
     /// Who calls out.
     pub(crate) fn caller(&self) -> Arc<Caller> {
         Arc::clone(&self.caller)

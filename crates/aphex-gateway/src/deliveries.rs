@@ -15,12 +15,14 @@
 //! The replica that received an event works on it without a claim for one lease; a restarted process takes up its own
 //! at once, any replica takes up another's when the lease is over. Two that work on the same Delivery create the same
 //! names, so the second finds everything there. Submodules: `accept` and `drain` take in, `inline`, `claim` and `queue` say when, `process` what, `verdict` the
-//! outcome, `payload` the stored bytes, `same` what is the same event, `retention` the end.
+//! outcome, `payload` the stored bytes and `parts` where large ones are, `same` what is the same event, `retention` and `leftovers` the end.
 
 mod accept;
 mod claim;
 mod drain;
 mod inline;
+mod leftovers;
+mod parts;
 pub mod payload;
 mod process;
 mod queue;
@@ -63,6 +65,8 @@ use crate::secrets::SecretCache;
 use crate::snapshot::Snapshot;
 use crate::spool::{Spool, SpoolError};
 use crate::templates::hex;
+use leftovers::Leftovers;
+use parts::PayloadParts;
 use queue::{Key, Queue};
 use retention::Index;
 use same::{own_id, same_event};
@@ -117,10 +121,11 @@ impl StoreError {
     /// Whether the namespace does not take it: it is not there, or on its way out, or its quota or the gateway's rights end there.
     fn is_of_the_namespace(&self) -> bool {
         match self {
-            Self::Part(_, source) | Self::Create(_, source) | Self::Read(_, source) => {
+            Self::Create(_, source) | Self::Read(_, source) => {
                 matches!(source.as_ref(), kube::Error::Api(status) if matches!(status.code, 403 | 404 | 422))
             }
-            Self::Late(..) | Self::Pack(_) | Self::Taken(_) | Self::Spool(..) => false,
+            // Parts lie beside the listener in any case.
+            Self::Part(..) | Self::Late(..) | Self::Pack(_) | Self::Taken(_) | Self::Spool(..) => false,
         }
     }
 }
@@ -164,6 +169,7 @@ pub struct Deliveries {
     started: Timestamp,
     queue: Queue,
     index: Mutex<Index>,
+    leftovers: Leftovers,
     spool: Option<Spool>,
     reach: Reach,
     metrics: GatewayMetrics,
@@ -226,6 +232,7 @@ impl Deliveries {
             identity,
             queue: Queue::default(),
             index: Mutex::new(Index::keeping(keep)),
+            leftovers: Leftovers::default(),
             spool,
             reach,
             metrics,
@@ -244,18 +251,14 @@ impl Deliveries {
         if incoming.namespace == incoming.listener_namespace {
             return self.store_at(incoming, event, &packed).await;
         }
-        let beside = || Incoming { namespace: incoming.listener_namespace.clone(), ..incoming.clone() };
-        if !packed.rest.is_empty() {
-            // The parts are Secrets, and a tenant's pipelines read and write those of its namespace.
-            return self.store_at(&beside(), event, &packed).await;
-        }
         match self.store_at(incoming, event, &packed).await {
             Err(error) if error.is_of_the_namespace() => {
                 tracing::warn!(
                     namespace = %incoming.namespace, error = %errors::chain(&error),
                     "event is stored beside its listener, since the tenant's namespace does not take it"
                 );
-                self.store_at(&beside(), event, &packed).await
+                let beside = Incoming { namespace: incoming.listener_namespace.clone(), ..incoming.clone() };
+                self.store_at(&beside, event, &packed).await
             }
             stored => stored,
         }
@@ -322,51 +325,65 @@ impl Deliveries {
         name: &str,
         incoming: &Incoming,
         event: &Arc<Event>,
-        parts: &payload::Packed,
+        packed: &payload::Packed,
         free: bool,
     ) -> Result<bool, StoreError> {
-        if parts.rest.is_empty() {
-            let mut delivery = build(name, incoming, event, parts, &self.identity);
+        let mut delivery = build(name, incoming, event, packed, &self.identity);
+        let Some(parts) = PayloadParts::of(&delivery) else {
             if free {
                 delivery.status = self.decide_at_once(&delivery, event).await;
             }
-            return Ok(self.post(api, delivery).await?.is_some());
-        }
-        // A part that exists is either a redelivery's or of another event: only reading the Delivery can tell.
+            let made = self.post(api, delivery).await?;
+            return Ok(made.inspect(|made| self.take_up(made)).is_some());
+        };
+        // A part that exists is either a redelivery's or of another event: only reading the Delivery can tell. And where the
+        // namespace takes no Delivery, no part is stored in vain.
         let taken = api.get_metadata_opt(name).await;
         if taken.map_err(|e| StoreError::Read(name.to_owned(), Box::new(e)))?.is_some() {
             return Ok(false);
         }
-        payload::store_rest(&self.client, &incoming.namespace, name, &parts.rest)
-            .await
-            .map_err(|error| StoreError::Part(name.to_owned(), Box::new(error)))?;
-        let delivery = build(name, incoming, event, parts, &self.identity);
+        let stored = parts.store(&self.client, packed, self.clock.now()).await;
+        stored.map_err(|error| StoreError::Part(name.to_owned(), Box::new(error)))?;
         let Some(made) = self.post(api, delivery).await? else { return Ok(false) };
-        if let Err(error) = payload::adopt_rest(&self.client, &made).await {
-            // Retention removes parts by name as well.
-            tracing::warn!(delivery.name = %name, error = %errors::chain(&error), "payload parts have no owner");
+        if let Err(error) = parts.adopt(&self.client, &made, packed, self.clock.now()).await {
+            // They are found by their names as well.
+            tracing::warn!(delivery.name = %name, error = %errors::chain(&error), "payload parts are not tied to their Delivery");
         }
+        self.take_up(&made);
         Ok(true)
     }
 
-    /// Stores a Delivery and sees to it that what is left to do is done; nothing when the name is taken.
+    /// Stores a Delivery; nothing when the name is taken.
     async fn post(&self, api: &Api<Delivery>, delivery: Delivery) -> Result<Option<Delivery>, StoreError> {
         let key = Key::of(&delivery);
         let made = match self.client.request::<Told>(create(api, &delivery)?).await {
-            Ok(told) => told.stored(delivery),
+            Ok(told) => {
+                if !told.finds_payload_of(&delivery) {
+                    tracing::error!(
+                        delivery.name = %key.name, delivery.namespace = %key.namespace,
+                        "the engine dropped spec.payloadDigest, so the event can be decided once and not replayed: the \
+                         definition deliveries.aphex.io is that of an older release; apply platform/crds of this one"
+                    );
+                }
+                told.stored(delivery)
+            }
             Err(kube::Error::Api(status)) if status.is_already_exists() => return Ok(None),
             Err(error) => return Err(StoreError::Create(key.name, Box::new(error))),
         };
         tracing::debug!(delivery.name = %key.name, delivery.namespace = %key.namespace, "event stored");
+        Ok(Some(made))
+    }
+
+    /// Sees to it that what is left to do for a stored Delivery is done.
+    fn take_up(&self, made: &Delivery) {
         match &made.status {
             Some(status) => {
-                self.report(&made, status, self.clock.now());
+                self.report(made, status, self.clock.now());
                 // The watch tells the same a moment later, when it is not interrupted.
-                self.seen(&made);
+                self.seen(made);
             }
             None => self.queue.submit(made.clone()),
         }
-        Ok(Some(made))
     }
 
     /// The same event came again: nothing to do, unless it failed, for then its sender asks for another try.
@@ -391,6 +408,8 @@ impl Deliveries {
                 sweeping.sweep().await;
             }
         });
+        let (clearing, stop) = (Arc::clone(&self), shutdown.token());
+        shutdown.spawn(async move { stop.run_until_cancelled(clearing.clear()).await });
         if let Some(spool) = self.spool.clone() {
             let (draining, stop) = (Arc::clone(&self), shutdown.token());
             shutdown.spawn(async move { draining.drain(&spool, stop).await });
@@ -427,9 +446,13 @@ impl Deliveries {
                     let delivery = told.delivery();
                     self.queue.forget(&Key::of(&delivery));
                     self.index().remove(&delivery);
+                    self.leftovers.tell(&delivery);
                 }
                 Ok(watcher::Event::Init) => self.index().clear(),
-                Ok(watcher::Event::InitDone) => self.sweep().await,
+                Ok(watcher::Event::InitDone) => {
+                    self.leftovers.listed();
+                    self.sweep().await;
+                }
                 Err(error) => {
                     tracing::warn!(error = %errors::chain(&error), "watch on deliveries interrupted; resuming");
                 }
@@ -490,8 +513,10 @@ fn build(
     identity: &str,
 ) -> Delivery {
     let facts = Facts::of(&event.kind, &event.body);
-    let parts = u32::try_from(packed.rest.len()).unwrap_or(u32::MAX);
     let beside = incoming.namespace == incoming.listener_namespace;
+    // Of a payload whose parts are in another namespace, they have all.
+    let apart = !beside && !packed.rest.is_empty();
+    let parts = u32::try_from(packed.rest.len() + usize::from(apart)).unwrap_or(u32::MAX);
     let elsewhere = if beside { String::new() } else { incoming.listener_namespace.clone() };
     let labels = [
         (LISTENER_LABEL, incoming.listener.clone()),
@@ -512,8 +537,9 @@ fn build(
             request: incoming.url.clone(),
             source: incoming.source.clone(),
             headers: incoming.headers.clone(),
-            payload: packed.first.clone(),
+            payload: if apart { String::new() } else { packed.first.clone() },
             payload_parts: parts,
+            payload_digest: if apart { packed.digest() } else { String::new() },
             verified_by: incoming.verified_by.clone(),
             received_by: identity.to_owned(),
             received_time: Some(MicroTime(incoming.received)),

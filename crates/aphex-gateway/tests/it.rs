@@ -22,6 +22,8 @@ mod golden;
 mod homes;
 #[path = "it/inbox.rs"]
 mod inbox;
+#[path = "it/large.rs"]
+mod large;
 #[path = "it/malformed.rs"]
 mod malformed;
 #[path = "it/options.rs"]

@@ -43,6 +43,8 @@ const GATEWAY_SERVICE: &str = "aphex-gateway";
 const GATEWAY_PORT: &str = "http";
 /// The ClusterRole that the RoleBinding gives; part of the platform's manifests.
 pub(crate) const GATEWAY_AT_LISTENER: &str = "aphex-gateway-listener";
+/// The RoleBinding beside it, and the ClusterRole by which it looks for parts of tenants' payloads that nobody needs.
+pub(super) const GATEWAY_AT_PAYLOADS: &str = "aphex-gateway-payloads";
 /// The ClusterRole by which it keeps Deliveries in the namespaces of tenants.
 pub(crate) const GATEWAY_AT_TENANT: &str = "aphex-gateway-tenant";
 /// The RoleBinding that lets Tekton's own sink, where there is one, act as the accounts of triggers; and what it gives.

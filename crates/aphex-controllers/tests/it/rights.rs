@@ -29,7 +29,7 @@ const SELDOM: [(&str, &str); 3] = [
     ("", "delete"),
     // Given away, not asked for.
     (
-        "clusterroles.rbac.authorization.k8s.io aphex-gateway-listener,aphex-gateway-tenant,aphex-listener-dispatcher,aphex-listener-reader",
+        "clusterroles.rbac.authorization.k8s.io aphex-gateway-listener,aphex-gateway-payloads,aphex-gateway-tenant,aphex-listener-dispatcher,aphex-listener-reader",
         "bind",
     ),
 ];

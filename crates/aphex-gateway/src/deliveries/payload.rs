@@ -9,24 +9,18 @@ use aphex_api::delivery::Delivery;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
-use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{Patch, PatchParams};
-use kube::{Api, Client, Resource as _};
-use serde_json::{Value, json};
+use kube::Client;
+use serde_json::Value;
 use thiserror::Error;
 
-use super::FIELD_MANAGER;
+use super::parts::PayloadParts;
 use crate::event;
 use crate::gzip;
 use crate::sink::MAX_BODY;
+use crate::templates::hex;
 
 /// How much base64 text one object carries.
 const PART: usize = 900 * 1024;
-/// The type of the Secrets that carry the rest.
-const SECRET_TYPE: &str = "aphex.io/delivery-payload";
-const KEY: &str = "payload";
 
 /// A stored payload cannot be read.
 #[derive(Debug, Error)]
@@ -34,9 +28,20 @@ pub enum UnpackError {
     /// A Secret with a part of it cannot be read.
     #[error("cannot read part {0} of the payload")]
     Part(u32, #[source] Box<kube::Error>),
+    /// The Secrets with its parts may not be read.
+    #[error("the payload is kept in Secrets of namespace {namespace}, which may not be read")]
+    Refused {
+        /// Their namespace.
+        namespace: String,
+        /// The engine's answer.
+        source: Box<kube::Error>,
+    },
     /// A Secret with a part of it is not there.
     #[error("part {0} of the payload is missing")]
     Missing(u32),
+    /// The parts are not those that the Delivery names.
+    #[error("the parts of the payload are not what was received")]
+    Changed,
     /// The text is not base64.
     #[error("the payload is not base64")]
     Base64(#[source] base64::DecodeError),
@@ -51,17 +56,24 @@ pub enum UnpackError {
 impl UnpackError {
     /// Whether it may be readable later.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Part(..))
+        matches!(self, Self::Part(..) | Self::Refused { .. })
     }
 }
 
 /// A payload cut into pieces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packed {
-    /// What goes into the Delivery.
+    /// What goes into the Delivery, if all of it does.
     pub first: String,
-    /// What does not fit there; almost always nothing.
+    /// What does not fit one object; almost always nothing.
     pub rest: Vec<String>,
+}
+
+impl Packed {
+    /// SHA-256 of all pieces, hexadecimal.
+    pub(super) fn digest(&self) -> String {
+        hex(&format!("{}{}", self.first, self.rest.concat()))
+    }
 }
 
 /// Compresses a payload; the same bytes always give the same text.
@@ -101,58 +113,19 @@ pub async fn fetch(client: &Client, delivery: &Delivery) -> Result<Payload, Unpa
 
 /// The same as it is kept.
 pub(super) async fn text(client: &Client, delivery: &Delivery) -> Result<String, UnpackError> {
-    let mut text = delivery.spec.payload.clone();
-    let namespace = delivery.metadata.namespace.as_deref().unwrap_or_default();
-    let name = delivery.metadata.name.as_deref().unwrap_or_default();
-    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    for part in 1..=delivery.spec.payload_parts {
-        let secret =
-            api.get_opt(&part_name(name, part)).await.map_err(|e| UnpackError::Part(part, Box::new(e)))?;
-        let data = secret.and_then(|secret| secret.data?.remove(KEY)).ok_or(UnpackError::Missing(part))?;
-        text.push_str(&String::from_utf8_lossy(&data.0));
+    let spec = &delivery.spec;
+    let Some(parts) = PayloadParts::of(delivery) else { return Ok(spec.payload.clone()) };
+    let rest = parts.read(client).await?;
+    if !parts.is_apart() {
+        return Ok(format!("{}{rest}", spec.payload));
     }
-    Ok(text)
-}
-
-/// Stores what does not fit the Delivery, before the Delivery itself.
-pub(super) async fn store_rest(
-    client: &Client,
-    namespace: &str,
-    name: &str,
-    rest: &[String],
-) -> kube::Result<()> {
-    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    for (part, text) in (1..).zip(rest) {
-        let secret = Secret {
-            metadata: ObjectMeta { name: Some(part_name(name, part)), ..ObjectMeta::default() },
-            type_: Some(SECRET_TYPE.to_owned()),
-            data: Some([(KEY.to_owned(), ByteString(text.clone().into_bytes()))].into()),
-            ..Secret::default()
-        };
-        let params = PatchParams::apply(FIELD_MANAGER).force();
-        api.patch(&part_name(name, part), &params, &Patch::Apply(&secret)).await?;
-    }
-    Ok(())
-}
-
-/// Makes the Delivery own its parts, so that they go with it.
-pub(super) async fn adopt_rest(client: &Client, delivery: &Delivery) -> kube::Result<()> {
-    let namespace = delivery.metadata.namespace.as_deref().unwrap_or_default();
-    let name = delivery.metadata.name.as_deref().unwrap_or_default();
-    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let owner = json!({ "metadata": { "ownerReferences": [delivery.owner_ref(&())] } });
-    for part in 1..=delivery.spec.payload_parts {
-        api.patch(&part_name(name, part), &PatchParams::default(), &Patch::Merge(&owner)).await?;
-    }
-    Ok(())
-}
-
-pub(super) fn part_name(delivery: &str, part: u32) -> String {
-    format!("{delivery}-payload-{part}")
+    if hex(&rest) == spec.payload_digest { Ok(rest) } else { Err(UnpackError::Changed) }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -177,6 +150,7 @@ mod tests {
         let json = Value::String(noise);
         let packed = pack(json.to_string().as_bytes()).unwrap();
         assert!(!packed.rest.is_empty());
+        assert_eq!(packed.digest(), hex(&(packed.first.clone() + &packed.rest.concat())));
         assert_eq!(unpack(&(packed.first + &packed.rest.concat())).unwrap().body, json);
     }
 

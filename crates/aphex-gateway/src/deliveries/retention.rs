@@ -12,7 +12,7 @@ use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, Client, ResourceExt as _};
 
 use super::claim::later;
-use super::payload::part_name;
+use super::parts::PayloadParts;
 use super::queue::Key;
 use crate::inbox::Keep;
 
@@ -31,7 +31,7 @@ struct Entry {
     group: Group,
     received: Timestamp,
     finished: bool,
-    parts: u32,
+    parts: Option<PayloadParts>,
     uid: Option<String>,
 }
 
@@ -40,7 +40,7 @@ struct Entry {
 pub(super) struct Expired {
     pub(super) namespace: String,
     pub(super) name: String,
-    parts: u32,
+    parts: Option<PayloadParts>,
     uid: Option<String>,
 }
 
@@ -68,7 +68,7 @@ impl Index {
             signers: spec.verified_by.clone(),
         };
         let finished = matches!(phase, Some(DeliveryPhase::Done | DeliveryPhase::Failed));
-        let (parts, uid) = (spec.payload_parts, delivery.metadata.uid.clone());
+        let (parts, uid) = (PayloadParts::of(delivery), delivery.metadata.uid.clone());
         self.entries.insert(key, Entry { group, received, finished, parts, uid });
     }
 
@@ -78,6 +78,12 @@ impl Index {
 
     pub(super) fn clear(&mut self) {
         self.entries.clear();
+    }
+
+    /// Whether a Delivery is known whose parts these are.
+    pub(super) fn names(&self, parts: &PayloadParts) -> bool {
+        let named = self.entries.get(&parts.of).and_then(|entry| entry.parts.as_ref());
+        named.is_some_and(|named| named.same_as(parts))
     }
 
     /// Finished Deliveries that are too old or too many.
@@ -97,7 +103,7 @@ impl Index {
             expired.extend(gone.map(|(_, (key, entry))| Expired {
                 namespace: key.namespace.clone(),
                 name: key.name.clone(),
-                parts: entry.parts,
+                parts: entry.parts.clone(),
                 uid: entry.uid.clone(),
             }));
         }
@@ -106,10 +112,12 @@ impl Index {
 }
 
 /// Deletes a Delivery and the parts of its payload; what is gone already is fine, and a later one of its name stays.
+///
+/// Parts in another namespace go once it is gone: see [`super::leftovers`].
 pub(super) async fn delete(client: &Client, expired: &Expired) -> kube::Result<()> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &expired.namespace);
-    for part in 1..=expired.parts {
-        let name = part_name(&expired.name, part);
+    let own = expired.parts.iter().filter(|parts| !parts.is_apart());
+    for (_, name) in own.flat_map(PayloadParts::names) {
         let Some(there) = secrets.get_metadata_opt(&name).await? else { continue };
         // One that nobody owns is left from a Delivery that could not take it over.
         let owners = there.owner_references();
@@ -122,11 +130,11 @@ pub(super) async fn delete(client: &Client, expired: &Expired) -> kube::Result<(
 }
 
 /// Deletes the object that was looked at, and no later one of its name.
-fn exactly(uid: Option<String>, resource_version: Option<String>) -> DeleteParams {
+pub(super) fn exactly(uid: Option<String>, resource_version: Option<String>) -> DeleteParams {
     DeleteParams { preconditions: Some(Preconditions { uid, resource_version }), ..DeleteParams::default() }
 }
 
-fn gone<T>(result: kube::Result<T>) -> kube::Result<()> {
+pub(super) fn gone<T>(result: kube::Result<T>) -> kube::Result<()> {
     match result {
         // Not there, or another one by now.
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
@@ -215,7 +223,14 @@ mod tests {
             }
         };
         let client = Client::new(tower::service_fn(answer), "default");
-        let expired = Expired { namespace: "web".into(), name: "d".into(), parts: 2, uid: Some("u".into()) };
+        let mut delivery = Delivery::new("d", DeliverySpec { payload_parts: 2, ..DeliverySpec::default() });
+        delivery.metadata.namespace = Some("web".into());
+        let expired = Expired {
+            namespace: "web".into(),
+            name: "d".into(),
+            parts: PayloadParts::of(&delivery),
+            uid: Some("u".into()),
+        };
         delete(&client, &expired).await.unwrap();
         let asked = asked.lock().unwrap();
         let asked: Vec<(&str, &serde_json::Value)> =
@@ -223,6 +238,28 @@ mod tests {
         let part = json!({ "uid": "of-d-payload-1", "resourceVersion": "7" });
         let own = json!({ "uid": "u" });
         assert_eq!(asked, [("d-payload-1", &part), ("d", &own)]);
+    }
+
+    #[test]
+    fn parts_in_another_namespace_are_known_by_the_delivery_that_names_them() {
+        let mut index = index();
+        let apart = |digest: &str| {
+            let spec = DeliverySpec {
+                listener_namespace: "org-acme".into(),
+                payload_parts: 2,
+                payload_digest: digest.into(),
+                ..DeliverySpec::default()
+            };
+            let mut delivery = Delivery::new("d", spec);
+            delivery.metadata.namespace = Some("web".into());
+            delivery
+        };
+        let parts = PayloadParts::of(&apart("one")).unwrap();
+        assert!(!index.names(&parts));
+        index.insert(&apart("two"));
+        assert!(!index.names(&parts));
+        index.insert(&apart("one"));
+        assert!(index.names(&parts));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use aphex_api::delivery::{Delivery, listener_namespace};
 use serde_json::Value;
 
+use super::parts::PayloadParts;
 use super::payload::{self, Packed, UnpackError};
 use super::{Deliveries, Incoming, StoreError};
 use crate::event::Event;
@@ -23,9 +24,18 @@ impl Deliveries {
         event: &Event,
         packed: &Packed,
     ) -> Result<bool, StoreError> {
+        let parts = PayloadParts::of(there).filter(PayloadParts::is_apart);
+        if let Some(parts) = parts
+            && there.spec.payload_digest == packed.digest()
+        {
+            // What somebody deleted of it, the sender brings back.
+            let mended = parts.mend(&self.client, packed, self.clock.now()).await;
+            let name = || there.metadata.name.clone().unwrap_or_default();
+            return mended.map(|()| true).map_err(|error| StoreError::Part(name(), Box::new(error)));
+        }
         let text = match payload::text(&self.client, there).await {
             Ok(text) => text,
-            Err(UnpackError::Part(_, error)) => {
+            Err(UnpackError::Part(_, error) | UnpackError::Refused { source: error, .. }) => {
                 return Err(StoreError::Read(there.metadata.name.clone().unwrap_or_default(), error));
             }
             Err(_) => return Ok(true),

@@ -30,6 +30,7 @@ struct Spec {
     listener: String,
     listener_namespace: String,
     payload_parts: u32,
+    payload_digest: String,
     verified_by: Vec<SecretKeyRef>,
     received_by: String,
     received_time: Option<MicroTime>,
@@ -76,8 +77,8 @@ fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D:
 impl Told {
     /// The Delivery, with as much in it as was told.
     pub(super) fn delivery(self) -> Delivery {
-        let Spec { listener, listener_namespace, payload_parts, verified_by, received_by, received_time } =
-            self.spec;
+        let Spec { listener, listener_namespace, payload_parts, payload_digest, .. } = self.spec;
+        let (verified_by, received_by) = (self.spec.verified_by, self.spec.received_by);
         let status = self.status.map(|status| DeliveryStatus {
             phase: status.phase,
             verdict: status.verdict,
@@ -92,12 +93,18 @@ impl Told {
             listener,
             listener_namespace,
             payload_parts,
+            payload_digest,
             verified_by,
             received_by,
-            received_time,
+            received_time: self.spec.received_time,
             ..DeliverySpec::default()
         };
         Delivery { metadata: self.metadata, status, ..Delivery::new("", spec) }
+    }
+
+    /// Whether the engine knows all that says where a payload is; one with an older definition drops the digest.
+    pub(super) fn finds_payload_of(&self, sent: &Delivery) -> bool {
+        self.spec.payload_digest == sent.spec.payload_digest
     }
 
     /// What was sent to the engine, as it is there now: this is the answer to its create.
@@ -159,8 +166,8 @@ mod tests {
         let spec = DeliverySpec {
             listener: "github-listener".into(),
             listener_namespace: "org-acme".into(),
-            payload: "H4sI".into(),
             payload_parts: 2,
+            payload_digest: "0f".repeat(32),
             verified_by: vec![signer("one"), signer("other")],
             received_by: "gateway-0".into(),
             received_time: Some(time(1000)),
@@ -231,6 +238,9 @@ mod tests {
             expected
         });
         let mut dropped = stored();
+        assert!(told(&dropped).finds_payload_of(&sent()));
+        dropped.spec.payload_digest.clear();
+        assert!(!told(&dropped).finds_payload_of(&sent()));
         dropped.status = None;
         assert_eq!(told(&dropped).stored(sent()).status, None, "the engine did not keep it");
     }

@@ -38,7 +38,7 @@ pub(crate) struct World {
     pub(crate) name: String,
     pub(crate) address: SocketAddr,
     shutdown: Shutdown,
-    _cluster: Cluster,
+    cluster: Cluster,
     account: Client,
     /// Whom its gateways may call.
     pub(crate) calls: Calls,
@@ -69,7 +69,7 @@ impl World {
             shutdown: Shutdown::new(),
             client,
             name,
-            _cluster: cluster,
+            cluster,
             account: faults.client(&account),
             calls: Calls::default(),
             // Many tests share a machine: what is slow here is not away.
@@ -193,6 +193,7 @@ impl World {
             }),
         ];
         objects.push(self.admitted());
+        objects.push(self.admitted_by("aphex-gateway-payloads"));
         objects.extend(self.binding("web", SECRET));
         objects.push(self.permission("web"));
         objects
@@ -200,10 +201,16 @@ impl World {
 
     /// What lets the gateway work in the organization's namespace; on a cluster the controllers write it.
     pub(crate) fn admitted(&self) -> Value {
+        let mut binding = self.admitted_by("aphex-gateway-listener");
+        binding["metadata"]["name"] = json!("aphex-gateway");
+        binding
+    }
+
+    fn admitted_by(&self, role: &str) -> Value {
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
-            "metadata": { "name": "aphex-gateway", "namespace": self.organization() },
-            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "aphex-gateway-listener" },
+            "metadata": { "name": role, "namespace": self.organization() },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role },
             "subjects": [{ "kind": "ServiceAccount", "name": "aphex-gateway", "namespace": PLATFORM }],
         })
     }
@@ -277,6 +284,11 @@ impl World {
     /// Posts to the gateway.
     pub(crate) fn post(&self, path: &str) -> reqwest::RequestBuilder {
         post_to(self.address, path)
+    }
+
+    /// A client of somebody else, who has no right yet.
+    pub(crate) async fn acting_as(&self, name: &str) -> anyhow::Result<Client> {
+        self.cluster.acting_as(name, &[]).await
     }
 
     /// Posts a signed event of the organization.
@@ -382,6 +394,15 @@ pub(crate) fn http() -> &'static reqwest::Client {
 /// GitHub's own example of a push to `refs/heads/master`.
 pub(crate) fn push() -> anyhow::Result<Value> {
     Ok(serde_json::from_str(include_str!("../golden/push/event.json"))?)
+}
+
+/// A push whose payload takes two objects: no compression makes these letters much fewer than the bytes they stand for.
+pub(crate) fn large_push() -> anyhow::Result<Value> {
+    let mut noise = vec![0; 720_000];
+    rand::fill(&mut noise[..]);
+    let mut large = push()?;
+    large["noise"] = STANDARD.encode(noise).into();
+    Ok(large)
 }
 
 pub(crate) async fn install(client: &Client) -> anyhow::Result<()> {

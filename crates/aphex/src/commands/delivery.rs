@@ -6,10 +6,10 @@ mod filter;
 mod replay;
 
 use aphex_api::delivery::Delivery;
-use aphex_gateway::deliveries::fetch_payload;
-use kube::Client;
+use aphex_gateway::deliveries::{Payload, UnpackError, fetch_payload};
 use kube::api::DynamicObject;
 use kube::core::ApiResource;
+use kube::{Client, ResourceExt as _};
 use serde_json::Value;
 
 pub(super) use explain::triggers as explain_triggers;
@@ -95,11 +95,28 @@ async fn get(global: &Global, arguments: GetDelivery) -> anyhow::Result<()> {
     let client = connect::client(global).await?;
     let delivery = find(&client, &named.name, named.namespace.as_deref()).await?;
     if payload {
-        say(&fetch_payload(&client, &delivery).await?.raw);
+        say(&payload_of(&client, &delivery).await?.raw);
     } else {
         say(&explain::delivery(&delivery, &fate::fates(&client, &delivery).await).join("\n"));
     }
     Ok(())
+}
+
+/// What was received; who may not see it is told where it is.
+async fn payload_of(client: &Client, delivery: &Delivery) -> anyhow::Result<Payload> {
+    let error = match fetch_payload(client, delivery).await {
+        Ok(payload) => return Ok(payload),
+        Err(error) => error,
+    };
+    let (name, place) = (delivery.name_any(), delivery.namespace().unwrap_or_default());
+    let UnpackError::Refused { namespace, .. } = &error else {
+        let message = format!("the payload of delivery {place}/{name} cannot be read");
+        return Err(anyhow::Error::new(error).context(message));
+    };
+    let message = format!(
+        "the payload of delivery {place}/{name} is too large for one object, so it is kept in Secrets of namespace {namespace},          and you may not read them: `aphex delivery get {name} -n {place}` shows all else, `aphex delivery replay {name} -n {place}`          decides it again, and members of the group platform-admins may read it"
+    );
+    Err(exit::Coded { code: exit::REFUSED, message }.into())
 }
 
 /// One delivery by name, wherever it is.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Output;
 
+use base64::Engine as _;
 use serde_json::Value;
 
 use super::program::{Up, aphex, example};
@@ -252,6 +253,59 @@ fn a_changed_trigger_is_tried_on_what_came_before_it_is_applied() -> anyhow::Res
     let same = up.run(&["trigger", "backtest", "-f", &example("trigger.yaml").to_string_lossy()])?;
     assert_eq!(same.status.code(), Some(0), "{:?}", text(&same));
     assert_eq!(versions(&up)?, before, "a backtest writes nothing");
+    Ok(())
+}
+
+#[test]
+fn people_of_a_tenant_see_a_large_delivery_and_are_told_where_its_payload_is() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let up = pushed(folder.path())?;
+    let mut event = json(&std::fs::read_to_string(example("github-push.json"))?)?;
+    let mut noise = vec![0; 720_000];
+    rand::fill(&mut noise[..]);
+    event["noise"] = base64::engine::general_purpose::STANDARD.encode(noise).into();
+    let file = folder.path().join("large.json");
+    std::fs::write(&file, event.to_string())?;
+    up.ok(&["push", "hello-world", "--payload", &file.to_string_lossy(), "--delivery", "large"])?;
+    assert_eq!(json(&up.ok(&["delivery", "get", "large", "--payload"])?)?, event);
+    let told = up.ok(&["delivery", "replay", "large"])?;
+    assert!(told.contains("Payload    too large for one object: 2 Secrets in org-acme-corp"), "{told}");
+    assert_eq!(runs(&up)?, 3);
+
+    let binding = folder.path().join("viewer.yaml");
+    std::fs::write(
+        &binding,
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: ann, namespace: hello-world}\n\
+         roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}\n\
+         subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: ann}]\n",
+    )?;
+    up.ok(&["apply", "-f", &binding.to_string_lossy()])?;
+    let ann = up.kubeconfig_as("ann", &["system:authenticated"])?;
+    let listed = text(&Up::run_with(&ann, &["delivery", "list", "-n", "hello-world", "-o", "name"])?).0;
+    assert_eq!(listed, "delivery.aphex.io/first\ndelivery.aphex.io/large\n");
+    let (told, errors) = text(&Up::run_with(&ann, &["delivery", "get", "large", "-n", "hello-world"])?);
+    assert!(told.contains("Verdict    Created: created PipelineRun hello-world/"), "{told}{errors}");
+    for asked in
+        [&["delivery", "get", "large", "--payload"][..], &["delivery", "replay", "large", "--dry-run"]]
+    {
+        let refused = Up::run_with(&ann, &[asked, &["-n", "hello-world"]].concat())?;
+        let (told, errors) = text(&refused);
+        assert_eq!((refused.status.code(), told.as_str()), (Some(5), ""), "{errors}");
+        assert!(
+            errors.contains("kept in Secrets of namespace org-acme-corp, and you may not read them"),
+            "{errors}"
+        );
+    }
+
+    // Who sees the triggers and not the Secrets is told what a backtest leaves out.
+    let administrator = up.kubeconfig_as("admin@acme-corp.com", &["system:authenticated"])?;
+    let same = example("trigger.yaml").to_string_lossy().into_owned();
+    let backtest = ["trigger", "backtest", "-f", &same, "-n", "hello-world"];
+    let tested = Up::run_with(&administrator, &backtest)?;
+    let (told, errors) = text(&tested);
+    assert_eq!(tested.status.code(), Some(0), "{told}{errors}");
+    assert!(told.starts_with("1 evaluated, 0 would be decided otherwise. 1 left out: too large"), "{told}");
+    assert!(up.ok(&backtest)?.starts_with("2 evaluated, 0 would be decided otherwise.\n"));
     Ok(())
 }
 

@@ -9,8 +9,8 @@ use k8s_openapi::api::rbac::v1::{
 use kube::core::ObjectMeta;
 
 use super::{
-    ADMIN_ROLE, GATEWAY, GATEWAY_AT_LISTENER, LISTENER_ACCOUNT, LISTENER_DISPATCHER, LISTENER_READER,
-    ORGANIZATION_SECRETS, SECRET_READER, cluster_metadata, metadata,
+    ADMIN_ROLE, GATEWAY, GATEWAY_AT_LISTENER, GATEWAY_AT_PAYLOADS, LISTENER_ACCOUNT, LISTENER_DISPATCHER,
+    LISTENER_READER, ORGANIZATION_SECRETS, SECRET_READER, cluster_metadata, metadata,
 };
 use crate::context::Settings;
 use crate::organization::validate::Valid;
@@ -42,6 +42,7 @@ pub(super) fn role_bindings(valid: &Valid, settings: &Settings) -> Vec<RoleBindi
         binding(SECRET_READER.to_owned(), SECRET_READER, account_subject(valid, SECRET_READER)),
         binding(LISTENER_ACCOUNT.to_owned(), LISTENER_ACCOUNT, account_subject(valid, LISTENER_ACCOUNT)),
         gateway_binding(metadata(&valid.name, GATEWAY), GATEWAY_AT_LISTENER, settings),
+        gateway_binding(metadata(&valid.name, GATEWAY_AT_PAYLOADS), GATEWAY_AT_PAYLOADS, settings),
         dispatcher_binding(valid),
     ];
     let admins = valid.admins.iter();
@@ -61,8 +62,7 @@ pub(crate) fn user_subject(user: &AdminEmail) -> Subject {
 
 /// Lets the gateway work in a namespace, by one of its roles: at a listener it reads webhook secrets, keeps Deliveries and acts as the accounts
 /// of triggers; in a tenant of an organization it keeps Deliveries and does nothing else.
-pub(crate) fn gateway_binding(mut metadata: ObjectMeta, role: &str, settings: &Settings) -> RoleBinding {
-    metadata.name = Some(GATEWAY.to_owned());
+pub(crate) fn gateway_binding(metadata: ObjectMeta, role: &str, settings: &Settings) -> RoleBinding {
     let gateway = Subject {
         kind: "ServiceAccount".to_owned(),
         name: GATEWAY.to_owned(),

@@ -7,7 +7,7 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBind
 use super::{DELIVERY_READER, DISPATCHER, LISTENER_READER, RUNNER, cluster_metadata, metadata};
 use crate::context::Settings;
 use crate::organization::{
-    GATEWAY_AT_LISTENER, GATEWAY_AT_TENANT, gateway_binding, listener_rules, user_subject as user,
+    GATEWAY, GATEWAY_AT_LISTENER, GATEWAY_AT_TENANT, gateway_binding, listener_rules, user_subject as user,
 };
 use crate::repo_binding::shape::Shape;
 use crate::repo_binding::validate::Valid;
@@ -45,7 +45,7 @@ pub(super) fn role_bindings(valid: &Valid, settings: &Settings) -> Vec<RoleBindi
     };
     let runner = binding(RUNNER, runner_subject(valid));
     let Shape::Organization { name: organization, admins, .. } = &valid.shape else {
-        let gateway = gateway_binding(metadata(valid, ""), GATEWAY_AT_LISTENER, settings);
+        let gateway = gateway_binding(metadata(valid, GATEWAY), GATEWAY_AT_LISTENER, settings);
         return vec![runner, binding(LISTENER_READER, runner_subject(valid)), gateway];
     };
     let trigger = Subject {
@@ -59,7 +59,7 @@ pub(super) fn role_bindings(valid: &Valid, settings: &Settings) -> Vec<RoleBindi
         role_ref: role_ref("Role", DELIVERY_READER),
         subjects: Some(admins.iter().map(user).collect::<Vec<_>>()).filter(|subjects| !subjects.is_empty()),
     };
-    let gateway = gateway_binding(metadata(valid, ""), GATEWAY_AT_TENANT, settings);
+    let gateway = gateway_binding(metadata(valid, GATEWAY), GATEWAY_AT_TENANT, settings);
     vec![runner, binding(DISPATCHER, trigger), readers, gateway]
 }
 

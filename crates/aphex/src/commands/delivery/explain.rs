@@ -25,6 +25,7 @@ pub(super) fn delivery(delivery: &Delivery, fates: &Fates) -> Vec<String> {
         field("Signature", &signature(delivery, &status)),
         field("Verdict", &verdict(&status)),
     ];
+    lines.extend(parts(delivery));
     lines.extend(timings(delivery, &status));
     for trigger in &status.triggers {
         lines.push(String::new());
@@ -83,6 +84,14 @@ fn verdict(status: &DeliveryStatus) -> String {
         .map_or_else(|| format!("none yet ({:?})", status.phase), |verdict| format!("{verdict:?}"));
     let word = paint_answer(&word, if word == "Failed" { "1;31" } else { "1" });
     if status.message.is_empty() { word } else { format!("{word}: {}", status.message) }
+}
+
+/// Where the payload is, if it is too large for one object.
+fn parts(delivery: &Delivery) -> Option<String> {
+    let parts = delivery.spec.payload_parts;
+    let secrets = if parts == 1 { "Secret" } else { "Secrets" };
+    let place = format!("too large for one object: {parts} {secrets} in {}", listener_namespace(delivery));
+    (parts > 0).then(|| field("Payload", &place))
 }
 
 /// When it was received, stored, begun and finished, each by how long after it was received.
@@ -207,5 +216,8 @@ Trigger org-acme/shop-trigger: NotWanted
              body.ref == 'refs/heads/main'
                body.ref = refs/heads/topic";
         assert_eq!(delivery(&one, &Fates::default()).join("\n"), expected);
+        one.spec.payload_parts = 2;
+        let large = "Payload    too large for one object: 2 Secrets in org-acme\nReceived ";
+        assert!(delivery(&one, &Fates::default()).join("\n").contains(large));
     }
 }

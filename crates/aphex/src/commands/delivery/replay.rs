@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aphex_api::delivery::{Delivery, DeliveryVerdict, REPLAY_ANNOTATION, listener_namespace};
 use aphex_gateway::decision::Case;
-use aphex_gateway::deliveries::fetch_payload;
 use aphex_gateway::inbox::Inbox;
 use aphex_gateway::reach::Reach;
 use aphex_gateway::secrets::SecretCache;
@@ -18,7 +17,7 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 
 use super::fate::Fates;
-use super::{explain, find};
+use super::{explain, find, payload_of};
 use crate::cli::{Format, Global, Replay};
 use crate::commands::apply::MANAGER;
 use crate::commands::look;
@@ -99,7 +98,7 @@ async fn dry_run(
     delivery: &Delivery,
     token: &str,
 ) -> anyhow::Result<()> {
-    let payload = fetch_payload(client, delivery).await.context("the payload cannot be read")?;
+    let payload = payload_of(client, delivery).await?;
     let case = Case::of(delivery, payload, Some(token), Timestamp::now());
     let places = BTreeSet::from([listener_namespace(delivery).to_owned()]);
     let book = Book::of_engine(client, &places).await?;

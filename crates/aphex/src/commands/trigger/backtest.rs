@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use aphex_api::delivery::{Delivery, TriggerVerdict, listener_namespace};
 use aphex_gateway::decision::{Case, Decider};
-use aphex_gateway::deliveries::fetch_payload;
+use aphex_gateway::deliveries::{UnpackError, fetch_payload};
 use aphex_gateway::inbox::Inbox;
 use aphex_gateway::reach::Reach;
 use aphex_gateway::secrets::SecretCache;
@@ -35,8 +35,17 @@ const CONTEXT: usize = 3;
 struct Answer {
     evaluated: usize,
     without_payload: usize,
+    /// Payloads that whoever asks may not read.
+    refused: usize,
     different: Vec<Different>,
     problems: Vec<Problem>,
+}
+
+/// An event, or why there is none.
+enum Event {
+    Kept(Box<Case>),
+    NotKept,
+    Refused,
 }
 
 /// A delivery that would be decided otherwise.
@@ -78,11 +87,18 @@ async fn make(global: &Global, arguments: &Backtest) -> anyhow::Result<Answer> {
     let secrets = SecretCache::new(client.clone(), Reach::new(Inbox::ENGINE_TIMEOUT));
     let decider = |book: &Book| arguments.asking.decider(book.view().0, secrets.clone());
     let (before, after) = (decider(&now), decider(&now.with(&changed)));
-    let mut answer = Answer { evaluated: 0, without_payload: 0, different: Vec::new(), problems };
+    let mut answer = Answer { evaluated: 0, without_payload: 0, refused: 0, different: Vec::new(), problems };
     for delivery in deliveries {
-        let Some(case) = case(&client, &delivery).await? else {
-            answer.without_payload += 1;
-            continue;
+        let case = match event(&client, &delivery).await? {
+            Event::Kept(case) => case,
+            Event::NotKept => {
+                answer.without_payload += 1;
+                continue;
+            }
+            Event::Refused => {
+                answer.refused += 1;
+                continue;
+            }
         };
         answer.evaluated += 1;
         let (before, after) = (decide(&before, &case).await, decide(&after, &case).await);
@@ -122,22 +138,23 @@ async fn deliveries(client: &Client, arguments: &Backtest) -> anyhow::Result<Vec
 }
 
 /// The event, if its payload was kept; as if it came now, wherever its Delivery is kept.
-async fn case(client: &Client, delivery: &Delivery) -> anyhow::Result<Option<Case>> {
-    if delivery.spec.payload.is_empty() {
-        return Ok(None);
+async fn event(client: &Client, delivery: &Delivery) -> anyhow::Result<Event> {
+    if delivery.spec.payload.is_empty() && delivery.spec.payload_parts == 0 {
+        return Ok(Event::NotKept);
     }
     let payload = match fetch_payload(client, delivery).await {
         Ok(payload) => payload,
+        Err(UnpackError::Refused { .. }) => return Ok(Event::Refused),
         Err(error) if error.may_pass() => {
             let name = format!("{}/{}", delivery.namespace().unwrap_or_default(), delivery.name_any());
             return Err(error).with_context(|| format!("cannot read the payload of Delivery {name}"));
         }
         // A part that is gone, or nothing that the gateway could read either.
-        Err(_) => return Ok(None),
+        Err(_) => return Ok(Event::NotKept),
     };
     let mut case = Case::of(delivery, payload, None, Timestamp::now());
     case.kept_in.clone_from(&case.listener_namespace);
-    Ok(Some(case))
+    Ok(Event::Kept(Box::new(case)))
 }
 
 /// What counts as a decision: verdicts, parameters, objects. Which words a refusal has does not.
@@ -209,11 +226,17 @@ fn people(answer: &Answer) -> anyhow::Result<()> {
             say(&format!("  {}", paint_answer(&line, colour)));
         }
     }
-    let Answer { evaluated, without_payload, different, .. } = answer;
+    let Answer { evaluated, without_payload, refused, different, .. } = answer;
     let mut summary = format!("{evaluated} evaluated, {} would be decided otherwise.", different.len());
     if *without_payload > 0 {
         // Writing to a String cannot fail.
         let _ = write!(summary, " {without_payload} left out: their payloads were not kept.");
+    }
+    if *refused > 0 {
+        let _ = write!(
+            summary,
+            " {refused} left out: too large for one object, and you may not read the Secrets beside the listener that hold them."
+        );
     }
     say(&summary);
     Ok(())
@@ -236,6 +259,7 @@ fn document(answer: &Answer) -> anyhow::Result<Value> {
     Ok(json!({
         "evaluated": answer.evaluated,
         "withoutPayload": answer.without_payload,
+        "payloadRefused": answer.refused,
         "different": answer.different.iter().map(one).collect::<anyhow::Result<Vec<_>>>()?,
         "problems": documents(&answer.problems),
     }))
