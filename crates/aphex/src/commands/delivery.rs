@@ -114,7 +114,9 @@ async fn payload_of(client: &Client, delivery: &Delivery) -> anyhow::Result<Payl
         return Err(anyhow::Error::new(error).context(message));
     };
     let message = format!(
-        "the payload of delivery {place}/{name} is too large for one object, so it is kept in Secrets of namespace {namespace},          and you may not read them: `aphex delivery get {name} -n {place}` shows all else, `aphex delivery replay {name} -n {place}`          decides it again, and members of the group platform-admins may read it"
+        "the payload of delivery {place}/{name} is too large for one object, so it is kept in Secrets of namespace {namespace}, \
+         and you may not read them: `aphex delivery get {name} -n {place}` shows all else, `aphex delivery replay {name} -n {place}` \
+         decides it again, and members of the group platform-admins may read it"
     );
     Err(exit::Coded { code: exit::REFUSED, message }.into())
 }
