@@ -3,6 +3,8 @@
 //! Every pass over a binding or an organization looks at all bindings. Read whole, with pipelines and managed fields,
 //! they would make a pass ever longer as bindings become more; of each only a few fields are looked at.
 
+use std::collections::BTreeMap;
+
 use aphex_api::repo_binding::{RepoBinding, RepoBindingPhase, RepoBindingSpec, RepoBindingStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource as _;
@@ -33,6 +35,7 @@ struct Metadata {
     name: Option<String>,
     namespace: Option<String>,
     uid: Option<String>,
+    labels: Option<BTreeMap<String, String>>,
     creation_timestamp: Option<Time>,
     deletion_timestamp: Option<Time>,
 }
@@ -61,6 +64,7 @@ impl From<Claim> for RepoBinding {
             name: metadata.name,
             namespace: metadata.namespace,
             uid: metadata.uid,
+            labels: metadata.labels,
             creation_timestamp: metadata.creation_timestamp,
             deletion_timestamp: metadata.deletion_timestamp,
             ..ObjectMeta::default()
@@ -92,6 +96,7 @@ pub(crate) async fn all(context: &Context) -> Result<Vec<RepoBinding>, StepError
 
 #[cfg(test)]
 mod tests {
+    use kube::ResourceExt as _;
     use serde_json::json;
 
     use super::*;
@@ -102,7 +107,7 @@ mod tests {
             "apiVersion": "aphex.io/v1alpha1",
             "kind": "RepoBinding",
             "metadata": {
-                "name": "web", "namespace": "platform-system", "uid": "u-1", "managedFields": [{ "manager": "x" }],
+                "name": "web", "namespace": "platform-system", "uid": "u-1", "labels": { "a": "b" }, "managedFields": [{ "manager": "x" }],
                 "creationTimestamp": "2026-11-23T10:00:00Z", "deletionTimestamp": "2026-11-24T10:00:00Z",
             },
             "spec": { "aphexOrg": "acme", "pipelineName": "web-main", "pipelineSpec": "long" },
@@ -113,6 +118,7 @@ mod tests {
         let bindings: Vec<RepoBinding> = list.items.into_iter().map(RepoBinding::from).collect();
         let [web, new] = bindings.as_slice() else { panic!("{bindings:?}") };
         assert_eq!((web.metadata.name.as_deref(), web.metadata.uid.as_deref()), (Some("web"), Some("u-1")));
+        assert_eq!(web.labels().get("a").map(String::as_str), Some("b"), "they tell who the owner is");
         assert!(web.metadata.creation_timestamp < web.metadata.deletion_timestamp);
         assert_eq!(web.spec.pipeline_name.as_deref(), Some("web-main"));
         assert_eq!((web.spec.aphex_org.as_deref(), &web.spec.pipeline_spec), (Some("acme"), &None));

@@ -17,6 +17,7 @@ use crate::driver::Known;
 use crate::knowledge_base::Tracker;
 use crate::metrics::ControllerMetrics;
 use crate::organization::Tenants;
+use crate::repo_binding::Neighbours;
 use crate::tunnels::Tunnels;
 
 /// The image of cloudflared that the platform was made with.
@@ -182,6 +183,8 @@ pub struct Context {
     pub(crate) holdings: Holdings,
     /// The tenants of organizations, once the watches told.
     pub(crate) tenants: Tenants,
+    /// All namespaces by name, once the watch told.
+    pub(crate) neighbours: Neighbours,
     recorders: Vec<Recorder>,
     failures: Mutex<HashMap<String, u32>>,
 }
@@ -214,6 +217,7 @@ impl Context {
             bindings: OnceLock::new(),
             holdings: Holdings::default(),
             tenants: Tenants::default(),
+            neighbours: Neighbours::default(),
             metrics: ControllerMetrics::register(metrics),
             failures: Mutex::default(),
             tracker: Tracker::new(&settings.git),

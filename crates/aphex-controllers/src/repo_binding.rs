@@ -4,6 +4,7 @@
 
 mod cleanup;
 mod desired;
+mod neighbours;
 mod observe;
 pub mod options;
 pub mod pipeline_spec;
@@ -12,6 +13,7 @@ mod status;
 mod validate;
 
 pub use desired::Desired;
+pub use neighbours::{Neighbour, Neighbours};
 pub use observe::Observed;
 pub use shape::{STANDALONE_PIPELINE, Shape};
 pub use validate::Valid;
@@ -50,6 +52,7 @@ impl Reconciler for RepoBindings {
     const FINALIZER: Option<&'static str> = Some(labels::REPO_BINDING_FINALIZER);
 
     fn watches(watches: Watches<RepoBinding>) -> Watches<RepoBinding> {
+        let context = watches.context();
         watches
             .owned(Desired::kinds())
             // A binding that waits for its organization resumes when it appears.
@@ -69,10 +72,12 @@ impl Reconciler for RepoBindings {
                 let alone = named.into_iter().filter(|binding| binding.spec.tenant_name.is_some());
                 references(&alone.collect::<Vec<_>>())
             })
-            // A name that was taken may have become free.
-            .related(None, |namespace: &PartialObjectMeta<Namespace>, known| {
-                references(&known.tagged(&of_tenant(&namespace.name_any())))
-            })
+            // A name that was taken may have become free, or its wildcard reaches what it did not.
+            .seen(
+                None,
+                move |event| context.neighbours.see(event),
+                |namespace: &PartialObjectMeta<Namespace>, known| references(&reaching(known, namespace)),
+            )
             .related(None, |other: &RepoBinding, known| {
                 let Some(name) = tenant(&other.spec) else { return Vec::new() };
                 let mut rivals = overlapping(known, name);
@@ -189,6 +194,30 @@ fn overlapping(known: &Known<RepoBinding>, name: &str) -> Vec<Arc<RepoBinding>> 
     let shorter = name.match_indices('-').filter_map(|(end, _)| name.get(..end));
     let named = shorter.chain([name]).flat_map(|name| known.tagged(&of_tenant(name)));
     named.chain(known.tagged_below(&format!("{}-", of_tenant(name)))).collect()
+}
+
+/// The bindings to which a namespace matters: its own, and those whose wildcard reaches it.
+///
+/// Among tenants their bindings decide, whose news wakes the others; a tenant's namespace wakes those that were refused.
+fn reaching(known: &Known<RepoBinding>, namespace: &PartialObjectMeta<Namespace>) -> Vec<Arc<RepoBinding>> {
+    let (name, tenant) = (namespace.name_any(), neighbours::is_tenant(namespace));
+    let refused = |binding: &RepoBinding| {
+        binding.status.as_ref().is_some_and(|status| status.phase == RepoBindingPhase::Failed)
+    };
+    let shorter = name.match_indices('-').filter_map(|(end, _)| name.get(..end));
+    let reaching = shorter.flat_map(|name| known.tagged(&of_tenant(name)));
+    let reaching = reaching.filter(|binding| !tenant || refused(binding));
+    known.tagged(&of_tenant(&name)).into_iter().chain(reaching).collect()
+}
+
+/// Who answers for a tenant, where somebody does for several: an organization's team, by the namespace of its Pipelines, or
+/// the administrators who write bindings for the organization.
+///
+/// Tenants of one owner may reach each other's namespaces. Those that stand alone have nobody in common.
+fn owner(binding: &RepoBinding) -> Option<(&str, Option<&str>)> {
+    let label = |key| binding.labels().get(key).map(String::as_str);
+    let team = label(labels::OWNER_NAMESPACE).filter(|_| label(labels::OWNER_KIND) == Some("Pipeline"));
+    Some((binding.spec.aphex_org.as_deref()?, team))
 }
 
 /// The bindings of an organization to which its listener tells something that their status does not say.

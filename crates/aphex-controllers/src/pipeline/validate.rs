@@ -47,7 +47,7 @@ pub struct Valid {
 pub(super) fn validate(object: &Pipeline, observed: &Observed, settings: &Settings) -> Result<Valid, Stop> {
     let organization: OrgName =
         object.spec.organization.parse().map_err(|e| invalid("spec.organization", &e))?;
-    allowed(object, observed, &organization)?;
+    allowed(object, observed, &organization, settings)?;
     let tenant: TenantName = object.name_any().parse().map_err(|e| invalid("metadata.name", &e))?;
     let repository = object.spec.repository.clone();
     Repository::new(&repository.org, &repository.name).map_err(|e| invalid("spec.repository", &e))?;
@@ -90,7 +90,12 @@ pub(super) fn validate(object: &Pipeline, observed: &Observed, settings: &Settin
 }
 
 /// The namespace is a developer's, and given to the organization by somebody who may label namespaces.
-fn allowed(object: &Pipeline, observed: &Observed, organization: &OrgName) -> Result<(), Rejection> {
+fn allowed(
+    object: &Pipeline,
+    observed: &Observed,
+    organization: &OrgName,
+    settings: &Settings,
+) -> Result<(), Rejection> {
     let name = object.namespace().unwrap_or_default();
     if !DEVELOPER_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
         let wanted = DEVELOPER_PREFIXES.map(|prefix| format!("{prefix}*")).join(" or ");
@@ -103,9 +108,18 @@ fn allowed(object: &Pipeline, observed: &Observed, organization: &OrgName) -> Re
         return Ok(());
     }
     let has = given.map_or_else(|| "does not have it".to_owned(), |given| format!("has {label}={given}"));
+    let binding = binding_name(object);
+    // What it has may serve people: the new label ends nothing.
+    let goes_on = observed.binding(&binding).map_or_else(String::new, |_| {
+        format!(
+            "; RepoBinding {}/{binding} and its tenant go on as they are until this Pipeline is deleted",
+            settings.platform_namespace
+        )
+    });
+    let overwrite = given.map_or("", |_| "--overwrite ");
     Err(Rejection::not_allowed(format!(
         "A Pipeline of organization {organization} needs label {label}={organization} on its namespace, and {name} {has}: \
-         a platform administrator can set it (kubectl label namespace {name} {label}={organization})"
+         a platform administrator can set it (kubectl label {overwrite}namespace {name} {label}={organization}){goes_on}"
     )))
 }
 

@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
+use super::neighbours::{self, Neighbour};
 use super::shape::{STANDALONE_PIPELINE, listener_namespace};
 use super::{desired::Desired, overlapping, tenant};
 use crate::apply::{DesiredSet as _, Inventory, Kind, Owner, Place, Scope};
@@ -33,6 +34,8 @@ pub struct Observed {
     pub owns_namespace: bool,
     /// Other bindings, all of them or those whose names could be in the way.
     pub others: Vec<RepoBinding>,
+    /// The namespaces that the wildcard of the tenant's AppProject reaches.
+    pub neighbours: Vec<Neighbour>,
     /// Whether the organization's listener listens for the tenant's namespace.
     pub listens: bool,
     /// The Pipeline that a standalone tenant keeps for its pushes.
@@ -59,10 +62,11 @@ pub(super) async fn observe(
     };
     let places = places(&tenant, organization.as_ref(), settings);
     let namespace = tenant.namespace();
-    let (of_organization, namespace, others, inventory, (listens, pipeline)) = tokio::try_join!(
+    let (of_organization, namespace, others, neighbours, inventory, (listens, pipeline)) = tokio::try_join!(
         read_organization(context, organization.as_ref()),
         get::<Namespace>(client, None, &namespace),
         rivals(context, &tenant),
+        neighbours::read(context, &tenant),
         Inventory::read(context, owner, places),
         read_ends(client, organization.as_ref(), &tenant),
     )?;
@@ -71,6 +75,7 @@ pub(super) async fn observe(
     observed.owns_namespace = namespace.as_ref().is_some_and(|found| owner.keeps(found, held));
     observed.namespace = namespace;
     observed.others = others.into_iter().filter(|other| other.uid() != object.uid()).collect();
+    observed.neighbours = neighbours;
     (observed.listens, observed.pipeline) = (listens, pipeline);
     observed.inventory = inventory;
     let namespace = listener_namespace(organization.as_ref(), &tenant);

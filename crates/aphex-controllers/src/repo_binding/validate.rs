@@ -7,10 +7,11 @@ use aphex_api::repo_binding::{RepoBinding, RepoBindingPhase};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 
+use super::neighbours::Neighbour;
 use super::observe::Observed;
 use super::options::{Options, options};
 use super::shape::{self, STANDALONE_PIPELINE, Shape};
-use super::{overlap, pipeline_spec, tenant};
+use super::{overlap, owner, pipeline_spec, tenant as tenant_of};
 use crate::catalog::Template;
 use crate::context::Settings;
 use crate::outcome::{Rejection, Stop};
@@ -101,7 +102,8 @@ pub(super) fn validate(
         parsed.and_then(|pipeline| pipeline_spec::accepts(&pipeline, template).map(|()| pipeline))
     });
     let pipeline = pipeline.transpose().map_err(|e| invalid("spec.pipelineSpec", &e))?;
-    own_name(object, observed, &tenant, organization.as_ref())?;
+    own_name(object, observed, &tenant)?;
+    own_reach(object, observed, &tenant)?;
     let (shape, webhook_url) = match organization.zip(pipeline) {
         Some((name, pipeline)) => {
             let url = reachable(observed, &name)?;
@@ -142,13 +144,8 @@ fn template<'a>(name: &str, settings: &'a Settings) -> Result<&'a Template, Reje
     })
 }
 
-/// The tenant's name is free, or this binding's; and its wildcard reaches nobody else's namespaces.
-fn own_name(
-    object: &RepoBinding,
-    observed: &Observed,
-    name: &TenantName,
-    organization: Option<&OrgName>,
-) -> Result<(), Stop> {
+/// The tenant's name is free, or this binding's; and no tenant of another owner has a name that overlaps it.
+fn own_name(object: &RepoBinding, observed: &Observed, name: &TenantName) -> Result<(), Stop> {
     if let Some(namespace) = &observed.namespace {
         if !observed.owns_namespace {
             let message = match holder(namespace).filter(|holder| *holder != object.name_any()) {
@@ -162,22 +159,53 @@ fn own_name(
         }
     }
     for other in observed.others.iter().filter(|other| claims(other, object, observed.owns_namespace)) {
-        let Some(theirs) = tenant(&other.spec).filter(|theirs| overlap(theirs, name.as_str())) else {
+        let Some(theirs) = tenant_of(&other.spec).filter(|theirs| overlap(theirs, name.as_str())) else {
             continue;
         };
         let holder = other.name_any();
         if theirs == name.as_str() {
             return Err(Rejection::taken(format!("RepoBinding {holder} already has the name {name}")).into());
         }
-        // Tenants that stand alone have nobody in common.
-        let one_owner = organization.is_some_and(|own| other.spec.aphex_org.as_deref() == Some(own.as_str()));
-        if !one_owner {
+        let (own, their) = (owner(object), owner(other));
+        if own.is_none() || own != their {
             let message =
                 format!("{name} overlaps {theirs}, the tenant of RepoBinding {holder} of another owner");
-            return Err(Rejection::taken(message).into());
+            let within = own.zip(their).filter(|((own, _), (their, _))| own == their).map(|((name, _), _)| {
+                format!(
+                    ", for in organization {name} each namespace of Pipelines is an owner, and so are the \
+                     administrators who write RepoBindings: choose another name"
+                )
+            });
+            return Err(Rejection::taken(message + &within.unwrap_or_default()).into());
         }
     }
     Ok(())
+}
+
+/// The wildcard of the tenant's AppProject reaches no namespace that was there before and is no tenant of this owner.
+///
+/// Whose tenants may be beside this one is decided by their bindings. A namespace that came after the tenant does not put
+/// it out of order: whoever may create namespaces could do so to anybody.
+fn own_reach(object: &RepoBinding, observed: &Observed, name: &TenantName) -> Result<(), Stop> {
+    let tenant = observed.namespace.as_ref().filter(|_| observed.owns_namespace);
+    let since = tenant.and_then(|namespace| namespace.creation_timestamp()).map(|time| time.0);
+    let earlier = |found: &&Neighbour| since.is_none_or(|since| found.created.is_some_and(|at| at < since));
+    let strange = |found: &&Neighbour| {
+        let Some(binding) = &found.binding else { return true };
+        // Its binding may be gone for a moment longer than it is.
+        let relative = found.organization.is_some() && found.organization == object.spec.aphex_org;
+        let known = |other: &RepoBinding| {
+            other.name_any() == *binding && tenant_of(&other.spec) == Some(found.name.as_str())
+        };
+        !relative && !observed.others.iter().any(known)
+    };
+    let Some(stranger) = observed.neighbours.iter().filter(earlier).find(strange) else { return Ok(()) };
+    Err(Rejection::taken(format!(
+        "Namespace {} was there before and is no tenant of this owner, and {name}-* of the AppProject would reach it: \
+         choose another name; if nobody needs the namespace, a platform administrator can delete it",
+        stranger.name
+    ))
+    .into())
 }
 
 /// The binding whose tenant namespace it is, by its labels.

@@ -187,6 +187,7 @@ async fn a_namespace_binds_only_for_the_organization_it_was_given_to() -> anyhow
     assert!(status.message.contains("kubectl label namespace team-new aphex.dev/org=mine"), "{status:?}");
     engine.team("team-new", Some("other")).await?;
     let other = status.message.replace("does not have it", "has aphex.dev/org=other");
+    let other = other.replace("kubectl label namespace", "kubectl label --overwrite namespace");
     engine.says("team-new", "new-app", &other).await?;
     // No policy keeps it out any more, so the controller has to.
     let bindings =
@@ -205,6 +206,63 @@ async fn a_namespace_binds_only_for_the_organization_it_was_given_to() -> anyhow
 
     engine.team("team-new", Some("mine")).await?;
     engine.pipeline_phase("team-new", "new-app", "Ready").await?;
+    engine.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_given_to_another_organization_takes_no_pipeline() -> anyhow::Result<()> {
+    let engine = Engine::start().await?;
+    engine.team("team-theirs", Some("theirs")).await?;
+    let refused = engine.pipeline("team-theirs", "stray", "ours").await.expect_err("it is another's");
+    let message = format!("{refused:#}");
+    let words = "A Pipeline of organization ours needs label aphex.dev/org=ours on its namespace, and team-theirs has \
+                 aphex.dev/org=theirs: a platform administrator can set it";
+    assert!(message.contains("aphex-pipeline-namespaces") && message.contains(words), "{message}");
+    engine.pipeline("team-theirs", "stray", "theirs").await?;
+    engine.pipeline_phase("team-theirs", "stray", "Pending").await?;
+    engine.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_bound_goes_on_when_the_namespace_is_given_to_another_organization() -> anyhow::Result<()> {
+    let engine = Engine::start().await?;
+    engine.organization("former").await?;
+    engine.ready_pipeline("team-moved", "moved-app", "former").await?;
+    engine.team("team-moved", Some("latter")).await?;
+    let status = engine.pipeline_phase("team-moved", "moved-app", "Failed").await?;
+    assert_eq!(ready_reason(&status), "NotAllowed");
+    let goes_on = "; RepoBinding platform-system/team-moved.moved-app and its tenant go on as they are until this \
+                   Pipeline is deleted";
+    assert!(status.message.ends_with(goes_on), "{}", status.message);
+    engine.phase("team-moved.moved-app", "Ready").await?;
+    assert!(engine.has_namespace("moved-app").await?);
+
+    engine.api::<Pipeline>("team-moved").delete("moved-app", &DeleteParams::default()).await?;
+    engine.is_gone("team-moved", "moved-app").await?;
+    let bindings = engine.api::<RepoBinding>(PLATFORM);
+    assert!(bindings.get_opt("team-moved.moved-app").await?.is_none());
+    assert!(!engine.has_namespace("moved-app").await?);
+    engine.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn teams_of_one_organization_reach_no_namespace_of_each_other() -> anyhow::Result<()> {
+    let engine = Engine::start().await?;
+    engine.organization("guild").await?;
+    engine.ready_pipeline("team-payments", "pay-core", "guild").await?;
+    engine.team("team-pay2", Some("guild")).await?;
+    for name in ["pay", "pay-core-eu"] {
+        engine.pipeline("team-pay2", name, "guild").await?;
+        let status = engine.pipeline_phase("team-pay2", name, "Failed").await?;
+        assert_eq!(ready_reason(&status), "NameTaken");
+        let words =
+            format!("{name} overlaps pay-core, the tenant of RepoBinding team-payments.pay-core of another");
+        assert!(status.message.starts_with(&words), "{}", status.message);
+        let project = engine.dynamic("argoproj.io", "v1alpha1", "AppProject", Some("argocd"));
+        assert!(project.get_opt(name).await?.is_none());
+    }
+    engine.pipeline("team-payments", "pay-core-us", "guild").await?;
+    engine.pipeline_phase("team-payments", "pay-core-us", "Ready").await?;
     engine.finish().await
 }
 

@@ -268,6 +268,15 @@ async fn the_runner_gets_no_rights_but_those_of_its_profile() -> anyhow::Result<
                 bind(named("Group", "system:authenticated")),
                 refused,
             ),
+            // Who sends no token is these, and the runner may send none.
+            (
+                Who::Deployer,
+                Method::POST,
+                bindings(TENANT),
+                bind(named("Group", "system:unauthenticated")),
+                refused,
+            ),
+            (Who::Deployer, Method::POST, bindings(TENANT), bind(named("User", "system:anonymous")), refused),
             (Who::Deployer, Method::POST, bindings(TENANT), bind(account("web")), None),
             // Into its own namespace a team lets whom it likes.
             (Who::Developer, Method::POST, bindings(TEAM), bind(runner.clone()), None),

@@ -83,6 +83,34 @@ async fn the_wildcard_of_a_project_reaches_into_nobody_elses_namespaces_whoever_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_wildcard_of_a_project_reaches_into_no_namespace_that_was_there_before() -> anyhow::Result<()> {
+    let engine = Engine::start().await?;
+    engine.organization("reach").await?;
+    let system = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "mesh-system" } });
+    engine.apply(&system).await?;
+    engine.binding("mesh", "reach").await?;
+    let refused = engine.phase("mesh", "Failed").await?;
+    assert!(
+        refused.message.starts_with("Namespace mesh-system was there before and is no tenant of this owner"),
+        "{}",
+        refused.message
+    );
+    let project = engine.dynamic("argoproj.io", "v1alpha1", "AppProject", Some("argocd"));
+    assert!(project.get_opt("mesh").await?.is_none());
+    assert!(!engine.has_namespace("mesh").await?);
+    // Beside it and beginning alike is not within it.
+    engine.binding("meshes", "reach").await?;
+    engine.phase("meshes", "Ready").await?;
+
+    let namespaces: Api<Namespace> = Api::all(engine.client.clone());
+    namespaces.delete("mesh-system", &DeleteParams::default()).await?;
+    engine.phase("mesh", "Ready").await?;
+    engine.binding("mesh-web", "reach").await?;
+    engine.phase("mesh-web", "Ready").await?;
+    engine.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_that_want_a_name_at_once_one_has_it_for_good() -> anyhow::Result<()> {
     let engine = Engine::start().await?;
     for name in ["race-one", "race-two"] {

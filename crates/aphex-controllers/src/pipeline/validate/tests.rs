@@ -63,14 +63,16 @@ fn what_is_said_stays_as_it_is() {
 
 #[test]
 fn a_namespace_asks_only_for_the_organization_of_its_label() {
-    for (label, has) in [(None, "does not have it"), (Some("other"), "has aphex.dev/org=other")] {
+    for (label, has, how) in
+        [(None, "does not have it", ""), (Some("other"), "has aphex.dev/org=other", "--overwrite ")]
+    {
         let (reason, message) = rejection(&pipeline("team-red", "shop"), &labelled(label));
         assert_eq!(reason, Reason::NotAllowed);
         assert_eq!(
             message,
             format!(
                 "A Pipeline of organization acme needs label aphex.dev/org=acme on its namespace, and team-red {has}: \
-                 a platform administrator can set it (kubectl label namespace team-red aphex.dev/org=acme)"
+                 a platform administrator can set it (kubectl label {how}namespace team-red aphex.dev/org=acme)"
             )
         );
     }

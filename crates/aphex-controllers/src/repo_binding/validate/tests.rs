@@ -137,6 +137,76 @@ fn wildcards_of_different_owners_never_meet() {
     assert!(against("apple", binding("app", "rival", 50)).is_ok());
 }
 
+/// A binding that the Pipeline controller made for a Pipeline in a team's namespace.
+fn of_team(team: &str, name: &str, organization: &str, born: i64) -> RepoBinding {
+    let mut object = binding(name, organization, born);
+    let marks = [(labels::OWNER_KIND, "Pipeline"), (labels::OWNER_NAMESPACE, team)];
+    object.metadata.labels = Some(marks.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+    object
+}
+
+#[test]
+fn within_an_organization_each_team_is_an_owner_and_so_are_its_administrators() {
+    let against = |object: &RepoBinding, other: &RepoBinding| {
+        let mut seen = observed();
+        seen.others = vec![other.clone()];
+        check(object, &seen)
+    };
+    let team = |team: &str, name: &str, born| of_team(team, name, "acme", born);
+    let (core, pay) = (team("team-one", "pay-core", 50), team("team-two", "pay", 100));
+    for (object, other) in [
+        (&pay, &core),
+        (&team("team-two", "pay-core", 100), &team("team-one", "pay", 50)),
+        (&pay, &binding("pay-core", "acme", 50)),
+        (&binding("pay", "acme", 100), &core),
+    ] {
+        let Err(Stop::Rejected(refused)) = against(object, other) else { panic!("{object:?} {other:?}") };
+        assert_eq!(refused.reason, Reason::NameTaken);
+        let owners = "of another owner, for in organization acme each namespace of Pipelines is an owner";
+        assert!(refused.message.contains(owners), "{}", refused.message);
+    }
+    assert!(against(&team("team-one", "pay", 100), &core).is_ok(), "a team may reach itself");
+    assert!(against(&core, &pay).is_ok(), "who came first stays");
+    let elsewhere = of_team("team-one", "pay", "rival", 1);
+    assert!(against(&core, &elsewhere).is_err(), "the same team, but for another organization");
+}
+
+fn neighbour(name: &str, binding: Option<&str>, organization: Option<&str>) -> Neighbour {
+    let created = jiff::Timestamp::from_second(1_000).ok();
+    let [binding, organization] = [binding, organization].map(|text| text.map(str::to_owned));
+    Neighbour { name: name.to_owned(), created, binding, organization }
+}
+
+#[test]
+fn the_wildcard_reaches_no_namespace_that_was_there_before_and_is_no_tenant_of_the_owner() {
+    let object = binding("istio", "acme", 1);
+    let beside = |neighbour: Neighbour| Observed { neighbours: vec![neighbour], ..observed() };
+    let (reason, message) = rejection(&object, &beside(neighbour("istio-system", None, None)));
+    assert_eq!(reason, Reason::NameTaken);
+    assert!(message.starts_with("Namespace istio-system was there before"), "{message}");
+    // A team's namespace of the same organization is no tenant.
+    rejection(&object, &beside(neighbour("istio-system", None, Some("acme"))));
+    // Another organization's tenant whose binding nobody knows any more, or one that stands alone.
+    rejection(&object, &beside(neighbour("istio-web", Some("web"), Some("rival"))));
+    rejection(&object, &beside(neighbour("istio-web", Some("web"), None)));
+    assert!(check(&object, &beside(neighbour("istio-web", Some("web"), Some("acme")))).is_ok());
+    assert!(check(&alone("istio"), &beside(neighbour("istio-web", Some("web"), None))).is_err());
+}
+
+#[test]
+fn a_namespace_that_comes_after_the_tenant_does_not_put_it_out_of_order() {
+    let object = binding("istio", "acme", 1);
+    let made_at = |second| {
+        let mut own = Namespace::default();
+        own.metadata.creation_timestamp = jiff::Timestamp::from_second(second).ok().map(Time);
+        let neighbours = vec![neighbour("istio-system", None, None)];
+        Observed { namespace: Some(own), owns_namespace: true, neighbours, ..observed() }
+    };
+    assert!(check(&object, &made_at(999)).is_ok());
+    assert!(check(&object, &made_at(1_000)).is_ok(), "in one second: nobody knows");
+    assert_eq!(rejection(&object, &made_at(1_001)).0, Reason::NameTaken);
+}
+
 #[test]
 fn a_namespace_of_somebody_else_is_never_taken() {
     let mut seen = observed();
