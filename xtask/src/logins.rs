@@ -59,6 +59,7 @@ fn play(scene: &Scene) -> anyhow::Result<()> {
     };
     kubectl(&["apply", "--server-side", "-f", "platform/crds/platform.dev_pipelines.yaml"])?;
     kubectl(&["wait", "--for=condition=Established", "crd/pipelines.platform.dev"])?;
+    kubectl(&["apply", "--server-side", "-f", "platform/bootstrap/namespace.yaml"])?;
     kubectl(&["apply", "--server-side", "-k", "platform/rbac"])?;
     kubectl(&["create", "namespace", "team-shop"])?;
 

@@ -24,8 +24,10 @@ pub struct Inbox {
 /// Which finished Deliveries are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
-    /// The last so many of one listener and the secrets that signed them, which is one binding.
+    /// The last so many, without those that failed, of one listener and the secrets that signed them: of one binding.
     pub last: usize,
+    /// The last so many that failed, of the same.
+    pub failed: usize,
     /// Those received less than this ago.
     pub age: Duration,
 }
@@ -36,10 +38,16 @@ impl Keep {
     /// As many days as the platform promises: a week.
     pub const DAYS: u32 = 7;
 
-    /// Keeps the last so many, for so many days.
+    /// Keeps the last so many, and as many that failed, for so many days.
     #[must_use]
     pub fn new(last: usize, days: u32) -> Self {
-        Self { last, age: Duration::from_hours(24 * u64::from(days)) }
+        Self { last, failed: last, age: Duration::from_hours(24 * u64::from(days)) }
+    }
+
+    /// Keeps so many that failed instead.
+    #[must_use]
+    pub fn failed(self, failed: usize) -> Self {
+        Self { failed, ..self }
     }
 }
 

@@ -122,7 +122,7 @@ pub(crate) enum Command {
     Apply(Apply),
     /// Show what applying files would change, with all that the controllers would make of it; write nothing
     #[command(
-        after_help = "Examples:\n  aphex plan -f examples/organization.yaml -f examples/repo-binding.yaml\n  aphex plan -f - -o json < binding.yaml\n\nExit codes: 0 nothing would change, 2 something would, 1 an object would be refused, or there is no plan."
+        after_help = "Examples:\n  aphex plan -f examples/organization.yaml -f examples/repo-binding.yaml\n  aphex plan -f - -o json < binding.yaml\n\nExit codes: 0 nothing would change, 2 something would, 1 an object would be refused or is being deleted, or there is no plan."
     )]
     Plan(Plan),
     /// Show an object with everything it owns, what happened of late, and what to do next

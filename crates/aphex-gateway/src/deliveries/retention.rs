@@ -1,5 +1,7 @@
 //! Which finished Deliveries are deleted: all but the last of a listener and secret, and those that are too old.
 //!
+//! Those that failed are counted apart: good pushes do not throw out what somebody has to look at, nor the other way round.
+//!
 //! No selector of the API names exactly these, so they are deleted by name, in lots: a binding may have a few more than are
 //! kept, and a push never pays for the end of another.
 
@@ -24,6 +26,7 @@ struct Group {
     namespace: String,
     listener: String,
     signers: Vec<SecretKeyRef>,
+    failed: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -66,6 +69,7 @@ impl Index {
             namespace: listener_namespace(delivery).to_owned(),
             listener: spec.listener.clone(),
             signers: spec.verified_by.clone(),
+            failed: phase == Some(DeliveryPhase::Failed),
         };
         let finished = matches!(phase, Some(DeliveryPhase::Done | DeliveryPhase::Failed));
         let (parts, uid) = (PayloadParts::of(delivery), delivery.metadata.uid.clone());
@@ -93,11 +97,12 @@ impl Index {
             groups.entry(&entry.group).or_default().push((key, entry));
         }
         let mut expired = Vec::new();
-        for members in groups.values_mut() {
+        for (group, members) in &mut groups {
+            let keep = if group.failed { self.keep.failed } else { self.keep.last };
             members.sort_by_key(|(key, entry)| (std::cmp::Reverse(entry.received), *key));
             let old = |entry: &Entry| now >= later(entry.received, self.keep.age);
-            let many = members.len() >= self.keep.last.saturating_add(LOT);
-            let last = if many { self.keep.last } else { usize::MAX };
+            let many = members.len() >= keep.saturating_add(LOT);
+            let last = if many { keep } else { usize::MAX };
             let gone =
                 members.iter().enumerate().filter(|(rank, (_, e))| e.finished && (*rank >= last || old(e)));
             expired.extend(gone.map(|(_, (key, entry))| Expired {
@@ -181,6 +186,30 @@ mod tests {
         insert(&mut index, "a-219", "a", 219, DeliveryPhase::Done);
         let gone = expired(&index, 300);
         assert_eq!((gone.len(), gone[0].as_str(), gone[19].as_str()), (20, "a-019", "a-000"));
+    }
+
+    #[test]
+    fn what_failed_is_counted_apart_from_what_went_well() {
+        let mut index = index();
+        insert(&mut index, "failed", "a", 0, DeliveryPhase::Failed);
+        for n in 1..=240 {
+            insert(&mut index, &format!("done-{n:03}"), "a", n, DeliveryPhase::Done);
+        }
+        let gone = expired(&index, 300);
+        assert_eq!((gone.len(), gone[0].as_str(), gone[39].as_str()), (40, "done-040", "done-001"));
+        for n in 241..=460 {
+            insert(&mut index, &format!("failed-{n:03}"), "a", n, DeliveryPhase::Failed);
+        }
+        let gone = expired(&index, 500);
+        assert_eq!(gone.iter().filter(|name| name.starts_with("done")).count(), 40, "{gone:?}");
+        assert_eq!(gone.iter().filter(|name| name.starts_with("failed")).count(), 21, "{gone:?}");
+        assert!(gone.contains(&"failed".to_owned()), "{gone:?}");
+        let mut few = Index::keeping(Keep::new(200, 7).failed(1));
+        for n in 0..21 {
+            insert(&mut few, &format!("failed-{n:03}"), "a", n, DeliveryPhase::Failed);
+            insert(&mut few, &format!("done-{n:03}"), "a", n, DeliveryPhase::Done);
+        }
+        assert_eq!(expired(&few, 300).len(), 20);
     }
 
     #[test]

@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context as _;
 use aphex_api::delivery::{
-    Delivery, DeliveryVerdict, InterceptorVerdict, REPLAY_ANNOTATION, RunConcurrency, TriggerVerdict,
+    Delivery, DeliveryPhase, DeliveryStatus, DeliveryVerdict, InterceptorVerdict, REPLAY_ANNOTATION,
+    RunConcurrency, TriggerVerdict,
 };
+use aphex_gateway::inbox::Keep;
 use aphex_testkit::{eventually, platform};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -231,6 +233,41 @@ async fn a_delivery_that_nobody_finished_is_taken_up_at_start() -> anyhow::Resul
     let world = world.gateway().await?;
     assert_eq!(world.verdict("left-behind").await?.0, DeliveryVerdict::Created);
     assert_eq!(world.runs().await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn good_pushes_do_not_throw_out_a_failure_that_somebody_has_to_look_at() -> anyhow::Result<()> {
+    let mut world = World::start("kept").await?;
+    let deliveries: Api<Delivery> = Api::namespaced(world.client.clone(), &world.organization());
+    let now = jiff::Timestamp::now();
+    let store = async |name: String, ago: u64, phase: DeliveryPhase| {
+        let mut delivery = world.left_behind(&world.name, now - std::time::Duration::from_secs(ago))?;
+        delivery.metadata.name = Some(name);
+        let verdict = Some(match phase {
+            DeliveryPhase::Failed => DeliveryVerdict::Failed,
+            _ => DeliveryVerdict::NotWanted,
+        });
+        delivery.status =
+            Some(DeliveryStatus { phase, verdict, observed_generation: 1, ..Default::default() });
+        anyhow::Ok(deliveries.create(&PostParams::default(), &delivery).await.map(drop)?)
+    };
+    for n in 0..3 {
+        store(format!("failed-{n}"), 1000 - n, DeliveryPhase::Failed).await?;
+    }
+    for n in 0..25 {
+        store(format!("done-{n:02}"), 100 - n, DeliveryPhase::Done).await?;
+    }
+    world.inbox.keep = Keep::new(2, Keep::DAYS);
+    let world = world.gateway().await?;
+    eventually("the last two are left, and every failure", || async {
+        let left = deliveries.list_metadata(&ListParams::default()).await?;
+        let mut left: Vec<String> = left.items.iter().map(kube::ResourceExt::name_any).collect();
+        left.sort();
+        Ok((left == ["done-23", "done-24", "failed-0", "failed-1", "failed-2"]).then_some(()))
+    })
+    .await?;
+    world.stop().await;
     Ok(())
 }
 

@@ -23,9 +23,12 @@ pub(crate) struct Inbox {
     /// How many events of one organization may wait; more are refused with 429
     #[arg(long, value_name = "N", env = "APHEX_QUEUE_LIMIT", default_value_t = Settings::QUEUE_LIMIT, value_parser = at_least_one)]
     queue_limit: usize,
-    /// How many finished deliveries of each binding are kept
+    /// How many finished deliveries of each binding are kept, those that failed counted apart
     #[arg(long, value_name = "N", env = "APHEX_KEEP_DELIVERIES", default_value_t = Keep::LAST)]
     keep_deliveries: usize,
+    /// How many deliveries of each binding that failed are kept [default: as many as --keep-deliveries]
+    #[arg(long, value_name = "N", env = "APHEX_KEEP_FAILED_DELIVERIES")]
+    keep_failed_deliveries: Option<usize>,
     /// For how many days finished deliveries are kept
     #[arg(long, value_name = "N", env = "APHEX_KEEP_DAYS", default_value_t = Keep::DAYS, value_parser = clap::value_parser!(u32).range(1..=3650))]
     keep_days: u32,
@@ -49,7 +52,8 @@ impl Inbox {
             spool: self.spool_dir.or(usual).map(|folder| SpoolSettings { folder, limit }),
             engine_timeout: self.engine_timeout,
             queue_limit: self.queue_limit,
-            keep: Keep::new(self.keep_deliveries, self.keep_days),
+            keep: Keep::new(self.keep_deliveries, self.keep_days)
+                .failed(self.keep_failed_deliveries.unwrap_or(self.keep_deliveries)),
             trusted_proxies: self.proxies.trusted_proxies,
         }
     }
@@ -89,6 +93,23 @@ mod tests {
         for wrong in ["", "Mi", "-1", "1.5Gi", "1MB", "99999999999999Gi"] {
             assert!(size(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn as_many_that_failed_are_kept_as_others_unless_told_otherwise() {
+        #[derive(clap::Parser)]
+        struct Typed {
+            #[command(flatten)]
+            inbox: Inbox,
+        }
+        let kept = |arguments: &[&str]| {
+            let typed = <Typed as clap::Parser>::try_parse_from([&["aphex"], arguments].concat()).unwrap();
+            let keep = typed.inbox.settings(None).keep;
+            (keep.last, keep.failed)
+        };
+        assert_eq!(kept(&[]), (200, 200));
+        assert_eq!(kept(&["--keep-deliveries", "7"]), (7, 7));
+        assert_eq!(kept(&["--keep-failed-deliveries", "500"]), (200, 500));
     }
 
     #[test]

@@ -3,51 +3,26 @@
 //! The files are applied to a shadow of the engine, as `aphex apply` would apply them, and the controllers' own steps are
 //! run over it. Nothing is written: the engine sees reads and dry runs.
 
+mod hidden;
 mod render;
+mod tried;
 
 use aphex_controllers::plan::{Plan as Planned, Shadow, Subject, Verdict};
-use kube::Client;
 use serde_json::{Value, json};
 
-use super::apply::{self, makers};
-use super::settings;
+use super::{apply, settings};
 use crate::cli::{Format, Global, Plan};
 use crate::output::{self, say};
 use crate::{connect, exit};
+use tried::{Tried, put};
 
 /// What was asked for and what comes of it.
 struct Answer {
     planned: Planned,
-    /// What the engine would not take at all.
-    refused: Vec<Refused>,
-    /// Why it cannot be told what the controllers would make of it: the user may not see what they see.
+    /// What the engine would not take at all, and what it would take and delete all the same.
+    tried: Tried,
+    /// Why it cannot be told wholly what the controllers would make of it: the user may not see what they see.
     hidden: Option<String>,
-}
-
-/// An object that the engine would not take.
-struct Refused {
-    object: Value,
-    /// Whether another object of the files makes the namespace that it lacks.
-    is_early: bool,
-    message: String,
-}
-
-impl Refused {
-    fn text(&self, pointer: &str) -> Option<&str> {
-        self.object.pointer(pointer).and_then(Value::as_str)
-    }
-
-    fn kind(&self) -> &str {
-        self.text("/kind").unwrap_or_default()
-    }
-
-    fn namespace(&self) -> Option<&str> {
-        self.text("/metadata/namespace")
-    }
-
-    fn name(&self) -> &str {
-        self.text("/metadata/name").unwrap_or_default()
-    }
 }
 
 /// The exit code tells what the plan says, whatever else a code means elsewhere: see docs/exit-codes.md.
@@ -67,7 +42,7 @@ pub(crate) async fn run(global: &Global, arguments: Plan) -> anyhow::Result<u8> 
 }
 
 fn code(answer: &Answer) -> u8 {
-    if !answer.refused.is_empty() || answer.planned.verdicts.values().any(Verdict::is_bad) {
+    if !answer.tried.is_fine() || answer.planned.verdicts.values().any(Verdict::is_bad) {
         exit::FAILURE
     } else if answer.planned.changes.is_empty() && answer.planned.outside.is_empty() {
         exit::DONE
@@ -83,72 +58,61 @@ async fn make(global: &Global, arguments: &Plan) -> anyhow::Result<Answer> {
     }
     anyhow::ensure!(!objects.is_empty(), "nothing to plan: the files hold no objects");
     let client = connect::client(global).await?;
-    let settings = settings::of_engine(&client).await;
-    let shadow = Shadow::new(client);
+    let settings = settings::of_engine(&client).await?;
+    let engine = client;
+    let shadow = Shadow::new(engine.clone());
     let client = shadow.client();
-    let mut refused = put(&client, &objects, arguments.force_conflicts).await?;
+    let mut tried = put(&client, &objects, arguments.force_conflicts).await?;
     let planned: anyhow::Result<Planned> = async {
-        let settings = settings?;
         let planned = aphex_controllers::plan::plan(&shadow, settings.clone()).await?;
         // As `aphex apply` has it: objects come after what makes their namespace.
-        let (late, others): (Vec<_>, Vec<_>) = refused.drain(..).partition(|refused| refused.is_early);
-        refused = others;
+        let (late, others) = tried.refused.drain(..).partition::<Vec<_>, _>(|refused| refused.is_early);
+        tried.refused = others;
         if late.is_empty() {
             return Ok(planned);
         }
         let late: Vec<Value> = late.into_iter().map(|refused| refused.object).collect();
-        refused.extend(put(&client, &late, arguments.force_conflicts).await?);
-        Ok(aphex_controllers::plan::plan(&shadow, settings).await?)
+        tried.extend(put(&client, &late, arguments.force_conflicts).await?);
+        Ok(aphex_controllers::plan::plan(&shadow, settings.clone()).await?)
     }
     .await;
     match planned {
-        Ok(planned) => Ok(Answer { planned, refused, hidden: None }),
-        // Developers write Pipelines and see neither the platform's configuration nor its bindings.
+        Ok(planned) => Ok(Answer { planned, tried, hidden: None }),
+        // Developers write Pipelines and see neither organizations nor bindings.
         Err(error) if exit::is_forbidden(&error) => {
             let hidden = Some(aphex_runtime::errors::chain(error.as_ref()));
-            Ok(Answer { planned: Planned::of_writes(&shadow), refused, hidden })
+            let verdicts =
+                Box::pin(hidden::rejections(&engine, settings, &objects, arguments.force_conflicts)).await?;
+            let planned = Planned { verdicts, ..Planned::of_writes(&shadow) };
+            Ok(Answer { planned, tried, hidden })
         }
         Err(error) => Err(error),
     }
-}
-
-/// Applies the objects to the shadow; tells which ones the engine refuses.
-async fn put(client: &Client, objects: &[Value], force: bool) -> anyhow::Result<Vec<Refused>> {
-    let mut refused = Vec::new();
-    for object in objects {
-        let Err(error) = apply::apply(client, object, force).await else { continue };
-        let code = exit::code_of(&error);
-        if !matches!(code, exit::REFUSED | exit::NOT_FOUND) {
-            return Err(error);
-        }
-        let made_by = makers::missing_namespace(&error).and_then(|name| makers::maker(objects, name));
-        refused.push(Refused {
-            object: object.clone(),
-            is_early: made_by.is_some(),
-            message: aphex_runtime::errors::chain(error.as_ref()),
-        });
-    }
-    Ok(refused)
 }
 
 /// The plan for people: a diff of every object, then what would not come to be, then a summary.
 fn text(answer: &Answer) -> String {
     let mut parts: Vec<String> = answer.planned.changes.iter().map(render::diff).collect();
     parts.extend(answer.planned.outside.iter().map(render::outside));
-    for refused in &answer.refused {
+    for refused in &answer.tried.refused {
         let title = render::title(refused.kind(), refused.namespace(), refused.name());
         let said = output::paint_answer(&format!("{title} would be refused:"), "1;31");
         parts.push(format!("{said} {}", refused.message));
     }
+    for going in &answer.tried.going {
+        let title = render::title(&going.kind, going.namespace.as_deref(), &going.name);
+        let said = output::paint_answer(&format!("{title} is being deleted:"), "1;31");
+        parts.push(format!("{said} {}", tried::GOING));
+    }
     parts.extend(answer.planned.verdicts.iter().filter_map(|(subject, verdict)| told(subject, verdict)));
     if let Some(why) = &answer.hidden {
-        let title = "What the platform would make of this cannot be told:";
+        let title = "What the platform would make of this can be told only as far as you may see:";
         parts.push(format!("{} {why}", output::paint_answer(title, "33")));
     }
-    // Nothing was planned for what is refused, which is another thing than that nothing would change.
+    // Nothing was planned for what is refused or goes, which is another thing than that nothing would change.
     if answer.planned.changes.is_empty() && !answer.planned.outside.is_empty() {
         parts.push("Nothing would change on the engine itself.".to_owned());
-    } else if answer.refused.is_empty() || !answer.planned.changes.is_empty() {
+    } else if answer.tried.is_fine() || !answer.planned.changes.is_empty() {
         parts.push(render::summary(&answer.planned.changes));
     }
     parts.join("\n")
@@ -175,10 +139,16 @@ fn document(answer: &Answer) -> anyhow::Result<Value> {
         json_merge(&mut told, serde_json::to_value(verdict)?);
         verdicts.push(told);
     }
-    for refused in &answer.refused {
+    for refused in &answer.tried.refused {
         verdicts.push(json!({
             "kind": refused.kind(), "namespace": refused.namespace(), "name": refused.name(),
             "outcome": "refused", "reason": "Refused", "message": refused.message,
+        }));
+    }
+    for going in &answer.tried.going {
+        verdicts.push(json!({
+            "kind": going.kind, "namespace": going.namespace, "name": going.name,
+            "outcome": "deleting", "reason": "Deleting", "message": tried::GOING,
         }));
     }
     let mut changes = Vec::new();

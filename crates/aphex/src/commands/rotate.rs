@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use aphex_api::conditions::Reason;
 use aphex_api::labels;
 use aphex_api::names::OrgName;
 use aphex_api::organization::Organization;
@@ -131,6 +132,22 @@ impl Rotated for Organization {
     }
 }
 
+/// Why a request would stand until somebody changes the object or what it names, and what to do about that.
+fn stuck(object: &Value) -> Option<String> {
+    let (status, metadata) = (&object["status"], &object["metadata"]);
+    let seen = status["observedGeneration"]
+        .as_i64()
+        .is_some_and(|seen| Some(seen) == metadata["generation"].as_i64());
+    let ready = status["conditions"].as_array()?.iter().find(|condition| condition["type"] == "Ready")?;
+    let reason = Reason::from_wire(ready["reason"].as_str()?)?;
+    let lasts = matches!(reason, Reason::InvalidSpec | Reason::NotAllowed | Reason::NameTaken);
+    let said = status["message"].as_str().unwrap_or_default();
+    // The grace of a request before this one, which this one replaces.
+    let is_request = said.contains(labels::ROTATION_GRACE);
+    let advice = reason.advice().filter(|_| seen && lasts && status["phase"] == "Failed" && !is_request)?;
+    Some(format!("it is Failed ({}): {said}; {advice}", reason.as_str()))
+}
+
 /// Asks for a new secret, waits for it, and says how to read it.
 pub(crate) async fn run<K: Rotated>(global: &Global, arguments: &RotateSecret) -> anyhow::Result<()> {
     let (noun, name) = (K::NOUN, &arguments.name);
@@ -143,6 +160,10 @@ pub(crate) async fn run<K: Rotated>(global: &Global, arguments: &RotateSecret) -
     };
     if let Some(why) = object.own_secret() {
         let message = format!("the webhook secret of {noun} {name:?} is not rotated: {why}");
+        return Err(exit::Coded { code: exit::REFUSED, message }.into());
+    }
+    if let Some(why) = stuck(&serde_json::to_value(&object)?) {
+        let message = format!("the webhook secret of {noun} {name:?} cannot be rotated: {why}");
         return Err(exit::Coded { code: exit::REFUSED, message }.into());
     }
     // Any value that was not there before; a time tells whoever looks when it was asked for.
@@ -214,6 +235,26 @@ async fn wait<K: Rotated>(api: Api<K>, name: &str, request: &str) -> anyhow::Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_somebody_has_to_change_refuses_a_request() {
+        let object = |phase: &str, reason: &str, seen: u32, message: &str| {
+            json!({ "metadata": { "generation": 2 }, "status": {
+                "phase": phase, "observedGeneration": seen, "message": message,
+                "conditions": [{ "type": "Ready", "status": "False", "reason": reason }],
+            } })
+        };
+        for reason in ["InvalidSpec", "NotAllowed", "NameTaken"] {
+            let why = stuck(&object("Failed", reason, 2, "no such branch")).unwrap_or_default();
+            assert!(why.starts_with(&format!("it is Failed ({reason}): no such branch; ")), "{why}");
+            assert_eq!(stuck(&object("Failed", reason, 1, "of an older spec")), None);
+        }
+        assert_eq!(stuck(&object("Failed", "ProvisioningFailed", 2, "tried again")), None);
+        assert_eq!(stuck(&object("Pending", "WaitingFor", 2, "Waiting for Organization")), None);
+        let grace = format!("metadata.annotations[{}]: '5' is no duration", labels::ROTATION_GRACE);
+        assert_eq!(stuck(&object("Failed", "InvalidSpec", 2, &grace)), None, "another request mends it");
+        assert_eq!(stuck(&json!({ "metadata": { "generation": 1 } })), None);
+    }
 
     #[test]
     fn the_secret_is_in_the_object_only_where_it_was_asked_for() {

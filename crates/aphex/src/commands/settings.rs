@@ -4,6 +4,7 @@
 //! arguments of `aphex controller`.
 
 use std::collections::BTreeMap;
+use std::sync::Once;
 
 use anyhow::Context as _;
 use aphex_controllers::Settings;
@@ -13,8 +14,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client};
 
 use super::controller;
-use crate::cli::{Cli, Command, Controller, Exposure};
-use crate::exposure;
+use crate::cli::{Choice, Cli, Command, Controller, Exposure};
+use crate::{exposure, output};
 
 /// The platform's namespace.
 pub(super) const NAMESPACE: &str = "platform-system";
@@ -25,12 +26,29 @@ const TOKEN: (&str, &str) = ("aphex-cloudflare", "token");
 /// The gateway's address where nothing says another, as in local mode; it appears in statuses alone.
 const GATEWAY: &str = "http://127.0.0.1:8080";
 
-/// What the platform's configuration says; without one, as in local mode, the defaults.
+/// Said once, however often something that is watched is looked at.
+static TOLD: Once = Once::new();
+
+/// What the platform's configuration says; without one, and for whoever may not read it, the defaults.
 pub(crate) async fn of_engine(client: &Client) -> anyhow::Result<Settings> {
-    let variables = configured(client).await.context("cannot read the platform's configuration")?;
+    let variables = match configured(client).await {
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            TOLD.call_once(|| {
+                output::note(&format!(
+                    "you may not get ConfigMap {NAMESPACE}/{CONFIG}: the platform's usual settings are assumed"
+                ));
+            });
+            BTreeMap::new()
+        }
+        read => read.context("cannot read the platform's configuration")?,
+    };
     let read = async {
         let mut arguments = of_environment(&variables)?;
-        take_token(client, &mut arguments.exposure).await;
+        let hidden = take_token(client, &mut arguments.exposure).await == Token::Hidden;
+        if hidden && matches!(arguments.exposure.choice, Choice::Cloudflare) {
+            // The controllers have one, or they would not run so; nobody is asked with this.
+            arguments.exposure.cloudflare_token = Some(Sensitive::new("hidden"));
+        }
         let way = exposure::way(&arguments.exposure)?;
         controller::settings(&arguments, &way)
     };

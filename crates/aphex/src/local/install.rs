@@ -51,6 +51,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Puts everything in place; does nothing that is done already.
 pub(crate) async fn install(client: &Client) -> anyhow::Result<()> {
+    // First, for some rights are given in one of them.
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    for name in NAMESPACES {
+        let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": name } }))?;
+        create_missing(&namespaces, &namespace).await?;
+    }
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     let own = aphex_api::crds::all();
     let mut foreign: Vec<CustomResourceDefinition> = Vec::new();
@@ -64,11 +70,6 @@ pub(crate) async fn install(client: &Client) -> anyhow::Result<()> {
     let own = try_join_all(own.iter().map(|crd| define(&definitions, crd)));
     let foreign = try_join_all(foreign.iter().map(|crd| define_missing(&definitions, crd)));
     try_join3(own, foreign, rules(client)).await?;
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    for name in NAMESPACES {
-        let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": name } }))?;
-        create_missing(&namespaces, &namespace).await?;
-    }
     interceptors(client).await
 }
 
@@ -140,14 +141,17 @@ async fn rules(client: &Client) -> anyhow::Result<()> {
     let foreign: Vec<ClusterRole> = foreign.context("a built-in role is not readable")?;
     let roles: Api<ClusterRole> = Api::all(client.clone());
     let foreign = try_join_all(foreign.iter().map(|role| create_missing(&roles, role)));
-    let own = try_join_all(objects.iter().map(|object| apply_at_cluster_scope(client, object)));
+    let own = try_join_all(objects.iter().map(|object| apply_manifest(client, object)));
     try_join(own, foreign).await.map(drop)
 }
 
-async fn apply_at_cluster_scope(client: &Client, object: &DynamicObject) -> anyhow::Result<()> {
+async fn apply_manifest(client: &Client, object: &DynamicObject) -> anyhow::Result<()> {
     let types = object.types.as_ref().context("a built-in manifest has no kind")?;
     let resource = ApiResource::from_gvk(&GroupVersionKind::try_from(types)?);
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    let api: Api<DynamicObject> = match object.namespace() {
+        Some(namespace) => Api::namespaced_with(client.clone(), &namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
     let (name, parameters) = (object.name_any(), PatchParams::apply(MANAGER).force());
     let applied = api.patch(&name, &parameters, &Patch::Apply(object)).await;
     applied.map(drop).with_context(|| format!("cannot install the {} {name}", types.kind))
@@ -206,7 +210,15 @@ mod tests {
         let kustomization: serde_json::Value = serde_saphyr::from_str(&text)?;
         assert_eq!(kustomization["resources"], serde_json::json!(["platform-rbac.yaml"]));
         let objects = serde_saphyr::from_multiple::<DynamicObject>(RIGHTS)?;
-        assert!(objects.iter().all(|object| object.metadata.namespace.is_none()), "all are at cluster scope");
+        let within: Vec<&DynamicObject> =
+            objects.iter().filter(|object| object.metadata.namespace.is_some()).collect();
+        assert!(within.iter().all(|object| object.namespace().as_deref() == Some(NAMESPACES[0])));
+        let rules: Vec<&serde_json::Value> =
+            within.iter().map(|object| &object.data["rules"]).filter(|rules| !rules.is_null()).collect();
+        let reads = json!([
+            { "apiGroups": [""], "resources": ["configmaps"], "resourceNames": [CONFIGURATION], "verbs": ["get"] },
+        ]);
+        assert_eq!(rules, [&reads], "the configuration, and nothing else where the platform has its Secrets");
         Ok(())
     }
 }

@@ -141,6 +141,30 @@ async fn a_rotated_secret_is_shown_only_when_asked_for_and_the_old_one_verifies_
 }
 
 #[test]
+fn the_secret_of_a_binding_that_has_to_be_changed_first_is_not_waited_for() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let up = Up::start(&folder.path().join("data"))?;
+    let file = folder.path().join("evil.yaml");
+    let evil = std::fs::read_to_string(example("repo-binding.yaml"))?.replace("hello-world", "kube-evil");
+    std::fs::write(&file, evil)?;
+    assert_eq!(up.run(&["apply", "-f", &file.to_string_lossy(), "--wait", "60"])?.status.code(), Some(5));
+    let refused = up.run(&["repo", "rotate-secret", "kube-evil"])?;
+    let told = String::from_utf8(refused.stderr)?;
+    assert_eq!(refused.status.code(), Some(5), "{told}");
+    assert!(
+        told.contains("it is Failed (InvalidSpec): Cannot create namespace with privileged name"),
+        "{told}"
+    );
+    assert!(told.contains("; change the spec as the message says"), "{told}");
+    let binding = json(&up.ok(&["repo", "get", "kube-evil", "-o", "json"])?)?;
+    assert!(
+        !binding["metadata"].to_string().contains("rotate-webhook-secret"),
+        "no request stands: {binding}"
+    );
+    Ok(())
+}
+
+#[test]
 fn a_repository_without_an_organization_is_onboarded_too() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut up = Up::start(folder.path())?;

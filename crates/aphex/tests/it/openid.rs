@@ -181,8 +181,10 @@ async fn a_real_api_server_takes_logins_and_the_rights_of_groups_decide() -> any
     {
         apply(&admin, definition).await?;
     }
-    apply(&admin, &json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "team-shop" } }))
-        .await?;
+    for name in ["platform-system", "team-shop"] {
+        apply(&admin, &json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }))
+            .await?;
+    }
     platform::apply_rights(&admin, "rbac").await?;
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("platform.dev", "v1alpha1", "Pipeline"));
     let pipelines =
