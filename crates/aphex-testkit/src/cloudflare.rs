@@ -27,7 +27,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 pub use records::Record;
-pub use state::{Fault, Scope, Token};
+pub use state::{Fault, Moment, Scope, Token};
 pub use tunnels::{Connector, Tunnel};
 
 use crate::faults::Faults;
@@ -99,6 +99,11 @@ impl Cloudflare {
     /// Every request so far: method and path.
     pub fn calls(&self) -> Vec<String> {
         self.state().calls.clone()
+    }
+
+    /// Everything that there ever was, oldest first, as requests found or left it; each differs from the one before.
+    pub fn history(&self) -> Vec<Moment> {
+        self.state().history.clone()
     }
 
     /// How many requests so far could have changed something.
@@ -238,7 +243,13 @@ async fn handle(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<
         Some(Fault::Page { status }) => return Ok(answers::page(status)),
         _ => {}
     }
-    let answer = lock(&state).answer(&parts.method, &path, &query, &bearer, &body);
+    let answer = {
+        let mut state = lock(&state);
+        state.note();
+        let answer = state.answer(&parts.method, &path, &query, &bearer, &body);
+        state.note();
+        answer
+    };
     match fault {
         Some(Fault::CutAfter) => return Err(Cut),
         Some(Fault::HangAfter) => pending::<()>().await,

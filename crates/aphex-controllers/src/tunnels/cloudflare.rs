@@ -141,8 +141,15 @@ impl Cloudflare {
         known: Option<&Known>,
     ) -> Result<Credentials, TunnelError> {
         let name = claim.organization.tunnel();
-        let Some(found) = self.client.tunnel_named(&place.account, &name).await? else {
-            return Ok(self.create(place, &name).await?);
+        let found = match self.client.tunnel_named(&place.account, &name).await? {
+            Some(found) => found,
+            None => match self.create(place, &name).await {
+                // It came into being after it was looked for: another controller of ours was faster, or somebody else.
+                Err(error) if error.says(&[error::code::TUNNEL_EXISTS]) => {
+                    self.client.tunnel_named(&place.account, &name).await?.ok_or(error)?
+                }
+                created => return Ok(created?),
+            },
         };
         if known.is_none_or(|known| known.credentials.tunnel != found.id) {
             self.adopt(claim, place, &found).await?;

@@ -11,6 +11,8 @@ mod cloudflare;
 mod life;
 #[path = "faults/matrix.rs"]
 mod matrix;
+#[path = "faults/rival_tunnels.rs"]
+mod rival_tunnels;
 #[path = "faults/rivals.rs"]
 mod rivals;
 #[path = "faults/snapshot.rs"]

@@ -17,13 +17,16 @@ use serde_json::{Value, json};
 
 use crate::engine::{Engine, PLATFORM, binding_spec, may, standalone_spec};
 
+#[path = "isolation/policed.rs"]
+mod policed;
+
 const VERBS: [&str; 8] = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
 const EDIT: &[&str] = &["get", "list", "create", "update", "delete"];
 const READ: &[&str] = &["get", "list", "watch"];
 const START: &[&str] = &["get", "list", "create"];
 
 /// Kinds in namespaces: what the platform writes, what profiles speak of, what would be worth having.
-const NAMESPACED: [&str; 34] = [
+const NAMESPACED: [&str; 38] = [
     "configmaps",
     "limitranges",
     "persistentvolumeclaims",
@@ -53,10 +56,14 @@ const NAMESPACED: [&str; 34] = [
     "applications.argoproj.io",
     "appprojects.argoproj.io",
     "deliveries.aphex.io",
+    "knowledgebases.aphex.io",
+    "knowledgebases/status.aphex.io",
     "organizations.aphex.io",
+    "organizations/status.aphex.io",
     "repobindings.aphex.io",
     "repobindings/status.aphex.io",
     "pipelines.platform.dev",
+    "pipelines/status.platform.dev",
     "leases.coordination.k8s.io",
 ];
 
@@ -76,6 +83,21 @@ const CLUSTER: [&str; 14] = [
     "validatingadmissionpolicybindings.admissionregistration.k8s.io",
     "clusterinterceptors.triggers.tekton.dev",
     "clustertriggerbindings.triggers.tekton.dev",
+];
+
+/// Rights by which somebody becomes somebody else, or gives rights that he lacks: kinds and verbs, in every place.
+const POWERS: [(&[&str], &[&str]); 2] = [
+    (
+        &[
+            "users",
+            "groups",
+            "serviceaccounts",
+            "uids.authentication.k8s.io",
+            "userextras/scopes.authentication.k8s.io",
+        ],
+        &["impersonate"],
+    ),
+    (&["roles.rbac.authorization.k8s.io", "clusterroles.rbac.authorization.k8s.io"], &["bind", "escalate"]),
 ];
 
 /// What a profile allows: kinds and verbs, in the tenant's own namespace, and at cluster scope.
@@ -184,6 +206,13 @@ async fn answers(client: &Client, places: &[&str]) -> anyhow::Result<BTreeSet<Ce
         let verbs = VERBS.iter().zip(given).filter_map(|(verb, given)| given.then_some(*verb));
         allowed.extend(verbs.map(|verb| (place.to_owned(), kind, verb)));
     }
+    for place in places.iter().copied().chain([""]) {
+        for cell in within(place, &POWERS) {
+            if may(client, cell.2, cell.1, place).await? {
+                allowed.insert(cell);
+            }
+        }
+    }
     Ok(allowed)
 }
 
@@ -275,7 +304,7 @@ async fn world() -> anyhow::Result<Engine> {
 async fn identities(engine: &Engine) -> anyhow::Result<Vec<Identity>> {
     let foreign = |own: &str| PLACES.into_iter().filter(|place| *place != own).collect::<Vec<_>>();
     let runner = |own: &'static str| engine.acting_as_account(own, "pipeline-runner");
-    let team = within("matrix-team", &[(&NAMESPACED, &VERBS)]);
+    let team = &within("matrix-team", &[(&NAMESPACED, &VERBS)]) | &within("matrix-team", &POWERS);
     Ok(vec![
         Identity {
             name: "runner of the standard profile",
@@ -376,5 +405,15 @@ fn every_kind_that_the_platform_writes_is_in_the_matrix() {
         let (plural, group) = (&kind.resource.plural, &kind.resource.group);
         let name = if group.is_empty() { plural.clone() } else { format!("{plural}.{group}") };
         assert!(listed.contains(name.as_str()), "{name} is not in the matrix");
+    }
+    for definition in aphex_api::crds::all() {
+        let (plural, group) = (&definition.spec.names.plural, &definition.spec.group);
+        let status = definition.spec.versions.iter().any(|version| {
+            version.subresources.as_ref().is_some_and(|subresources| subresources.status.is_some())
+        });
+        let names = [Some(format!("{plural}.{group}")), status.then(|| format!("{plural}/status.{group}"))];
+        for name in names.into_iter().flatten() {
+            assert!(listed.contains(name.as_str()), "{name} is not in the matrix");
+        }
     }
 }

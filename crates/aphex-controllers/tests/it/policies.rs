@@ -104,7 +104,12 @@ impl World {
 }
 
 /// A write that is decided and not stored.
-async fn dry_run(client: &Client, method: &Method, path: &str, body: &Value) -> Result<(), String> {
+pub(crate) async fn dry_run(
+    client: &Client,
+    method: &Method,
+    path: &str,
+    body: &Value,
+) -> Result<(), String> {
     let kind = if *method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
     let request = http::Request::builder()
         .method(method)
@@ -118,7 +123,7 @@ async fn dry_run(client: &Client, method: &Method, path: &str, body: &Value) -> 
     })
 }
 
-fn rights(kind: &str, name: &str, subjects: &[Value]) -> Value {
+pub(crate) fn rights(kind: &str, name: &str, subjects: &[Value]) -> Value {
     let role =
         json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin" });
     json!({
@@ -131,19 +136,19 @@ fn rights(kind: &str, name: &str, subjects: &[Value]) -> Value {
 }
 
 /// A merge patch of labels.
-fn labels(labels: &Value) -> Value {
+pub(crate) fn labels(labels: &Value) -> Value {
     json!({ "metadata": { "labels": labels } })
 }
 
-fn object(version: &str, kind: &str, name: &str, labels: &Value) -> Value {
+pub(crate) fn object(version: &str, kind: &str, name: &str, labels: &Value) -> Value {
     json!({ "apiVersion": version, "kind": kind, "metadata": { "name": name, "labels": labels } })
 }
 
-fn core(namespace: &str, rest: &str) -> String {
+pub(crate) fn core(namespace: &str, rest: &str) -> String {
     format!("/api/v1/namespaces/{namespace}{rest}")
 }
 
-fn group(group: &str, namespace: &str, rest: &str) -> String {
+pub(crate) fn group(group: &str, namespace: &str, rest: &str) -> String {
     format!("/apis/{group}/namespaces/{namespace}/{rest}")
 }
 

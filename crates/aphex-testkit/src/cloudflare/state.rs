@@ -72,6 +72,15 @@ pub enum Fault {
     CutAfter,
 }
 
+/// What there is at a moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Ids of the tunnels that are not deleted.
+    pub tunnels: Vec<String>,
+    /// DNS records.
+    pub records: Vec<Record>,
+}
+
 /// A fault that waits for its request.
 struct Planned {
     method: Method,
@@ -86,6 +95,7 @@ pub(super) struct State {
     pub(super) tunnels: Vec<Tunnel>,
     pub(super) records: Vec<Record>,
     pub(super) calls: Vec<String>,
+    pub(super) history: Vec<Moment>,
     planned: Vec<Planned>,
     made: u64,
 }
@@ -93,7 +103,8 @@ pub(super) struct State {
 impl Default for State {
     fn default() -> Self {
         let token = Token { text: "stand-in-token-0123456789".to_owned(), scopes: Token::all() };
-        Self { token, tunnels: vec![], records: vec![], calls: vec![], planned: vec![], made: 0 }
+        let history = vec![Moment::default()];
+        Self { token, tunnels: vec![], records: vec![], calls: vec![], history, planned: vec![], made: 0 }
     }
 }
 
@@ -122,6 +133,16 @@ impl State {
             .find(|planned| planned.left > 0 && planned.method == method && path.contains(&planned.path))?;
         planned.left -= 1;
         Some(planned.fault.clone())
+    }
+
+    /// Notes what there is, if it is not what there was.
+    pub(super) fn note(&mut self) {
+        let tunnels = self.tunnels.iter().filter(|tunnel| tunnel.deleted_at.is_none());
+        let tunnels = tunnels.map(|tunnel| tunnel.id.clone()).collect();
+        let now = Moment { tunnels, records: self.records.clone() };
+        if self.history.last() != Some(&now) {
+            self.history.push(now);
+        }
     }
 
     /// A number that was not given before.

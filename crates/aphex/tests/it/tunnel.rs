@@ -1,7 +1,9 @@
 //! `aphex controller` behind Cloudflare, as it is started on a cluster.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::Mutex;
 
 use anyhow::Context as _;
 use aphex_testkit::cloudflare::{Cloudflare, DOMAIN};
@@ -48,6 +50,27 @@ fn install(kubeconfig: &Path, folder: &Path) -> anyhow::Result<()> {
         run(kubeconfig, &["apply", "-f", file.to_str().context("a path")?])?;
     }
     Ok(())
+}
+
+/// The arguments of a process and of everything that it started, as anybody on the machine reads them.
+fn arguments(process: u32) -> anyhow::Result<BTreeSet<String>> {
+    let mut parents = BTreeMap::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        // One that ended meanwhile has no files any more.
+        let Ok(status) = std::fs::read_to_string(format!("/proc/{id}/status")) else { continue };
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse::<u32>().ok());
+        parents.extend(parent.map(|parent| (id, parent)));
+    }
+    let descends = |id: u32| {
+        let up = std::iter::successors(Some(id), |id| parents.get(id).copied());
+        up.take(parents.len()).any(|id| id == process)
+    };
+    let family = parents.keys().filter(|id| descends(**id));
+    let read = |id: &u32| std::fs::read(format!("/proc/{id}/cmdline")).ok();
+    Ok(family.filter_map(read).map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).collect())
 }
 
 #[test]
@@ -97,10 +120,12 @@ async fn a_controller_with_a_token_makes_a_tunnel_for_an_organization() -> anyho
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()?;
-    let _controller = Controller(child);
+    let controller = Controller(child);
+    let seen = Mutex::new(BTreeSet::new());
     let (path, file) = (kubeconfig.clone(), example("organization.yaml"));
     tokio::task::spawn_blocking(move || run(&path, &["apply", "-f", &file.to_string_lossy()])).await??;
     let record = eventually("the name leads to the tunnel", || async {
+        seen.lock().unwrap().extend(arguments(controller.0.id())?);
         Ok(cloudflare.records_of("acme-corp.example.com").pop())
     })
     .await?;
@@ -121,6 +146,14 @@ async fn a_controller_with_a_token_makes_a_tunnel_for_an_organization() -> anyho
     assert_eq!(organization["status"]["webhookURL"], "https://acme-corp.example.com");
     let said = std::fs::read_to_string(folder.path().join("log"))?;
     assert!(said.contains("DNS record written"), "{said}");
-    assert!(!said.contains(&cloudflare.token()) && !said.contains(&tunnel.secret), "the log holds a secret");
+    seen.lock().unwrap().extend(arguments(controller.0.id())?);
+    let shown = seen.into_inner().unwrap().into_iter().collect::<Vec<String>>().join("\n");
+    assert!(shown.contains("--cloudflare-token-file"), "arguments were looked at: {shown}");
+    for (text, place) in [(said, "log"), (shown, "arguments")] {
+        assert!(
+            !text.contains(&cloudflare.token()) && !text.contains(&tunnel.secret),
+            "a secret is in the {place}"
+        );
+    }
     Ok(())
 }

@@ -86,6 +86,8 @@ pub enum Error {
 pub(super) mod code {
     /// An A, AAAA or CNAME record of that name exists.
     pub(in super::super) const RECORD_EXISTS: [i64; 4] = [81053, 81054, 81057, 81058];
+    /// A tunnel of that name exists.
+    pub(in super::super) const TUNNEL_EXISTS: i64 = 1013;
     /// The tunnel has live connections.
     pub(in super::super) const TUNNEL_CONNECTED: i64 = 1022;
     /// The token is not valid, or lacks a permission.
