@@ -300,6 +300,6 @@ mod tests {
         insert(&mut index, "failed", "a", 1, DeliveryPhase::Failed);
         assert_eq!(expired(&index, week - 1), Vec::<String>::new());
         assert_eq!(expired(&index, week), ["done"]);
-        assert_eq!(expired(&index, week + 1), ["failed", "done"]);
+        assert_eq!(expired(&index, week + 1), ["done", "failed"]);
     }
 }
