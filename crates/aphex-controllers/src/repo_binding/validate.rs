@@ -188,7 +188,7 @@ fn own_name(object: &RepoBinding, observed: &Observed, name: &TenantName) -> Res
 /// it out of order: whoever may create namespaces could do so to anybody.
 fn own_reach(object: &RepoBinding, observed: &Observed, name: &TenantName) -> Result<(), Stop> {
     let tenant = observed.namespace.as_ref().filter(|_| observed.owns_namespace);
-    let since = tenant.and_then(|namespace| namespace.creation_timestamp()).map(|time| time.0);
+    let since = tenant.and_then(kube::ResourceExt::creation_timestamp).map(|time| time.0);
     let earlier = |found: &&Neighbour| since.is_none_or(|since| found.created.is_some_and(|at| at < since));
     let strange = |found: &&Neighbour| {
         let Some(binding) = &found.binding else { return true };
