@@ -12,43 +12,62 @@ use kube::api::DeleteParams;
 use super::*;
 use crate::policies::{core, dry_run, group, labels, object, rights};
 
-const TENANT: &str = "policed-app";
-const INFRA: &str = "policed-infra";
-const ORGANIZATION: &str = "org-policed";
-const TEAM: &str = "team-policed";
+/// The namespaces of one test; a real API server has several tests at once.
+struct Places {
+    organization: String,
+    tenant: String,
+    infra: String,
+    team: String,
+}
+
+impl Places {
+    fn of(name: &str) -> Self {
+        Self {
+            organization: format!("org-{name}"),
+            tenant: format!("{name}-app"),
+            infra: format!("{name}-infra"),
+            team: format!("team-{name}"),
+        }
+    }
+
+    fn all(&self) -> [&str; 3] {
+        [&self.tenant, &self.organization, &self.team]
+    }
+}
+
 /// What the one who tries finds there, made by somebody else.
 const PROBE: &str = "probe";
 
 /// What is tried, and the policy that refuses it; none for what is let through.
 type Attempt = (Method, String, Value, Option<&'static str>);
 
-async fn policed() -> anyhow::Result<Engine> {
-    let engine = Engine::start().await?;
-    let label = json!({ "aphex.dev/org": "policed" });
-    engine.apply(&object("v1", "Namespace", TEAM, &label)).await?;
-    engine.organization("policed").await?;
-    engine.binding(TENANT, "policed").await?;
-    let mut elevated = binding_spec(INFRA, "policed");
+async fn policed(name: &str) -> anyhow::Result<(Engine, Places)> {
+    let (engine, at) = (Engine::start().await?, Places::of(name));
+    let label = json!({ "aphex.dev/org": name });
+    engine.apply(&object("v1", "Namespace", &at.team, &label)).await?;
+    engine.organization(name).await?;
+    engine.binding(&at.tenant, name).await?;
+    let mut elevated = binding_spec(&at.infra, name);
     elevated["permissionProfile"] = json!("elevated");
-    engine.create::<RepoBinding>(PLATFORM, "RepoBinding", INFRA, elevated).await?;
-    engine.phase(TENANT, "Ready").await?;
-    engine.phase(INFRA, "Ready").await?;
+    engine.create::<RepoBinding>(PLATFORM, "RepoBinding", &at.infra, elevated).await?;
+    engine.phase(&at.tenant, "Ready").await?;
+    engine.phase(&at.infra, "Ready").await?;
     let insider =
         json!({ "kind": "User", "name": "insider@acme.com", "apiGroup": "rbac.authorization.k8s.io" });
-    for place in [TENANT, ORGANIZATION, TEAM] {
+    for place in at.all() {
         let mut binding = rights("RoleBinding", "test-insiders", std::slice::from_ref(&insider));
         binding["metadata"]["namespace"] = json!(place);
         engine.apply(&binding).await?;
-        for (_, mut probe, _) in boundaries(place, PROBE) {
+        for (_, mut probe, _) in boundaries(&at, place, PROBE) {
             probe["metadata"]["namespace"] = json!(place);
             engine.apply(&probe).await?;
         }
     }
-    Ok(engine)
+    Ok((engine, at))
 }
 
 /// What closes a tenant in: path of its kind, an object of it, the policy that guards it.
-fn boundaries(place: &str, name: &str) -> [(String, Value, &'static str); 4] {
+fn boundaries(at: &Places, place: &str, name: &str) -> [(String, Value, &'static str); 4] {
     let with = |version: &str, kind: &str, spec: Value| {
         let mut object = object(version, kind, name, &json!({}));
         object["spec"] = spec;
@@ -58,7 +77,7 @@ fn boundaries(place: &str, name: &str) -> [(String, Value, &'static str); 4] {
     let limits = json!({ "limits": [{ "type": "Pod", "max": { "cpu": "64" } }] });
     let open =
         json!({ "podSelector": {}, "ingress": [{}], "egress": [{}], "policyTypes": ["Ingress", "Egress"] });
-    let runner = json!({ "kind": "ServiceAccount", "namespace": TENANT, "name": "pipeline-runner" });
+    let runner = json!({ "kind": "ServiceAccount", "namespace": at.tenant, "name": "pipeline-runner" });
     let rbac = "rbac.authorization.k8s.io/v1";
     [
         (core(place, "/resourcequotas"), quota, "aphex-tenant-boundary"),
@@ -73,11 +92,11 @@ fn boundaries(place: &str, name: &str) -> [(String, Value, &'static str); 4] {
 }
 
 /// Every verb that writes, at every boundary of a place.
-fn every_write(place: &str) -> Vec<Attempt> {
-    let guarded = place != TEAM;
+fn every_write(at: &Places, place: &str) -> Vec<Attempt> {
+    let guarded = place != at.team;
     let mut attempts = Vec::new();
     for ((path, mut probe, policy), (_, fresh, _)) in
-        boundaries(place, PROBE).into_iter().zip(boundaries(place, "fresh"))
+        boundaries(at, place, PROBE).into_iter().zip(boundaries(at, place, "fresh"))
     {
         let refused = guarded.then_some(policy);
         let (one, colour) = (format!("{path}/{PROBE}"), labels(&json!({ "colour": "blue" })));
@@ -96,14 +115,14 @@ fn every_write(place: &str) -> Vec<Attempt> {
 }
 
 /// What says whose a namespace is, by every way to write it; in no place but by the platform.
-fn every_label(place: &str) -> Vec<Attempt> {
+fn every_label(at: &Places, place: &str) -> Vec<Attempt> {
     let refused = Some("aphex-namespace-labels");
     let mut attempts = Vec::new();
     for change in [
         json!({ "aphex.dev/org": "stranger" }),
         json!({ "aphex.dev/org": null, "platform.aphex/owner-name": "nobody" }),
         json!({ "platform.aphex/tenant": "stranger-app" }),
-        json!({ "platform.aphex/managed-by": if place == TEAM { json!("platform-controller") } else { Value::Null } }),
+        json!({ "platform.aphex/managed-by": if place == at.team { json!("platform-controller") } else { Value::Null } }),
     ] {
         for path in ["", "/status"] {
             attempts.push((Method::PATCH, core(place, path), labels(&change), refused));
@@ -146,52 +165,52 @@ async fn tried(name: &str, client: &Client, attempts: &[Attempt]) -> Vec<String>
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_closes_a_tenant_in_stays_by_whichever_verb_somebody_with_every_right_tries()
 -> anyhow::Result<()> {
-    let engine = policed().await?;
+    let (engine, at) = policed("policed").await?;
     let insider = engine.acting_as("insider@acme.com", &[]).await?;
     let mut wrong = Vec::new();
-    for place in [TENANT, ORGANIZATION, TEAM] {
+    for place in at.all() {
         // The policies are all that stands in the way.
         for kind in ["resourcequotas", "limitranges", "networkpolicies.networking.k8s.io", "namespaces"] {
             for verb in ["update", "patch", "delete"] {
                 assert!(may(&insider, verb, kind, place).await?, "{verb} {kind} in {place}");
             }
         }
-        wrong.extend(tried("insider", &insider, &every_write(place)).await);
-        wrong.extend(tried("insider", &insider, &every_label(place)).await);
-        let expected = (place != TEAM).then_some("aphex-account-tokens");
+        wrong.extend(tried("insider", &insider, &every_write(&at, place)).await);
+        wrong.extend(tried("insider", &insider, &every_label(&at, place)).await);
+        let expected = (place != at.team).then_some("aphex-account-tokens");
         let token = (Method::POST, core(place, "/secrets"), token_of("default"), expected);
         wrong.extend(tried("insider", &insider, &[token]).await);
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     let teams: Api<Namespace> = Api::all(engine.client.clone());
-    teams.delete(TEAM, &DeleteParams::default()).await?;
+    teams.delete(&at.team, &DeleteParams::default()).await?;
     engine.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_runners_and_administrators_may_write_is_neither_a_token_nor_the_platforms_own()
 -> anyhow::Result<()> {
-    let engine = policed().await?;
+    let (engine, at) = policed("policed-own").await?;
     let secrets = |place: &str| core(place, "/secrets");
     let own = |name: &str| object("v1", "Secret", name, &json!({}));
     let tokens = Some("aphex-account-tokens");
-    let pipelines = |rest: &str| group("tekton.dev/v1", INFRA, &format!("pipelines{rest}"));
+    let pipelines = |rest: &str| group("tekton.dev/v1", &at.infra, &format!("pipelines{rest}"));
     let mut pipeline = object("tekton.dev/v1", "Pipeline", "own", &json!({}));
     pipeline["spec"] = json!({ "tasks": [{ "name": "build", "taskRef": { "name": "build" } }] });
     let mut instead = pipeline.clone();
-    instead["metadata"]["name"] = json!(INFRA);
+    instead["metadata"]["name"] = json!(at.infra);
     let theirs = Some("aphex-managed-objects");
-    let there = engine.dynamic("tekton.dev", "v1", "Pipeline", Some(INFRA)).get(INFRA).await?;
+    let there = engine.dynamic("tekton.dev", "v1", "Pipeline", Some(&at.infra)).get(&at.infra).await?;
     instead["metadata"]["resourceVersion"] = json!(there.metadata.resource_version);
-    let runner = engine.acting_as_account(TENANT, "pipeline-runner").await?;
-    let elevated = engine.acting_as_account(INFRA, "pipeline-runner").await?;
+    let runner = engine.acting_as_account(&at.tenant, "pipeline-runner").await?;
+    let elevated = engine.acting_as_account(&at.infra, "pipeline-runner").await?;
     let administrator = engine.acting_as("ann@acme.com", &[]).await?;
     let mut wrong = tried(
         "runner",
         &runner,
         &[
-            (Method::POST, secrets(TENANT), token_of("default"), tokens),
-            (Method::POST, secrets(TENANT), own("plain"), None),
+            (Method::POST, secrets(&at.tenant), token_of("default"), tokens),
+            (Method::POST, secrets(&at.tenant), own("plain"), None),
         ],
     )
     .await;
@@ -200,10 +219,10 @@ async fn what_runners_and_administrators_may_write_is_neither_a_token_nor_the_pl
             "elevated runner",
             &elevated,
             &[
-                (Method::POST, secrets(INFRA), token_of("pipeline-runner"), tokens),
-                (Method::POST, secrets(INFRA), own("plain"), None),
-                (Method::PUT, pipelines(&format!("/{INFRA}")), instead, theirs),
-                (Method::DELETE, pipelines(&format!("/{INFRA}")), Value::Null, theirs),
+                (Method::POST, secrets(&at.infra), token_of("pipeline-runner"), tokens),
+                (Method::POST, secrets(&at.infra), own("plain"), None),
+                (Method::PUT, pipelines(&format!("/{}", at.infra)), instead, theirs),
+                (Method::DELETE, pipelines(&format!("/{}", at.infra)), Value::Null, theirs),
                 (Method::POST, pipelines(""), pipeline, None),
             ],
         )
@@ -214,14 +233,14 @@ async fn what_runners_and_administrators_may_write_is_neither_a_token_nor_the_pl
             "administrator",
             &administrator,
             &[
-                (Method::POST, secrets(ORGANIZATION), token_of("default"), tokens),
-                (Method::POST, secrets(ORGANIZATION), own("org-secrets"), None),
+                (Method::POST, secrets(&at.organization), token_of("default"), tokens),
+                (Method::POST, secrets(&at.organization), own("org-secrets"), None),
             ],
         )
         .await,
     );
     assert!(wrong.is_empty(), "{wrong:#?}");
     let teams: Api<Namespace> = Api::all(engine.client.clone());
-    teams.delete(TEAM, &DeleteParams::default()).await?;
+    teams.delete(&at.team, &DeleteParams::default()).await?;
     engine.finish().await
 }
