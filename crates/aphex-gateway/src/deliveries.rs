@@ -296,15 +296,18 @@ impl Deliveries {
             incoming.verified_by.iter().map(|s| format!("{}/{}", s.namespace, s.name)).collect();
         let other = hex(&format!("{id}/{}/{}", incoming.listener, signers.join(",")));
         for name in [id.clone(), format!("{}-{}", &id[..id.len().min(ID_MAX - 11)], &other[..10])] {
-            // Looked for first: a run that was deleted since must not be made again for an event that has its verdict.
-            let looked = api.get_opt(&name).await;
-            let mut there = looked.as_ref().ok().cloned().flatten();
-            if there.is_none() {
-                if self.create(&api, &name, incoming, event, packed, looked.is_ok()).await? {
-                    return Ok(Some(id));
-                }
-                there = api.get_opt(&name).await.map_err(|e| StoreError::Read(name.clone(), Box::new(e)))?;
+            match self.create(&api, &name, incoming, event, packed).await {
+                Ok(true) => return Ok(Some(id)),
+                Ok(false) => {}
+                // A namespace that takes no more may have this one.
+                Err(error) if error.is_of_the_namespace() => match api.get_metadata_opt(&name).await {
+                    Ok(Some(_)) => {}
+                    _ => return Err(error),
+                },
+                Err(error) => return Err(error),
             }
+            let there = api.get_opt(&name).await;
+            let there = there.map_err(|error| StoreError::Read(name.clone(), Box::new(error)))?;
             // Gone between the two requests: retention took it, so it had its verdict.
             let Some(there) = there else { return Ok(Some(id)) };
             if same_event(&there, incoming) {
@@ -318,7 +321,7 @@ impl Deliveries {
         Err(StoreError::Taken(id))
     }
 
-    /// Creates the Delivery; false when the name is taken. Where it is known to be free the event is decided first.
+    /// Creates the Delivery, decided already if that is possible; false when the name is taken.
     async fn create(
         &self,
         api: &Api<Delivery>,
@@ -326,12 +329,21 @@ impl Deliveries {
         incoming: &Incoming,
         event: &Arc<Event>,
         packed: &payload::Packed,
-        free: bool,
     ) -> Result<bool, StoreError> {
         let mut delivery = build(name, incoming, event, packed, &self.identity);
         let Some(parts) = PayloadParts::of(&delivery) else {
-            if free {
-                delivery.status = self.decide_at_once(&delivery, event).await;
+            if let Some(decided) = self.decide_at_once(&delivery, event).await {
+                // A run that was deleted since must not be made again for an event that has its verdict.
+                let free = if decided.makes_nothing() {
+                    Some(true)
+                } else {
+                    api.get_metadata_opt(name).await.ok().map(|there| there.is_none())
+                };
+                match free {
+                    Some(true) => delivery.status = self.do_at_once(decided, &delivery, event).await,
+                    Some(false) => return Ok(false),
+                    None => {}
+                }
             }
             let made = self.post(api, delivery).await?;
             return Ok(made.inspect(|made| self.take_up(made)).is_some());

@@ -1,10 +1,11 @@
 //! Decides an event before it is stored, so that its Delivery is written once, verdict and all.
 //!
 //! ```text
-//! look: not there -> evaluate -> create what triggers ask for -> store the Delivery, verdict in it -> answer
-//!                        |                |
-//!                        +----------------+--> somebody else has to be asked, or it takes too long:
-//!                                              store it without a verdict, answer, decide afterwards
+//! evaluate -> look: not there -> create what triggers ask for -> store the Delivery, verdict in it -> answer
+//!    |  |                             |                                  ^
+//!    |  +--> nothing to create -------|----------------------------------+
+//!    +--------------------------------+--> somebody else has to be asked, or it takes too long:
+//!                                          store it without a verdict, answer, decide afterwards
 //! ```
 //!
 //! Nothing is answered before the Delivery is stored, and what is created has a name made of the Delivery's: who dies
@@ -14,9 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aphex_api::delivery::{Delivery, DeliveryStatus};
+use jiff::Timestamp;
 
 use super::{Deliveries, Incoming, object_name, verdict};
-use crate::decision::Asking;
+use crate::decision::{Asking, Case, Decision};
 use crate::event::{self, Event};
 
 /// How long an event may take before it is stored first and decided afterwards: far less than a sender waits.
@@ -35,16 +37,41 @@ pub(super) fn event(incoming: &mut Incoming) -> Arc<Event> {
     })
 }
 
+/// What an event comes to, before any of it is done.
+pub(super) struct Decided {
+    decision: Decision,
+    began: Timestamp,
+}
+
+impl Decided {
+    /// Whether no trigger asks for anything: then it does not matter whether the event was here before.
+    pub(super) fn makes_nothing(&self) -> bool {
+        match &self.decision {
+            Decision::Settled(..) => true,
+            Decision::Triggers(_, planned) => planned.iter().all(|planned| planned.resources.is_empty()),
+        }
+    }
+}
+
 impl Deliveries {
-    /// The status to store a Delivery with, once what its triggers ask for exists; nothing when it is to be stored first.
-    pub(super) async fn decide_at_once(
-        &self,
-        delivery: &Delivery,
-        event: &Arc<Event>,
-    ) -> Option<DeliveryStatus> {
+    /// What triggers make of an event that is not stored yet; nothing when it is to be stored first.
+    pub(super) async fn decide_at_once(&self, delivery: &Delivery, event: &Arc<Event>) -> Option<Decided> {
         let began = self.clock.now();
-        let deciding = self.decide_event(delivery, event, None, Asking::Nobody);
-        let outcome = tokio::time::timeout(AT_ONCE, deciding).await.ok().flatten()?;
-        Some(verdict::status(delivery, outcome, 1, None, began, self.clock.now()))
+        let case = Case::at(delivery, Arc::clone(event), None);
+        let deciding = self.decider.decide_within(&case, Asking::Nobody);
+        let decision = tokio::time::timeout(AT_ONCE, deciding).await.ok().flatten()?;
+        Some(Decided { decision, began })
+    }
+
+    /// The status to store a Delivery with, once what its triggers ask for exists; nothing when that takes too long.
+    pub(super) async fn do_at_once(
+        &self,
+        decided: Decided,
+        delivery: &Delivery,
+        event: &Event,
+    ) -> Option<DeliveryStatus> {
+        let doing = self.carry_out(decided.decision, delivery, event, None);
+        let outcome = tokio::time::timeout(AT_ONCE, doing).await.ok()?;
+        Some(verdict::status(delivery, outcome, 1, None, decided.began, self.clock.now()))
     }
 }

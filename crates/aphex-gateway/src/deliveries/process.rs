@@ -1,6 +1,5 @@
 //! One attempt at a Delivery: read, claim, evaluate, dispatch, publish the status.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aphex_api::delivery::{
@@ -116,33 +115,34 @@ impl Deliveries {
             Err(error) if error.may_pass() => return Outcome::Later(errors::chain(&error)),
             Err(error) => return Outcome::Settled(DeliveryVerdict::Failed, errors::chain(&error)),
         };
-        let event = Case::event(delivery, payload, self.clock.now());
-        let decided = self.decide_event(delivery, &Arc::new(event), replay, Asking::Others).await;
-        decided.unwrap_or_else(|| Outcome::Later("the event could not be evaluated".to_owned()))
+        let case = Case::of(delivery, payload, replay, self.clock.now());
+        match self.decider.decide_within(&case, Asking::Others).await {
+            Some(decision) => self.carry_out(decision, delivery, &case.event, replay).await,
+            None => Outcome::Later("the event could not be evaluated".to_owned()),
+        }
     }
 
-    /// Asks the triggers and creates what they ask for; nothing when somebody has to be asked who may not be.
-    pub(super) async fn decide_event(
+    /// Does what was decided: creates what triggers ask for.
+    pub(super) async fn carry_out(
         &self,
+        decision: Decision,
         delivery: &Delivery,
-        event: &Arc<Event>,
+        event: &Event,
         replay: Option<&str>,
-        asking: Asking,
-    ) -> Option<Outcome> {
-        let case = Case::at(delivery, Arc::clone(event), replay);
-        let (listener, planned) = match self.decider.decide_within(&case, asking).await? {
-            Decision::Settled(verdict, message) => return Some(Outcome::Settled(verdict, message)),
+    ) -> Outcome {
+        let (listener, planned) = match decision {
+            Decision::Settled(verdict, message) => return Outcome::Settled(verdict, message),
             Decision::Triggers(listener, planned) => (listener, planned),
         };
         let mut results = Vec::with_capacity(planned.len());
         for planned in planned {
-            log_rejection(&planned, &case.event, &listener);
+            log_rejection(&planned, event, &listener);
             results.push(match done_before(delivery, replay, &planned.result) {
                 Some(result) => result,
-                None => self.dispatch(planned, &case.event.id).await,
+                None => self.dispatch(planned, &event.id).await,
             });
         }
-        Some(Outcome::Triggers(results))
+        Outcome::Triggers(results)
     }
 
     async fn dispatch(&self, planned: Planned, event_id: &str) -> TriggerResult {

@@ -65,6 +65,10 @@ async fn what_needs_nobody_else_is_answered_with_its_verdict_stored() -> anyhow:
     let asked = world.requests.asked();
     let patched = asked.iter().find(|asked| asked.verb == "patch" && asked.namespace == world.organization());
     assert_eq!(patched, None, "a run and two deliveries were created, and nothing was written twice");
+    let looked_for = |name: &str| asked.iter().any(|asked| asked.verb == "get" && asked.name == name);
+    assert!(looked_for("wanted") && !looked_for("unwanted"), "whose run could be made twice is looked for");
+    world.deliver("unwanted", "push", &topic, SECRET).await?;
+    assert_eq!(deliveries.list(&ListParams::default()).await?.items.len(), 2, "it is known again");
     Ok(())
 }
 

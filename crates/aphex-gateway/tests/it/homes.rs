@@ -123,6 +123,36 @@ async fn one_event_for_two_tenants_is_kept_in_both() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn what_a_full_namespace_has_already_is_not_kept_once_more_beside_the_listener() -> anyhow::Result<()> {
+    let world = World::start("full").await?;
+    world.at_home().await?;
+    let mut topic = push()?;
+    topic["ref"] = "refs/heads/topic".into();
+    world.deliver(ID, "push", &topic, SECRET).await?;
+    assert_eq!(world.kept_in(&world.tenant()).await?, [ID]);
+    let quota = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota",
+        "metadata": { "name": "deliveries", "namespace": world.tenant() },
+        "spec": { "hard": { "count/deliveries.aphex.io": "1" } },
+    });
+    world.apply(quota).await?;
+    let mut attempt = 0;
+    // Who counts them learns of the quota a moment later.
+    eventually("the namespace takes no more", || {
+        attempt += 1;
+        let (id, world, topic) = (format!("after-{attempt}"), &world, &topic);
+        async move {
+            world.deliver(&id, "push", topic, SECRET).await?;
+            Ok(world.kept_in(&world.organization()).await?.contains(&id).then_some(()))
+        }
+    })
+    .await?;
+    world.deliver(ID, "push", &topic, SECRET).await?;
+    assert!(!world.kept_in(&world.organization()).await?.contains(&ID.to_owned()));
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_the_tenants_namespace_does_not_take_is_kept_beside_the_listener() -> anyhow::Result<()> {
     let world = World::start("away").await?;
     world.at_home().await?;
