@@ -56,6 +56,11 @@ fn play(round: &Round) -> anyhow::Result<()> {
             tests.args(["--package", name]);
         }
         tests.env("PATH", &path).env("APHEX_TEST_KUBECONFIG", cluster.kubeconfig());
+        if std::env::var_os("RUST_TEST_THREADS").is_none() {
+            // They wait for the cluster more than they work.
+            let processors = std::thread::available_parallelism().map_or(2, usize::from);
+            tests.env("RUST_TEST_THREADS", (processors * 2).to_string());
+        }
         tests
     };
     if !suite::twice(tests)?.well {
