@@ -100,10 +100,21 @@ impl Cloudflare {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 
+    /// How an organization is reached where nothing was made just now.
     fn exposure(&self, claim: &Claim<'_>, credentials: Credentials, record: Record) -> Exposure {
+        self.exposure_with(claim, credentials, record, false)
+    }
+
+    fn exposure_with(
+        &self,
+        claim: &Claim<'_>,
+        credentials: Credentials,
+        record: Record,
+        made: bool,
+    ) -> Exposure {
         let host = claim.organization.host(self.places.domain());
         let webhook_url = format!("https://{host}");
-        Exposure { webhook_url, path: Path::Tunnel(Tunnel { host, credentials, record }) }
+        Exposure { webhook_url, path: Path::Tunnel(Tunnel { host, credentials, record, made }) }
     }
 
     /// Goes as far as it can with what the engine holds.
@@ -123,14 +134,17 @@ impl Cloudflare {
                 claim.organization.namespace(),
                 claim.organization.tunnel_credentials()
             );
-            return Ok(self.exposure(claim, credentials, Record::Pending(message)));
+            // It is not on the engine yet, so it was made or found in this pass.
+            return Ok(self.exposure_with(claim, credentials, Record::Pending(message), true));
         }
-        record::write(&self.client, claim, &place, self.places.domain(), &credentials.tunnel).await?;
+        let (domain, tunnel) = (self.places.domain(), &credentials.tunnel);
+        let made = record::write(&self.client, claim, &place, domain, tunnel).await?;
         if let Some(waiting) = self.drop_former_name(claim).await? {
-            return Ok(self.exposure(claim, credentials, Record::Pending(waiting.to_string())));
+            let record = Record::Pending(waiting.to_string());
+            return Ok(self.exposure_with(claim, credentials, record, made));
         }
         self.remember(claim.uid, &credentials, true, BELIEVED);
-        Ok(self.exposure(claim, credentials, Record::Written))
+        Ok(self.exposure_with(claim, credentials, Record::Written, made))
     }
 
     /// The organization's tunnel: the one that is there, if it is ours or nobody's, else a new one.
@@ -315,5 +329,22 @@ impl Tunnels for Cloudflare {
         tracing::info!(tunnel.name = name, tunnel.id = found.id, "tunnel deleted");
         self.forget(claim.uid);
         Ok(None)
+    }
+
+    async fn disown(&self, claim: Claim<'_>) -> Result<(), TunnelError> {
+        self.unpublish(claim).await?;
+        let account = self.account(&claim).await?;
+        let name = claim.organization.tunnel();
+        let found = self.client.tunnel_named(&account, &name).await?;
+        if let Some(found) = found.filter(|found| self.is_own(&claim, found)) {
+            match self.client.delete_tunnel(&account, &found.id).await {
+                Err(error) if error.says(&[error::code::TUNNEL_CONNECTED]) => {}
+                deleted => deleted?,
+            }
+            let (name, id) = (name.as_str(), found.id.as_str());
+            tracing::info!(tunnel.name = name, tunnel.id = id, "tunnel of a deleted organization taken back");
+        }
+        self.forget(claim.uid);
+        Ok(())
     }
 }

@@ -97,7 +97,9 @@ impl World {
         self.stored = Some(self.tunnel().await?.credentials);
         let tunnel = self.tunnel().await?;
         anyhow::ensure!(tunnel.record == Record::Written, "{:?}", tunnel.record);
-        Ok(tunnel)
+        anyhow::ensure!(tunnel.made, "its name was written just now");
+        // From here on it is only looked at.
+        Ok(Tunnel { made: false, ..tunnel })
     }
 
     /// The same as after a restart.
