@@ -160,7 +160,10 @@ fn triggers_in_files_are_tested_without_a_server() -> anyhow::Result<()> {
     assert_eq!(told.status.code(), Some(1));
     let (answer, errors) = text(&told);
     for said in [&answer, &errors] {
-        assert!(said.contains("the pattern '[z-a]' cannot be read: error parsing regexp"), "{answer}{errors}");
+        assert!(
+            said.contains("the pattern '[z-a]' cannot be read: error parsing regexp"),
+            "{answer}{errors}"
+        );
     }
 
     let alone = folder.path().join("alone.yaml");
@@ -362,7 +365,9 @@ fn a_binding_is_checked_from_the_network_to_the_run_without_starting_one() -> an
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     loop {
         let (told, errors) = text(&up.run(&["repo", "check", "hello-world"])?);
-        if told.contains("hello-world is Failed: spec.paths[0]: '[z-a]' has the range z-a, which goes backwards") {
+        if told
+            .contains("hello-world is Failed: spec.paths[0]: '[z-a]' has the range z-a, which goes backwards")
+        {
             return Ok(());
         }
         anyhow::ensure!(std::time::Instant::now() < deadline, "{told}{errors}");
