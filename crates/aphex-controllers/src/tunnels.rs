@@ -86,7 +86,7 @@ pub struct Tunnel {
     pub credentials: Credentials,
     /// Whether the host name leads to it.
     pub record: Record,
-    /// Whether anything of it was made, changed or taken over just now.
+    /// Whether anything of it was made, changed or taken over just now, or may have been.
     pub made: bool,
 }
 

@@ -100,18 +100,7 @@ impl Cloudflare {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 
-    /// How an organization is reached where nothing was made just now.
-    fn exposure(&self, claim: &Claim<'_>, credentials: Credentials, record: Record) -> Exposure {
-        self.exposure_with(claim, credentials, record, false)
-    }
-
-    fn exposure_with(
-        &self,
-        claim: &Claim<'_>,
-        credentials: Credentials,
-        record: Record,
-        made: bool,
-    ) -> Exposure {
+    fn exposure(&self, claim: &Claim<'_>, credentials: Credentials, record: Record, made: bool) -> Exposure {
         let host = claim.organization.host(self.places.domain());
         let webhook_url = format!("https://{host}");
         Exposure { webhook_url, path: Path::Tunnel(Tunnel { host, credentials, record, made }) }
@@ -135,16 +124,16 @@ impl Cloudflare {
                 claim.organization.tunnel_credentials()
             );
             // It is not on the engine yet, so it was made or found in this pass.
-            return Ok(self.exposure_with(claim, credentials, Record::Pending(message), true));
+            return Ok(self.exposure(claim, credentials, Record::Pending(message), true));
         }
         let (domain, tunnel) = (self.places.domain(), &credentials.tunnel);
         let made = record::write(&self.client, claim, &place, domain, tunnel).await?;
         if let Some(waiting) = self.drop_former_name(claim).await? {
             let record = Record::Pending(waiting.to_string());
-            return Ok(self.exposure_with(claim, credentials, record, made));
+            return Ok(self.exposure(claim, credentials, record, made));
         }
         self.remember(claim.uid, &credentials, true, BELIEVED);
-        Ok(self.exposure_with(claim, credentials, Record::Written, made))
+        Ok(self.exposure(claim, credentials, Record::Written, made))
     }
 
     /// The organization's tunnel: the one that is there, if it is ours or nobody's, else a new one.
@@ -277,13 +266,14 @@ impl Tunnels for Cloudflare {
         let known = self.known(claim.uid);
         let now = self.clock.now();
         if let Some(known) = known.as_ref().filter(|k| k.record && k.is_believed(&claim, now)) {
-            return Ok(self.exposure(&claim, known.credentials.clone(), Record::Written));
+            return Ok(self.exposure(&claim, known.credentials.clone(), Record::Written, false));
         }
         let error = match self.establish(&claim, known.as_ref()).await {
             Err(TunnelError::Provider(error)) if error.is_passing() => error,
             done => return done,
         };
-        // Webhooks arrive although Cloudflare's API does not answer: what was seen goes on, and is looked at again soon.
+        // Webhooks arrive although Cloudflare's API does not answer: what was seen goes on, and is looked at again soon. What
+        // was asked for may have been done all the same.
         match (known.filter(|known| known.record), claim.stored) {
             (Some(known), _) => {
                 tracing::warn!(
@@ -292,11 +282,11 @@ impl Tunnels for Cloudflare {
                     "cannot look at the tunnel; goes on with what was seen before"
                 );
                 self.remember(claim.uid, &known.credentials, true, AGAIN);
-                Ok(self.exposure(&claim, known.credentials, Record::Written))
+                Ok(self.exposure(&claim, known.credentials, Record::Written, true))
             }
             (None, Some(stored)) => {
                 let message = errors::chain(&*error);
-                Ok(self.exposure(&claim, stored.clone(), Record::Pending(message)))
+                Ok(self.exposure(&claim, stored.clone(), Record::Pending(message), true))
             }
             (None, None) => Err(TunnelError::Provider(error)),
         }

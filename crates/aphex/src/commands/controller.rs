@@ -98,7 +98,7 @@ async fn lead(
     let elector = Elector::new(client.clone(), lease, Clock::system(), metrics);
     let Some(mut leadership) = elector.acquire(shutdown).await else { return Ok(()) };
     let guarded = leadership.guard(client);
-    let mut work = std::pin::pin!(work(guarded, settings, tunnels, metrics, shutdown));
+    let mut work = Box::pin(work(guarded, settings, tunnels, metrics, shutdown));
     tokio::select! {
         () = &mut work => {
             leadership.release().await;
