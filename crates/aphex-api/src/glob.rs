@@ -4,14 +4,36 @@
 //! `[!a-z]` one character, `\` takes the next character as it is. The expressions are RE2's, so that they mean the same
 //! to Tekton's CEL and to ours.
 
-use std::str::FromStr;
+mod example;
+mod parts;
 
-/// What stands in an example where any character may.
-const ANY: char = 'x';
 /// The pattern of a glob, for schemas; a leading `!` would exclude nothing, so it is refused.
 pub const GLOB_PATTERN: &str = r"^[^!\x00-\x1f\x7f][^\x00-\x1f\x7f]*$";
 
-/// A pattern over branch names or file paths.
+/// What can be said of the signs of a list of globs when it is written, as a CEL expression; it takes each glob.
+pub const GLOBS_RULE: &str = r"self.all(glob, glob.matches(r'^(?:[^\\\[]|\\.|\[(?:[!^](?:[^\\/]|\\[^/])|[^\\/!^]|\\[^/])(?:[^\\/\]]|\\[^/])*\])+$'))";
+/// What is wrong where it does not hold.
+pub const GLOBS_RULE_MESSAGE: &str = r"each glob closes its [ with ], has no / between them, and ends with no \; write \[ for the character itself";
+/// The same for what globs over files are about.
+pub const FILES_RULE: &str =
+    "self.all(glob, !glob.startsWith('/') && !glob.endsWith('/') && !glob.contains('//'))";
+/// What is wrong where it does not hold.
+pub const FILES_RULE_MESSAGE: &str = "each glob is about files' paths from the repository's root, which neither begin nor end with /; docs/** is all in folder docs";
+/// The same for what globs over branches are about.
+pub const BRANCHES_RULE: &str = "self.all(glob, !glob.startsWith('refs/') && !glob.startsWith('/') && !glob.endsWith('/') && !glob.contains('//'))";
+/// What is wrong where it does not hold.
+pub const BRANCHES_RULE_MESSAGE: &str = "each glob is about branches' short names, as in main or release/*: not refs/heads/main, and no / at either end";
+
+/// What a glob's names are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Branches, by their short names.
+    Branches,
+    /// Files, by their paths from the repository's root.
+    Files,
+}
+
+/// A pattern over branch names or file paths, which some name matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob {
     text: String,
@@ -19,7 +41,7 @@ pub struct Glob {
     example: String,
 }
 
-/// Why a text is not a glob; the message is for the user.
+/// Why a text is not a glob; the message is for the user, and goes on after the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GlobError {
     /// It is empty.
@@ -46,29 +68,17 @@ pub enum GlobError {
     /// It ends with a backslash.
     #[error("ends with a backslash that takes nothing as it is")]
     Trailing,
+    /// There is no name that it matches; the text says why, as far as that is known.
+    #[error("{0}")]
+    Never(&'static str),
 }
 
 impl Glob {
     /// Longest glob.
     pub const MAX: usize = 255;
 
-    /// The glob as written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// A text that it matches.
-    #[must_use]
-    pub fn example(&self) -> &str {
-        &self.example
-    }
-}
-
-impl FromStr for Glob {
-    type Err = GlobError;
-
-    fn from_str(text: &str) -> Result<Self, GlobError> {
+    /// Reads a glob over such names; one that none of them can match is refused as one that cannot be read.
+    pub fn new(text: &str, over: Over) -> Result<Self, GlobError> {
         if text.is_empty() {
             return Err(GlobError::Empty);
         }
@@ -81,8 +91,42 @@ impl FromStr for Glob {
         if text.chars().any(|c| c.is_ascii_control()) {
             return Err(GlobError::Control);
         }
-        let (expression, example) = translate(text)?;
-        Ok(Self { text: text.to_owned(), expression, example })
+        let parts = parts::read(text)?;
+        let example = match over {
+            Over::Branches => example::find::<example::Branches>(&parts),
+            Over::Files => example::find::<example::Files>(&parts),
+        };
+        let example = example.ok_or_else(|| GlobError::Never(never(text, over)))?;
+        Ok(Self { text: text.to_owned(), expression: parts::expression(&parts), example })
+    }
+
+    /// The glob as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// A name that it matches.
+    #[must_use]
+    pub fn example(&self) -> &str {
+        &self.example
+    }
+}
+
+/// Why no name matches a glob, as far as it can be told by looks.
+fn never(text: &str, over: Over) -> &'static str {
+    match over {
+        Over::Branches if text.starts_with("refs/") => {
+            "can match no branch: it begins with refs/, and branches go by their short names, as in main"
+        }
+        Over::Branches => "can match no branch: there is no such name (git check-ref-format)",
+        Over::Files if text.starts_with('/') => {
+            "can match no file: it begins with /, and paths begin at the repository's root without one"
+        }
+        Over::Files if text.ends_with('/') => {
+            "can match no file: it ends with /, as a folder does; docs/** is all that is in folder docs"
+        }
+        Over::Files => "can match no file: no part of a path is empty, . or ..",
     }
 }
 
@@ -91,136 +135,26 @@ impl FromStr for Glob {
 pub fn expression(prefix: &str, globs: &[Glob]) -> String {
     let choices: Vec<&str> = globs.iter().map(|glob| glob.expression.as_str()).collect();
     let mut escaped = String::new();
-    prefix.chars().for_each(|c| literal(c, &mut escaped));
+    prefix.chars().for_each(|c| parts::literal(c, &mut escaped));
     // A file's name may have a line break, which a dot leaves out without `s`.
     format!("^{escaped}(?s:{})$", choices.join("|"))
-}
-
-/// The regular expression of a glob, and a text that both match.
-fn translate(text: &str) -> Result<(String, String), GlobError> {
-    let chars: Vec<char> = text.chars().collect();
-    let (mut out, mut example) = (String::new(), String::new());
-    let mut at = 0;
-    while let Some(c) = chars.get(at) {
-        at += 1;
-        match c {
-            '*' if chars.get(at) == Some(&'*') => {
-                while chars.get(at) == Some(&'*') {
-                    at += 1;
-                }
-                let begins = out.is_empty() || out.ends_with('/');
-                if begins && chars.get(at) == Some(&'/') {
-                    at += 1;
-                    out.push_str("(?:.*/)?");
-                } else {
-                    out.push_str(".*");
-                    example.push(ANY);
-                }
-            }
-            '*' => {
-                out.push_str("[^/]*");
-                example.push(ANY);
-            }
-            '?' => {
-                out.push_str("[^/]");
-                example.push(ANY);
-            }
-            '[' => {
-                let (member, end) = class(&chars, at, &mut out)?;
-                example.extend(member);
-                at = end;
-            }
-            '\\' => {
-                let c = *chars.get(at).ok_or(GlobError::Trailing)?;
-                literal(c, &mut out);
-                example.push(c);
-                at += 1;
-            }
-            c => {
-                literal(*c, &mut out);
-                example.push(*c);
-            }
-        }
-    }
-    Ok((out, example))
-}
-
-/// One bracketed class, of which the opening bracket was read; gives a character of it, and where it ends.
-fn class(chars: &[char], mut at: usize, out: &mut String) -> Result<(Option<char>, usize), GlobError> {
-    let negated = matches!(chars.get(at), Some('!' | '^'));
-    at += usize::from(negated);
-    out.push_str(if negated { "[^/" } else { "[" });
-    let (begin, mut named) = (at, Vec::new());
-    loop {
-        let (low, next) = match chars.get(at).ok_or(GlobError::Unclosed)? {
-            // Right after the opening it is a character like others, as in shells.
-            ']' if at > begin => break,
-            _ => member(chars, at)?,
-        };
-        let ranges = chars.get(next) == Some(&'-') && chars.get(next + 1).is_some_and(|c| *c != ']');
-        let (high, next) = if ranges { member(chars, next + 1)? } else { (low, next) };
-        if low > high {
-            return Err(GlobError::Backwards(low, high));
-        }
-        range(low, high, out);
-        named.push((low, high));
-        at = next;
-    }
-    out.push(']');
-    let is_named = |c: &char| named.iter().any(|(low, high)| (*low..=*high).contains(c));
-    let mut others = (ANY..='z').chain('0'..='w').filter(|c| !is_named(c));
-    let member = if negated { others.next() } else { named.first().map(|(low, _)| *low) };
-    Ok((member, at + 1))
-}
-
-/// One character of a class, and where the next one is.
-fn member(chars: &[char], at: usize) -> Result<(char, usize), GlobError> {
-    let (c, next) = match chars.get(at) {
-        Some('\\') => (chars.get(at + 1), at + 2),
-        found => (found, at + 1),
-    };
-    match c {
-        Some('/') => Err(GlobError::Separator),
-        Some(c) => Ok((*c, next)),
-        None => Err(GlobError::Unclosed),
-    }
-}
-
-/// A range of a class, without the separator where it lies inside.
-fn range(low: char, high: char, out: &mut String) {
-    if low < '/' && '/' < high {
-        range(low, '.', out);
-        range('0', high, out);
-        return;
-    }
-    class_literal(low, out);
-    if low < high {
-        out.push('-');
-        class_literal(high, out);
-    }
-}
-
-/// Escapes what means something between brackets, to RE2 or to engines descended from it.
-fn class_literal(c: char, out: &mut String) {
-    if matches!(c, '\\' | ']' | '[' | '^' | '-' | '&' | '~') {
-        out.push('\\');
-    }
-    out.push(c);
-}
-
-fn literal(c: char, out: &mut String) {
-    if matches!(c, '\\' | '.' | '+' | '*' | '?' | '(' | ')' | '|' | '[' | ']' | '{' | '}' | '^' | '$') {
-        out.push('\\');
-    }
-    out.push(c);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::Branch;
+
+    fn files(glob: &str) -> Result<Glob, GlobError> {
+        Glob::new(glob, Over::Files)
+    }
+
+    fn branches(glob: &str) -> Result<Glob, GlobError> {
+        Glob::new(glob, Over::Branches)
+    }
 
     fn text(glob: &str) -> String {
-        expression("", &[glob.parse().unwrap()])
+        expression("", &[files(glob).unwrap()])
     }
 
     #[test]
@@ -255,22 +189,32 @@ mod tests {
     fn each_glob_has_a_text_that_it_matches() {
         let cases = [
             ("main", "main"),
-            ("release/[0-9]*", "release/0x"),
+            ("release/[0-9]*", "release/0"),
+            ("release/*", "release/x"),
+            ("*", "x"),
+            ("v*", "v"),
             ("**/v?", "vx"),
             ("docs/**", "docs/x"),
             ("[!a-c]", "x"),
             ("[^x-z]", "0"),
             (r"[\]a]", "]"),
-            (r"\*\?", "*?"),
+            ("*.loc[k-l]", "x.locl"),
+            ("[@-A][{-}]", "A|"),
+            ("?efs/*", "xefs/x"),
+            ("ref[!a-r]/heads", "refx/heads"),
         ];
         for (glob, expected) in cases {
-            assert_eq!(glob.parse::<Glob>().unwrap().example(), expected, "{glob}");
+            let found = branches(glob).unwrap();
+            assert_eq!(found.example(), expected, "{glob}");
+            assert!(found.example().parse::<Branch>().is_ok(), "{glob}");
         }
+        assert_eq!(files(r"\*\?").unwrap().example(), "*?");
+        assert_eq!(files("**/.?").unwrap().example(), ".x");
     }
 
     #[test]
     fn several_globs_are_one_expression_behind_a_prefix() {
-        let globs = ["main".parse().unwrap(), "v*".parse().unwrap()];
+        let globs = [branches("main").unwrap(), branches("v*").unwrap()];
         assert_eq!(expression("refs/heads/", &globs), "^refs/heads/(?s:main|v[^/]*)$");
         assert_eq!(expression("a.b/", &globs[..1]), r"^a\.b/(?s:main)$");
     }
@@ -291,7 +235,64 @@ mod tests {
             ("main\\", GlobError::Trailing),
         ];
         for (glob, expected) in cases {
-            assert_eq!(glob.parse::<Glob>(), Err(expected), "{glob}");
+            assert_eq!(files(glob), Err(expected.clone()), "{glob}");
+            assert_eq!(branches(glob), Err(expected), "{glob}");
         }
+    }
+
+    #[test]
+    fn what_no_name_can_match_says_so() {
+        let said = |result: Result<Glob, GlobError>| result.unwrap_err().to_string();
+        for glob in ["/src/**", "src/", "a//b", "./src/*", "src/../*", "[.]", "[.].", "**/"] {
+            let message = said(files(glob));
+            assert!(message.starts_with("can match no file"), "{glob}: {message}");
+        }
+        for glob in [
+            "refs/heads/main",
+            "refs/**",
+            "[r]efs/*",
+            "/main",
+            "main/",
+            "a..b",
+            "*..*",
+            "a b",
+            "@",
+            "@{x",
+            "x.lock",
+            "x.lock/*",
+            "-x",
+            ".x",
+            "**/.*",
+            "x.",
+            "[?]",
+            "v[!!-\u{10ffff}]",
+            r"\*",
+            "a\\~b",
+        ] {
+            let message = said(branches(glob));
+            assert!(message.starts_with("can match no branch"), "{glob}: {message}");
+        }
+        assert!(said(files("/src/**")).contains("it begins with /"));
+        assert!(said(files("docs/")).contains("docs/** is all"));
+        assert!(said(branches("refs/heads/main")).contains("short names"));
+    }
+
+    #[test]
+    fn a_glob_without_signs_is_refused_exactly_when_it_is_no_name() {
+        let signs = ['a', '/', '.', '-', '@', '{', ' ', '~', 'l'];
+        let mut texts = vec![String::new()];
+        for _ in 0..5 {
+            let longer = texts.iter().flat_map(|text| signs.iter().map(move |c| format!("{text}{c}")));
+            texts = longer.collect();
+            for text in &texts {
+                assert_eq!(branches(text).is_ok(), text.parse::<Branch>().is_ok(), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_longest_glob_that_nothing_matches_is_refused_soon() {
+        let long = format!("{}/", "**?[!a-c]".repeat(28));
+        assert!(long.len() > 250 && files(&long).is_err());
     }
 }

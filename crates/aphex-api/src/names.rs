@@ -62,6 +62,11 @@ macro_rules! text_newtype {
     };
 }
 
+mod branch;
+
+pub(crate) use branch::Scan as BranchScan;
+pub use branch::{Branch, BranchError};
+
 fn is_label(text: &str) -> bool {
     let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     text.starts_with(alphanumeric)
@@ -348,49 +353,6 @@ impl FromStr for AdminEmail {
             && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'));
         let top_ok = top.len() >= 2 && top.chars().all(|c| c.is_ascii_alphabetic());
         if local_ok && host_ok && top_ok { Ok(Self(text.to_owned())) } else { Err(error) }
-    }
-}
-
-/// The name of a git branch.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Branch(String);
-
-text_newtype!(Branch);
-
-impl Branch {
-    /// Longest branch name: what GitHub accepts.
-    pub const MAX: usize = 244;
-
-    /// The full name of the branch's ref.
-    #[must_use]
-    pub fn git_ref(&self) -> String {
-        format!("refs/heads/{}", self.0)
-    }
-}
-
-/// Why a text is not the name of a branch.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid branch name '{0}'")]
-pub struct BranchError(String);
-
-impl FromStr for Branch {
-    type Err = BranchError;
-
-    /// The rules of `git check-ref-format`.
-    fn from_str(text: &str) -> Result<Self, BranchError> {
-        let allowed =
-            |c: char| !c.is_ascii_control() && !matches!(c, ' ' | '~' | '^' | ':' | '?' | '*' | '[' | '\\');
-        let valid = !text.is_empty()
-            && text.len() <= Self::MAX
-            && text != "@"
-            && text.chars().all(allowed)
-            && !["..", "@{", "//"].iter().any(|part| text.contains(part))
-            && !text.starts_with('-')
-            && !text.ends_with('.')
-            && text.split('/').all(|part| {
-                !part.is_empty() && !part.starts_with('.') && part.strip_suffix(".lock").is_none()
-            });
-        if valid { Ok(Self(text.to_owned())) } else { Err(BranchError(text.to_owned())) }
     }
 }
 

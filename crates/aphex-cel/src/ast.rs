@@ -38,6 +38,24 @@ pub(crate) enum Node {
     OptionalMap { parts: Box<[Node; 2]>, flat: bool },
 }
 
+impl Node {
+    /// The nodes right below, in the order of the text.
+    pub(crate) fn below(&self) -> Vec<&Self> {
+        match self {
+            Self::Literal(_) | Self::Variable(_) | Self::Local(_) => Vec::new(),
+            Self::Select { operand, .. } | Self::Has { operand, .. } => vec![operand],
+            Self::Index { operand, index, .. } => vec![operand, index],
+            Self::Call(call) => call.arguments.iter().collect(),
+            Self::Logic { terms, .. } => terms.iter().collect(),
+            Self::Conditional(parts) => parts.iter().collect(),
+            Self::List(elements) => elements.iter().map(|(element, _)| element).collect(),
+            Self::Map(entries) => entries.iter().flat_map(|(key, value, _)| [key, value]).collect(),
+            Self::Fold(fold) => [&fold.range].into_iter().chain(&fold.filter).chain([&fold.body]).collect(),
+            Self::Bind(parts) | Self::OptionalMap { parts, .. } => parts.iter().collect(),
+        }
+    }
+}
+
 /// A function with its arguments, the receiver first.
 #[derive(Debug)]
 pub(crate) struct Call {

@@ -17,9 +17,7 @@ pub(crate) fn of(root: &Node, variables: usize) -> Vec<Fields> {
 }
 
 fn visit(node: &Node, found: &mut [Fields]) {
-    let mut each = |nodes: &[&Node]| nodes.iter().for_each(|node| visit(node, found));
     match node {
-        Node::Literal(_) | Node::Local(_) => {}
         Node::Variable(at) => {
             if let Some(fields) = found.get_mut(*at) {
                 *fields = None;
@@ -28,25 +26,12 @@ fn visit(node: &Node, found: &mut [Fields]) {
         Node::Select { operand, field, .. } | Node::Has { operand, field, .. } => {
             named(operand, field, found);
         }
-        Node::Index { operand, index, .. } => match &**index {
-            Node::Literal(Value::String(field)) => named(operand, field, found),
-            index => each(&[operand, index]),
-        },
-        Node::Call(call) => call.arguments.iter().for_each(|argument| visit(argument, found)),
-        Node::Logic { terms, .. } => terms.iter().for_each(|term| visit(term, found)),
-        Node::Conditional(parts) => parts.iter().for_each(|part| visit(part, found)),
-        Node::List(elements) => elements.iter().for_each(|(element, _)| visit(element, found)),
-        Node::Map(entries) => entries.iter().for_each(|(key, value, _)| {
-            visit(key, found);
-            visit(value, found);
-        }),
-        Node::Fold(fold) => {
-            each(&[&fold.range, &fold.body]);
-            fold.filter.iter().for_each(|filter| visit(filter, found));
+        Node::Index { operand, index, .. } if matches!(**index, Node::Literal(Value::String(_))) => {
+            if let Node::Literal(Value::String(field)) = &**index {
+                named(operand, field, found);
+            }
         }
-        Node::Bind(parts) | Node::OptionalMap { parts, .. } => {
-            parts.iter().for_each(|part| visit(part, found));
-        }
+        other => other.below().into_iter().for_each(|node| visit(node, found)),
     }
 }
 

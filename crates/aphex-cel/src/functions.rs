@@ -24,6 +24,7 @@ use crate::error::Fault;
 use crate::eval::Scope;
 use crate::value::Value;
 
+pub(crate) use self::regex::WITH_PATTERN;
 pub(crate) use crate::pattern::compile as compile_pattern;
 pub(crate) use lists::sort;
 pub use time::parse_duration;

@@ -9,6 +9,8 @@ use crate::environment::Extension;
 use crate::error::EvaluateError;
 use crate::eval::{self, Given};
 use crate::fields::Fields;
+use crate::functions::WITH_PATTERN;
+use crate::pattern::compile;
 use crate::pool;
 use crate::value::Value;
 
@@ -87,9 +89,34 @@ pub struct Evaluation {
     pub observations: Vec<Observation>,
 }
 
+fn unreadable(node: &Node) -> Option<(String, String)> {
+    if let Node::Call(call) = node
+        && WITH_PATTERN.contains(&&*call.name)
+        && let Some(Node::Literal(Value::String(pattern))) = call.arguments.get(1)
+        && let Err(reason) = compile(pattern)
+    {
+        return Some((pattern.to_string(), reason));
+    }
+    node.below().into_iter().find_map(unreadable)
+}
+
 impl Program {
     pub(crate) fn new(inner: Inner) -> Self {
         Self { inner: Arc::new(inner) }
+    }
+
+    /// The first pattern written in the expression that is no regular expression, and why; whoever comes to it fails.
+    ///
+    /// ```
+    /// # use aphex_cel::Environment;
+    /// let program = Environment::triggers().compile("body.ref.matches('[z-a]')", &["body"])?;
+    /// let (pattern, reason) = program.unreadable_pattern().unwrap_or_default();
+    /// assert_eq!(pattern, "[z-a]");
+    /// assert_eq!(reason, "error parsing regexp: invalid character class range: `z-a`");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn unreadable_pattern(&self) -> Option<(String, String)> {
+        unreadable(&self.inner.root)
     }
 
     /// The value of the expression under these bindings; blocks until it is there or the limit is hit.

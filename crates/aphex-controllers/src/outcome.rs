@@ -160,6 +160,9 @@ pub enum StepError {
     /// Making the organization reachable.
     #[error("cannot expose the webhook address")]
     Tunnel(#[source] crate::tunnels::TunnelError),
+    /// The object was deleted while this pass was on its way.
+    #[error("it was deleted meanwhile; what was made for it is taken back")]
+    Gone,
     /// Making a secret.
     #[error("cannot make a webhook secret")]
     Random(#[source] rand::rand_core::OsError),
@@ -171,7 +174,7 @@ impl StepError {
     pub fn is_race(&self) -> bool {
         let conflict = |error: &kube::Error| matches!(error, kube::Error::Api(status) if status.code == 409);
         match self {
-            Self::Apply(ApplyError::Outdated(_)) => true,
+            Self::Apply(ApplyError::Outdated(_)) | Self::Gone => true,
             Self::Finalizer(source) | Self::Status(source) => conflict(source),
             _ => false,
         }

@@ -14,6 +14,7 @@ mod address;
 mod change;
 mod examine;
 mod exposure;
+mod glimpse;
 mod outside;
 mod shadow;
 mod state;
@@ -27,6 +28,7 @@ use serde::Serialize;
 
 pub use change::{Action, Change};
 pub use examine::{Examination, Health, Named, Owned, Ready, examine};
+pub use glimpse::{Glimpse, glimpse};
 pub use outside::{Outside, OutsideKind};
 pub use shadow::Shadow;
 pub use subject::{Subject, SubjectKind};

@@ -15,6 +15,7 @@ mod validate;
 pub use desired::Desired;
 pub use neighbours::{Neighbour, Neighbours};
 pub use observe::Observed;
+pub(crate) use observe::places;
 pub use shape::{STANDALONE_PIPELINE, Shape};
 pub use validate::Valid;
 

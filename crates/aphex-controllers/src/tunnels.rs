@@ -86,6 +86,8 @@ pub struct Tunnel {
     pub credentials: Credentials,
     /// Whether the host name leads to it.
     pub record: Record,
+    /// Whether anything of it was made, changed or taken over just now, or may have been.
+    pub made: bool,
 }
 
 /// Whether a public host name leads to a tunnel.
@@ -108,6 +110,12 @@ pub trait Tunnels: Send + Sync {
 
     /// Takes the rest back, once the connectors are gone; tells what is still there.
     async fn withdraw(&self, claim: Claim<'_>) -> Result<Option<Waiting>, TunnelError>;
+
+    /// Takes back what was made for an organization that was deleted meanwhile, when nobody of its name is there.
+    ///
+    /// Whoever deleted it looked before this was made, so nobody else will. There are no connectors of its own any more:
+    /// what has connections was taken over by a later one of the name, and stays.
+    async fn disown(&self, claim: Claim<'_>) -> Result<(), TunnelError>;
 }
 
 /// Why an organization cannot be made reachable, or not be withdrawn.

@@ -31,6 +31,7 @@ struct Inner {
     aside: Counter,
     spool_events: Gauge,
     spool_bytes: Gauge,
+    spool_limit: Gauge,
     spool_age: Gauge,
     held_back: Family<Labels, Counter>,
 }
@@ -53,6 +54,7 @@ impl GatewayMetrics {
             aside: Counter::default(),
             spool_events: Gauge::default(),
             spool_bytes: Gauge::default(),
+            spool_limit: Gauge::default(),
             spool_age: Gauge::default(),
             held_back: Family::default(),
         };
@@ -90,6 +92,11 @@ impl GatewayMetrics {
 
     pub(crate) fn spool_refused(&self) {
         self.0.aside.inc();
+    }
+
+    /// How many bytes may wait on the disk.
+    pub(crate) fn spool_limit(&self, bytes: u64) {
+        self.0.spool_limit.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn spool(&self, events: usize, bytes: u64, oldest: i64) {
@@ -151,6 +158,11 @@ impl Inner {
             "spool_bytes",
             "Bytes of the events on this replica's disk",
             self.spool_bytes.clone(),
+        );
+        gateway.register(
+            "spool_limit_bytes",
+            "Bytes of events that may wait on this replica's disk; 0 without a spool",
+            self.spool_limit.clone(),
         );
         gateway.register(
             "spool_oldest_seconds",

@@ -175,6 +175,7 @@ impl Spool {
     /// Takes up what an earlier process left in the folder.
     pub fn open(settings: Settings, metrics: GatewayMetrics) -> Result<Self, SpoolError> {
         let folder = Folder::open(settings.folder)?;
+        metrics.spool_limit(settings.limit);
         let shares = Shares::of(settings.limit);
         let mut state = State { entries: BTreeMap::new(), turns: Turns::default(), shares, next: 1 };
         for (number, entry) in folder.list()? {

@@ -6,7 +6,10 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::glob::GLOB_PATTERN;
+use crate::glob::{
+    BRANCHES_RULE, BRANCHES_RULE_MESSAGE, FILES_RULE, FILES_RULE_MESSAGE, GLOB_PATTERN, GLOBS_RULE,
+    GLOBS_RULE_MESSAGE,
+};
 
 /// An event that GitHub sends.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -42,14 +45,26 @@ pub struct BindingOptions {
     /// Globs over the branch pushed to, or the base of a pull request; when empty, branch alone counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 255), regex(pattern = GLOB_PATTERN)))]
+    #[x_kube(
+        validation = Rule::new(GLOBS_RULE).message(GLOBS_RULE_MESSAGE),
+        validation = Rule::new(BRANCHES_RULE).message(BRANCHES_RULE_MESSAGE)
+    )]
     pub branches: Vec<String>,
     /// Globs over file paths: a push counts when a file it changed matches one. Pull requests list no files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 255), regex(pattern = GLOB_PATTERN)))]
+    #[x_kube(
+        validation = Rule::new(GLOBS_RULE).message(GLOBS_RULE_MESSAGE),
+        validation = Rule::new(FILES_RULE).message(FILES_RULE_MESSAGE)
+    )]
     pub paths: Vec<String>,
     /// Globs over file paths: files that match one do not make a push count.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 255), regex(pattern = GLOB_PATTERN)))]
+    #[x_kube(
+        validation = Rule::new(GLOBS_RULE).message(GLOBS_RULE_MESSAGE),
+        validation = Rule::new(FILES_RULE).message(FILES_RULE_MESSAGE)
+    )]
     pub paths_ignore: Vec<String>,
     /// What happens to a run while others are under way; every run starts at once when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

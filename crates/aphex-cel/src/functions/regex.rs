@@ -8,6 +8,9 @@ use crate::value::Value;
 
 type Outcome = Result<Value, Fault>;
 
+/// Those that take a pattern, after the text.
+pub(crate) const WITH_PATTERN: [&str; 3] = ["matches", "find", "findAll"];
+
 /// `matches`.
 pub(super) const STANDARD: &[Function] =
     &[member("matches", 2, Cost::Pattern, matches), global("matches", 2, Cost::Pattern, matches)];

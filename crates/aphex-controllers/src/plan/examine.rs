@@ -85,6 +85,8 @@ pub enum Health {
     Unwanted,
     /// It is on its way out.
     Deleting,
+    /// It is there; whether as it is wanted could not be told.
+    There,
 }
 
 /// What an object's own condition says.
@@ -171,7 +173,7 @@ fn owned(shadow: &Shadow, inventory: &Inventory, subject: &Subject) -> Vec<Owned
 }
 
 /// What an object says of itself: by the condition Ready, or else Available.
-fn ready(object: &DynamicObject) -> Option<Ready> {
+pub(super) fn ready(object: &DynamicObject) -> Option<Ready> {
     let conditions = object.data.pointer("/status/conditions")?.as_array()?;
     let conditions: Vec<Condition> =
         conditions.iter().filter_map(|condition| serde_json::from_value(complete(condition)).ok()).collect();

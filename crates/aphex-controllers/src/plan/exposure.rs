@@ -75,6 +75,10 @@ impl Tunnels for Planned {
         self.note(&claim, OutsideKind::CloudflareTunnel, claim.organization.tunnel(), Action::Prune);
         Ok(None)
     }
+
+    async fn disown(&self, _: Claim<'_>) -> Result<(), TunnelError> {
+        Ok(())
+    }
 }
 
 impl Planned {
@@ -97,7 +101,10 @@ impl Planned {
 
 fn tunnel(host: String, credentials: Credentials) -> Exposure {
     let webhook_url = format!("https://{host}");
-    Exposure { webhook_url, path: Path::Tunnel(Tunnel { host, credentials, record: Record::Written }) }
+    Exposure {
+        webhook_url,
+        path: Path::Tunnel(Tunnel { host, credentials, record: Record::Written, made: false }),
+    }
 }
 
 /// What a tunnel that does not exist yet would have.

@@ -140,7 +140,7 @@ async fn rivals(context: &Context, tenant: &TenantName) -> Result<Vec<RepoBindin
 }
 
 /// Where the binding's objects can be.
-pub(super) fn places(tenant: &TenantName, organization: Option<&OrgName>, settings: &Settings) -> Vec<Place> {
+pub(crate) fn places(tenant: &TenantName, organization: Option<&OrgName>, settings: &Settings) -> Vec<Place> {
     let shared = listener_namespace(organization, tenant);
     // Secrets and accounts are in both: the tenant's own, and those by which its trigger works.
     let in_both = [Kind::of::<Secret>(), Kind::of::<ServiceAccount>()];

@@ -100,10 +100,10 @@ impl Cloudflare {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 
-    fn exposure(&self, claim: &Claim<'_>, credentials: Credentials, record: Record) -> Exposure {
+    fn exposure(&self, claim: &Claim<'_>, credentials: Credentials, record: Record, made: bool) -> Exposure {
         let host = claim.organization.host(self.places.domain());
         let webhook_url = format!("https://{host}");
-        Exposure { webhook_url, path: Path::Tunnel(Tunnel { host, credentials, record }) }
+        Exposure { webhook_url, path: Path::Tunnel(Tunnel { host, credentials, record, made }) }
     }
 
     /// Goes as far as it can with what the engine holds.
@@ -123,14 +123,17 @@ impl Cloudflare {
                 claim.organization.namespace(),
                 claim.organization.tunnel_credentials()
             );
-            return Ok(self.exposure(claim, credentials, Record::Pending(message)));
+            // It is not on the engine yet, so it was made or found in this pass.
+            return Ok(self.exposure(claim, credentials, Record::Pending(message), true));
         }
-        record::write(&self.client, claim, &place, self.places.domain(), &credentials.tunnel).await?;
+        let (domain, tunnel) = (self.places.domain(), &credentials.tunnel);
+        let made = record::write(&self.client, claim, &place, domain, tunnel).await?;
         if let Some(waiting) = self.drop_former_name(claim).await? {
-            return Ok(self.exposure(claim, credentials, Record::Pending(waiting.to_string())));
+            let record = Record::Pending(waiting.to_string());
+            return Ok(self.exposure(claim, credentials, record, made));
         }
         self.remember(claim.uid, &credentials, true, BELIEVED);
-        Ok(self.exposure(claim, credentials, Record::Written))
+        Ok(self.exposure(claim, credentials, Record::Written, made))
     }
 
     /// The organization's tunnel: the one that is there, if it is ours or nobody's, else a new one.
@@ -263,13 +266,14 @@ impl Tunnels for Cloudflare {
         let known = self.known(claim.uid);
         let now = self.clock.now();
         if let Some(known) = known.as_ref().filter(|k| k.record && k.is_believed(&claim, now)) {
-            return Ok(self.exposure(&claim, known.credentials.clone(), Record::Written));
+            return Ok(self.exposure(&claim, known.credentials.clone(), Record::Written, false));
         }
         let error = match self.establish(&claim, known.as_ref()).await {
             Err(TunnelError::Provider(error)) if error.is_passing() => error,
             done => return done,
         };
-        // Webhooks arrive although Cloudflare's API does not answer: what was seen goes on, and is looked at again soon.
+        // Webhooks arrive although Cloudflare's API does not answer: what was seen goes on, and is looked at again soon. What
+        // was asked for may have been done all the same.
         match (known.filter(|known| known.record), claim.stored) {
             (Some(known), _) => {
                 tracing::warn!(
@@ -278,11 +282,11 @@ impl Tunnels for Cloudflare {
                     "cannot look at the tunnel; goes on with what was seen before"
                 );
                 self.remember(claim.uid, &known.credentials, true, AGAIN);
-                Ok(self.exposure(&claim, known.credentials, Record::Written))
+                Ok(self.exposure(&claim, known.credentials, Record::Written, true))
             }
             (None, Some(stored)) => {
                 let message = errors::chain(&*error);
-                Ok(self.exposure(&claim, stored.clone(), Record::Pending(message)))
+                Ok(self.exposure(&claim, stored.clone(), Record::Pending(message), true))
             }
             (None, None) => Err(TunnelError::Provider(error)),
         }
@@ -315,5 +319,22 @@ impl Tunnels for Cloudflare {
         tracing::info!(tunnel.name = name, tunnel.id = found.id, "tunnel deleted");
         self.forget(claim.uid);
         Ok(None)
+    }
+
+    async fn disown(&self, claim: Claim<'_>) -> Result<(), TunnelError> {
+        self.unpublish(claim).await?;
+        let account = self.account(&claim).await?;
+        let name = claim.organization.tunnel();
+        let found = self.client.tunnel_named(&account, &name).await?;
+        if let Some(found) = found.filter(|found| self.is_own(&claim, found)) {
+            match self.client.delete_tunnel(&account, &found.id).await {
+                Err(error) if error.says(&[error::code::TUNNEL_CONNECTED]) => {}
+                deleted => deleted?,
+            }
+            let (name, id) = (name.as_str(), found.id.as_str());
+            tracing::info!(tunnel.name = name, tunnel.id = id, "tunnel of a deleted organization taken back");
+        }
+        self.forget(claim.uid);
+        Ok(())
     }
 }

@@ -64,4 +64,8 @@ impl Tunnels for Successor {
             Some(Err(waiting)) => Ok(Some(waiting)),
         }
     }
+
+    async fn disown(&self, claim: Claim<'_>) -> Result<(), TunnelError> {
+        self.now.disown(claim).await
+    }
 }

@@ -99,6 +99,7 @@ fn exposure(case: &Path, name: &str) -> Exposure {
                 secret: Sensitive::new("c2VjcmV0"),
             },
             record: Record::Written,
+            made: false,
         }),
         Some("ingress") => ExposurePath::Ingress { host: host.clone() },
         _ => {

@@ -65,6 +65,46 @@ async fn a_spec_that_breaks_leaves_what_exists_as_it_is() -> anyhow::Result<()> 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_glob_that_cannot_match_is_told_and_the_tenant_goes_on_as_it_is() -> anyhow::Result<()> {
+    let engine = Engine::start().await?;
+    engine.organization("globs").await?;
+    engine.binding("globs-app", "globs").await?;
+    engine.phase("globs-app", "Ready").await?;
+    let triggers = engine.dynamic("triggers.tekton.dev", "v1beta1", "Trigger", Some("org-globs"));
+    let before = triggers.get("globs-app-trigger").await?;
+    let bindings = engine.api::<RepoBinding>(PLATFORM);
+    // What the schema lets through.
+    for (field, glob, expected) in [
+        ("paths", "[z-a]", "spec.paths[1]: '[z-a]' has the range z-a, which goes backwards"),
+        (
+            "pathsIgnore",
+            "src/./*",
+            "spec.pathsIgnore[1]: 'src/./*' can match no file: no part of a path is empty, . or ..",
+        ),
+        (
+            "branches",
+            "v*..*",
+            "spec.branches[1]: 'v*..*' can match no branch: there is no such name (git check-ref-format)",
+        ),
+    ] {
+        let patch = Patch::Merge(json!({ "spec": { field: ["a", glob] } }));
+        bindings.patch("globs-app", &PatchParams::default(), &patch).await?;
+        let status = engine.phase("globs-app", "Failed").await?;
+        assert_eq!(status.message, expected);
+        assert!(
+            status.conditions.iter().any(|c| c.type_ == "Ready" && c.reason == "InvalidSpec"),
+            "{status:?}"
+        );
+        let now = triggers.get("globs-app-trigger").await?;
+        assert_eq!(now.resource_version(), before.resource_version(), "{field}");
+        let patch = Patch::Merge(json!({ "spec": { field: null } }));
+        bindings.patch("globs-app", &PatchParams::default(), &patch).await?;
+        engine.phase("globs-app", "Ready").await?;
+    }
+    engine.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_namespace_of_somebody_else_is_never_taken_over() -> anyhow::Result<()> {
     let engine = Engine::start().await?;
     engine.organization("polite").await?;

@@ -139,6 +139,12 @@ async fn the_options_of_a_binding_have_their_bounds() -> anyhow::Result<()> {
         ("branches", json!([""]), "should be at least 1 chars long"),
         ("paths", json!(vec!["x"; 33]), "must have at most 32 items"),
         ("pathsIgnore", json!(["a\nb"]), "should match"),
+        ("branches", json!(["main", "[ab"]), "each glob closes its [ with ]"),
+        ("branches", json!(["refs/heads/main"]), "not refs/heads/main"),
+        ("paths", json!(["src/**", "[a/b]"]), "has no / between them"),
+        ("paths", json!(["/src/**"]), "neither begin nor end with /"),
+        ("pathsIgnore", json!(["docs/"]), "docs/** is all in folder docs"),
+        ("pathsIgnore", json!(["docs\\"]), "ends with no \\"),
         (
             "concurrency",
             json!({ "policy": "Drop" }),

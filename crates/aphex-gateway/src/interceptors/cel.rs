@@ -37,15 +37,26 @@ impl Programs {
         if let Some(program) = known {
             return Ok(program);
         }
-        let program = Environment::triggers()
-            .compile(source, &VARIABLES)
-            .map_err(|error| format!("failed to parse expression {source:?}: {error}"))?;
+        let program =
+            compile(source).map_err(|error| format!("failed to parse expression {source:?}: {error}"))?;
         let mut programs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if programs.len() >= KEPT {
             programs.clear();
         }
         programs.insert(source.to_owned(), program.clone());
         Ok(program)
+    }
+}
+
+/// Compiles an expression.
+///
+/// A pattern in it that is none fails it as a whole, as upstream, whose programs compile their patterns when they are made.
+/// Else it would match nothing, or everything (`all` over no files), until an event comes to it, and nobody would be told.
+fn compile(source: &str) -> Result<Program, String> {
+    let program = Environment::triggers().compile(source, &VARIABLES).map_err(|error| error.to_string())?;
+    match program.unreadable_pattern() {
+        Some((pattern, reason)) => Err(format!("the pattern '{pattern}' cannot be read: {reason}")),
+        None => Ok(program),
     }
 }
 
@@ -58,12 +69,12 @@ pub(crate) struct Params {
 }
 
 impl Params {
-    /// Expressions that do not compile.
+    /// Expressions that do not compile, and patterns in them.
     pub(crate) fn problems(&self) -> Vec<String> {
         let filter = (!self.filter.is_empty()).then_some(("filter", &self.filter));
         let overlays = self.overlays.iter().map(|overlay| ("overlay", &overlay.expression));
         let wrong = |(what, source): (&str, &String)| {
-            let error = Environment::triggers().compile(source, &VARIABLES).err()?;
+            let error = compile(source).err()?;
             Some(format!("has the {what} {source}, which cannot be read: {error}"))
         };
         filter.into_iter().chain(overlays).filter_map(wrong).collect()

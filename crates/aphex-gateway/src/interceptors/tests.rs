@@ -126,6 +126,23 @@ fn github_adds_the_changed_files_of_a_push() {
     assert_eq!(outcome.extensions["changed_files"], "a,b,c");
 }
 
+#[test]
+fn a_pattern_that_is_none_fails_its_expression_whether_an_event_comes_to_it_or_not() {
+    for filter in [
+        // There is no file that it would be held against: one would match nothing, the other everything.
+        "body.files.exists(f, f.matches('(docs'))",
+        "body.files.all(f, f.matches('(docs'))",
+        "body.ref == 'main' || body.ref.matches('(docs')",
+        "body.ref != 'main' && !body.ref.matches('(docs')",
+    ] {
+        let chain = [interceptor("cel", json!({ "filter": filter }))];
+        let outcome = outcome("push", json!({ "ref": "main", "files": [] }), &chain);
+        let said = matches!(&outcome.end, End::Failed { message, may_pass: false }
+            if message.contains("the pattern '(docs' cannot be read: error parsing regexp: missing closing )"));
+        assert!(said, "{filter}: {outcome:?}");
+    }
+}
+
 /// Rows after pkg/interceptors/cel/cel_test.go.
 #[test]
 fn cel_filters_see_what_tektons_see() {

@@ -37,6 +37,10 @@ fn what_no_event_can_heal_is_told_with_its_place() {
         (filter("body.ref =="), "spec.interceptors[0] has the filter body.ref ==, which cannot be read"),
         (filter("nobody == 1"), "spec.interceptors[0] has the filter nobody == 1"),
         (
+            filter("body.commits.exists(c, c.added.all(f, f.matches('[z-a]')))"),
+            "which cannot be read: the pattern '[z-a]' cannot be read: error parsing regexp: invalid character class range",
+        ),
+        (
             interceptor("cel", &json!([{ "name": "filter", "value": 1 }])),
             "spec.interceptors[0] cannot be read",
         ),

@@ -142,6 +142,23 @@ async fn what_exceeds_the_limit_is_refused_until_there_is_room() {
 }
 
 #[tokio::test]
+async fn its_limit_is_told_beside_what_waits() {
+    let (folder, metrics) = (tempfile::tempdir().unwrap(), aphex_runtime::Metrics::default());
+    let settings = Settings { folder: folder.path().to_owned(), limit: 4321 };
+    let spool = Spool::open(settings, GatewayMetrics::new(&metrics)).unwrap();
+    spool.keep(&incoming("a", "a1"), None).await.unwrap();
+    spool.measure(Timestamp::from_second(1_700_000_007).unwrap());
+    let (told, waiting) = (metrics.render(), spool.state().shares.taken());
+    for line in [
+        "aphex_gateway_spool_limit_bytes 4321\n",
+        &format!("aphex_gateway_spool_bytes {waiting}\n"),
+        "aphex_gateway_spool_oldest_seconds 7\n",
+    ] {
+        assert!(told.contains(line), "{line} is not in\n{told}");
+    }
+}
+
+#[tokio::test]
 async fn no_organization_fills_it_so_that_others_find_no_room() {
     let folder = tempfile::tempdir().unwrap();
     let mut spool = open(folder.path(), 1 << 16);

@@ -82,6 +82,9 @@ fn hosts(named: &[String]) -> Option<Vec<String>> {
 }
 
 /// Waits for the lead and works while it lasts. A lead that is lost ends the process: what it knows may be out of date.
+///
+/// Passes under way end first, and write nothing more to the engine. What one of them has just made at Cloudflare may be of
+/// an organization that is gone by now: it looks, and takes that back.
 async fn lead(
     client: Client,
     settings: Settings,
@@ -95,13 +98,16 @@ async fn lead(
     let elector = Elector::new(client.clone(), lease, Clock::system(), metrics);
     let Some(mut leadership) = elector.acquire(shutdown).await else { return Ok(()) };
     let guarded = leadership.guard(client);
+    let mut work = Box::pin(work(guarded, settings, tunnels, metrics, shutdown));
     tokio::select! {
-        () = work(guarded, settings, tunnels, metrics, shutdown) => {
+        () = &mut work => {
             leadership.release().await;
             Ok(())
         }
         lost = leadership.renew() => {
             tracing::error!(reason = %lost, "does not lead any more: stops, and writes nothing more");
+            shutdown.trigger();
+            work.await;
             Err(lost).context("stopped working")
         }
     }

@@ -9,12 +9,12 @@ mod tree;
 mod watch;
 
 use aphex_api::knowledge_base::KnowledgeBase;
-use aphex_api::names::OrgName;
+use aphex_api::names::{OrgName, TenantName, pipeline_binding};
 use aphex_api::organization::Organization;
 use aphex_api::pipeline::Pipeline;
 use aphex_api::repo_binding::RepoBinding;
 use aphex_controllers::Settings;
-use aphex_controllers::plan::{Examination, Health, Owned, Subject, SubjectKind, examine};
+use aphex_controllers::plan::{Examination, Glimpse, Health, Owned, Subject, SubjectKind, examine, glimpse};
 use jiff::Timestamp;
 use kube::Client;
 use kube::api::ListParams;
@@ -38,6 +38,8 @@ struct Found {
     examination: Option<Examination>,
     /// Why the user may not.
     hidden: Option<String>,
+    /// What the user may see of what a Pipeline's binding owns, who may not see all of it.
+    glimpse: Option<Glimpse>,
     /// A Pipeline's binding, by name, and what that owns.
     binding: Option<String>,
     below: Option<Examination>,
@@ -48,6 +50,8 @@ struct Found {
     /// Namespaces whose deliveries the user may not see.
     unseen: Vec<String>,
     runs: Vec<Value>,
+    /// Namespaces whose runs the user may not see.
+    unseen_runs: Vec<String>,
 }
 
 pub(crate) async fn run(global: &Global, arguments: Describe) -> anyhow::Result<()> {
@@ -100,6 +104,9 @@ async fn find(client: &Client, arguments: &Describe) -> anyhow::Result<Found> {
         && let Err(error) = examined(client, kind, &mut found).await
     {
         found.hidden = Some(aphex_runtime::errors::chain(error.as_ref()));
+        if kind == SubjectKind::Pipeline && exit::is_forbidden(&error) {
+            found.glimpse = glimpsed(client, &mut found).await?;
+        }
     }
     if let Err(error) = happened(client, arguments.kind, &mut found).await {
         found.hidden.get_or_insert(aphex_runtime::errors::chain(error.as_ref()));
@@ -114,11 +121,23 @@ async fn examined(client: &Client, kind: SubjectKind, found: &mut Found) -> anyh
     let platform = settings.platform_namespace.clone();
     found.examination = look_at(client, &settings, kind, &namespace, &name).await?;
     if kind == SubjectKind::Pipeline {
-        let binding = aphex_api::names::pipeline_binding(&namespace, &name);
+        let binding = pipeline_binding(&namespace, &name);
         found.below = look_at(client, &settings, SubjectKind::RepoBinding, &platform, &binding).await?;
         found.binding = Some(binding);
     }
     Ok(())
+}
+
+/// Looks at what a developer may see of what the binding owns; nothing where its names are none.
+async fn glimpsed(client: &Client, found: &mut Found) -> anyhow::Result<Option<Glimpse>> {
+    let (namespace, name) = (text(&found.object, "/metadata/namespace"), name(&found.object).to_owned());
+    let binding = pipeline_binding(&namespace, &name);
+    let names = (name.parse::<TenantName>(), text(&found.object, "/spec/organization").parse::<OrgName>());
+    let (Ok(tenant), Ok(organization)) = names else { return Ok(None) };
+    let settings = settings::of_engine(client).await?;
+    let seen = glimpse(client, &settings, &binding, &tenant, &organization).await?;
+    found.binding = Some(binding);
+    Ok(Some(seen))
 }
 
 async fn look_at(
@@ -168,7 +187,7 @@ async fn happened(client: &Client, kind: Described, found: &mut Found) -> anyhow
         Described::Kb => Scene::default(),
     };
     (found.deliveries, found.unseen) = activity::deliveries(client, &found.scene).await?;
-    found.runs = activity::runs(client, &found.scene).await?;
+    (found.runs, found.unseen_runs) = activity::runs(client, &found.scene).await?;
     Ok(())
 }
 

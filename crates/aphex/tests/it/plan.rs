@@ -1,6 +1,7 @@
 //! `aphex plan` and `aphex describe`, as people and programs use them.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
@@ -208,12 +209,18 @@ fn every_group_knows_the_configuration_and_what_the_platform_would_reject() -> a
     up.ok(&["apply", "-f", &file("namespace.json", &namespace.to_string())?])?;
     let privileged = file("privileged.yaml", &text.replacen("name: checkout", "name: kube-evil", 1))?;
     let taken = file("taken.yaml", &text.replacen("name: checkout", "name: occupied", 1))?;
+    let backwards = file("backwards.yaml", &text.replacen("docs/**", "[z-a]", 1))?;
     let fine = file("fine.yaml", &text.replacen("name: checkout", "name: another", 1))?;
     for group in ["platform-engineering", "platform-operators"] {
         let ada = up.kubeconfig_as("ada", &[group, "system:authenticated"])?;
-        for (file, said) in
-            [(&privileged, "kube-evil would be rejected: "), (&taken, "occupied would be rejected: ")]
-        {
+        for (file, said) in [
+            (&privileged, "kube-evil would be rejected: "),
+            (&taken, "occupied would be rejected: "),
+            (
+                &backwards,
+                "checkout would be rejected: spec.pathsIgnore[0]: '[z-a]' has the range z-a, which goes backwards",
+            ),
+        ] {
             let planned = Up::run_with(&ada, &["plan", "-f", file])?;
             let text = answer(&planned);
             assert_eq!(planned.status.code(), Some(1), "{group}: {text}");
@@ -256,6 +263,10 @@ fn every_group_knows_the_configuration_and_what_the_platform_would_reject() -> a
     let said =
         "you may not get ConfigMap platform-system/aphex-config: the platform's usual settings are assumed\n";
     assert_eq!(errors, said);
+    let described = Up::run_with(&ada, &["describe", "pipeline", "checkout", "-n", "team-payments"])?;
+    let text = answer(&described);
+    assert!(text.contains("checkout   Ready") && text.contains("Owns nothing that you may see"), "{text}");
+    assert!(text.contains("Runs in checkout cannot be told: you may not list them there"), "{text}");
     Ok(())
 }
 
@@ -305,6 +316,69 @@ fn a_field_that_no_kind_has_is_refused_in_one_sentence() -> anyhow::Result<()> {
         matches!(lines[..], [error, next] if error.starts_with("error: ") && next.contains("kubectl explain")),
         "{errors}"
     );
+    Ok(())
+}
+
+#[test]
+fn a_developer_is_shown_of_a_pipeline_what_may_be_read_and_told_in_one_line_what_not() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let up = Up::start(&folder.path().join("data"))?;
+    let [organization, _, pipeline] = examples();
+    up.ok(&["apply", "-f", &organization, "-f", &pipeline, "--wait", "60"])?;
+    let ada = up.kubeconfig_as("ada", &["platform-engineering", "system:authenticated"])?;
+    let describe = |kubeconfig: &Path, more: &[&str]| -> anyhow::Result<String> {
+        let described = Up::run_with(kubeconfig, &[&["describe", "pipeline", "checkout"], more].concat())?;
+        anyhow::ensure!(described.status.success(), "{}", String::from_utf8_lossy(&described.stderr));
+        Ok(answer(&described))
+    };
+    let payload = example("github-push.json").to_string_lossy().into_owned();
+    up.ok(&["push", "team-payments.checkout", "--payload", &payload, "--delivery", "seen"])?;
+    let text = describe(&ada, &[])?;
+    for part in [
+        "Pipeline team-payments/checkout   Ready",
+        "│  ├─ NamespaceReady       True   Provisioned",
+        " that you may see\n",
+        "Namespace checkout ",
+        "Pipeline checkout/checkout ",
+        "ResourceQuota checkout/",
+        "Trigger org-acme-corp/checkout-trigger ",
+        "Deliveries in checkout cannot be told: you may not list them there",
+        "Last runs\n   └─ checkout/checkout-",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    let unread: Vec<&str> = text.lines().filter(|line| line.contains("You may not read")).collect();
+    let [unread] = unread.as_slice() else { anyhow::bail!("{text}") };
+    for part in [
+        "RepoBinding platform-system/team-payments.checkout",
+        "NetworkPolicy",
+        " in checkout",
+        "AppProject in argocd",
+    ] {
+        assert!(unread.contains(part), "{part:?} is not in\n{text}");
+    }
+    assert!(!text.contains("What it owns cannot be told") && !text.contains("whsec_"), "{text}");
+
+    let document: Value = serde_json::from_str(&describe(&ada, &["-o", "json"])?)?;
+    let owned = document["seen"]["owned"].as_array().cloned().unwrap_or_default();
+    let namespace = owned.iter().find(|one| one["kind"] == "Namespace");
+    assert_eq!(namespace.map(|one| &one["health"]), Some(&json!("there")), "{document}");
+    assert!(document["seen"]["unread"].as_array().is_some_and(|unread| !unread.is_empty()));
+
+    // Of a team's own role in its tenant's namespace, its deliveries.
+    let view = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": { "name": "team-view", "namespace": "checkout" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view" },
+        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "team" }],
+    });
+    let file = folder.path().join("view.json");
+    std::fs::write(&file, view.to_string())?;
+    up.ok(&["apply", "-f", &file.to_string_lossy()])?;
+    let bob = up.kubeconfig_as("bob", &["team", "platform-engineering", "system:authenticated"])?;
+    let text = describe(&bob, &[])?;
+    assert!(text.contains("seen   push   refs/heads/master   Created"), "{text}");
+    assert!(!text.contains("Deliveries in checkout cannot be told"), "{text}");
     Ok(())
 }
 

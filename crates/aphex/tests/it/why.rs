@@ -152,6 +152,20 @@ fn triggers_in_files_are_tested_without_a_server() -> anyhow::Result<()> {
     let (_, errors) = text(&told);
     assert!(errors.contains("problem: Trigger example/example-trigger: "), "{errors}");
 
+    // A pattern that is none; the event does not even come to it.
+    let pattern = folder.path().join("pattern.yaml");
+    let beside = "body.ref.matches('[z-a]') || body.ref ==";
+    std::fs::write(&pattern, std::fs::read_to_string(&trigger)?.replace("body.ref ==", beside))?;
+    let told = test(&[&pattern], &[])?;
+    assert_eq!(told.status.code(), Some(1));
+    let (answer, errors) = text(&told);
+    for said in [&answer, &errors] {
+        assert!(
+            said.contains("the pattern '[z-a]' cannot be read: error parsing regexp"),
+            "{answer}{errors}"
+        );
+    }
+
     let alone = folder.path().join("alone.yaml");
     let only: Vec<String> =
         std::fs::read_to_string(&trigger)?.split("\n---\n").skip(1).map(str::to_owned).collect();
@@ -343,5 +357,19 @@ fn a_binding_is_checked_from_the_network_to_the_run_without_starting_one() -> an
     let other = up.run(&["repo", "check", "hello-world", "--url", server.trim_matches('"')])?;
     assert_eq!(other.status.code(), Some(1));
     assert_eq!(up.run(&["repo", "check", "nobody"])?.status.code(), Some(4));
-    Ok(())
+
+    let bad = folder.path().join("bad.yaml");
+    let binding = std::fs::read_to_string(example("repo-binding.yaml"))?;
+    std::fs::write(&bad, binding.replacen("\nspec:\n", "\nspec:\n  paths: ['[z-a]']\n", 1))?;
+    up.ok(&["apply", "-f", &bad.to_string_lossy()])?;
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let (told, errors) = text(&up.run(&["repo", "check", "hello-world"])?);
+        if told
+            .contains("hello-world is Failed: spec.paths[0]: '[z-a]' has the range z-a, which goes backwards")
+        {
+            return Ok(());
+        }
+        anyhow::ensure!(std::time::Instant::now() < deadline, "{told}{errors}");
+    }
 }

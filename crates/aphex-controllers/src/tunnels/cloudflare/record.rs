@@ -60,30 +60,30 @@ fn plan<'a>(records: &'a [DnsRecord], uid: &str, target: &str) -> Plan<'a> {
     }
 }
 
-/// Makes the organization's host name lead to its tunnel.
+/// Makes the organization's host name lead to its tunnel; tells whether that needed doing.
 pub(super) async fn write(
     client: &Client,
     claim: &Claim<'_>,
     place: &Place,
     domain: &str,
     tunnel: &str,
-) -> Result<(), TunnelError> {
+) -> Result<bool, TunnelError> {
     let (host, target, comment) = (claim.organization.host(domain), target(tunnel), mark(claim.uid));
     let wanted = Cname { host: &host, target: &target, comment: &comment };
     let records = client.records(&place.zone, &host).await?;
     let refused = match plan(&records, claim.uid, &target) {
-        Plan::Nothing => return Ok(()),
-        Plan::Create => return create(client, claim, place, &wanted).await,
+        Plan::Nothing => return Ok(false),
+        Plan::Create => return create(client, claim, place, &wanted).await.map(|()| true),
         Plan::Update(record) => {
             client.update_record(&place.zone, &record.id, &wanted).await?;
             tracing::info!(organization.name = %claim.organization, host, "DNS record repaired");
-            return Ok(());
+            return Ok(true);
         }
         Plan::UpdateIfDead(record, old) => {
             if !client.has_tunnel(&place.account, old).await? {
                 client.update_record(&place.zone, &record.id, &wanted).await?;
                 tracing::info!(organization.name = %claim.organization, host, "DNS record of a deleted tunnel taken over");
-                return Ok(());
+                return Ok(true);
             }
             record
         }

@@ -74,6 +74,16 @@ impl Rivals {
         self.rest().await
     }
 
+    /// Waits until nothing is left of the organization, at Cloudflare and on the engine, and both have nothing to do.
+    async fn taken_back(&self) -> anyhow::Result<()> {
+        self.rest().await?;
+        let (tunnels, records) = (self.cloudflare.tunnels(), self.cloudflare.records());
+        ensure!(tunnels.is_empty() && records.is_empty(), "{tunnels:?} {records:?}");
+        let left = self.engine.labelled(&format!("platform.aphex/organization={}", self.id)).await?;
+        ensure!(left.is_empty(), "{left:?}");
+        Ok(())
+    }
+
     async fn rest(&self) -> anyhow::Result<()> {
         let asked = || (self.engine.requests.writes(), self.cloudflare.calls().len());
         let seen = Mutex::new((asked(), 0));
@@ -188,6 +198,78 @@ async fn two_controllers_at_once_make_one_tunnel_and_one_name_and_leave_none() -
     phases.dedup();
     let (pending, active) = (OrganizationPhase::Pending, OrganizationPhase::Active);
     assert_eq!(phases, [pending, active, pending], "{said:#?}");
+    rivals.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_controller_that_was_stopped_leaves_no_tunnel_of_an_organization_that_is_gone() -> anyhow::Result<()>
+{
+    let rivals = Rivals::start().await?;
+    rivals.gate.stage("made");
+    rivals.gate.hold(|call| MAKES_TUNNEL(call) && call.stage == "made" && call.occurrence == 1);
+    rivals.engine.organization(&rivals.id).await?;
+    connectors_run(&rivals.engine, &rivals.id).await?;
+    rivals.engine.organization_phase(&rivals.id, "Active").await?;
+    rivals.held(1, "the one is still about to make the tunnel").await?;
+    rivals.delete().await?;
+    rivals.gone().await?;
+    assert!(rivals.cloudflare.tunnels().is_empty() && rivals.cloudflare.records().is_empty());
+    rivals.gate.release();
+    rivals.taken_back().await?;
+    // One made it and took it back with everything else, and then the other did.
+    let expected = [(0, 0), (1, 0), (1, 1), (1, 0), (0, 0), (1, 0), (0, 0)];
+    assert_eq!(counts(&rivals.cloudflare.history())?, expected, "{:#?}", rivals.cloudflare.history());
+    rivals.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_controller_that_was_stopped_leaves_no_name_of_an_organization_that_is_gone() -> anyhow::Result<()>
+{
+    let rivals = Rivals::start().await?;
+    rivals.gate.stage("named");
+    rivals.gate.hold(|call| MAKES_RECORD(call) && call.stage == "named" && call.occurrence == 1);
+    rivals.engine.organization(&rivals.id).await?;
+    connectors_run(&rivals.engine, &rivals.id).await?;
+    rivals.engine.organization_phase(&rivals.id, "Active").await?;
+    rivals.held(1, "the one is still about to make the name").await?;
+    rivals.delete().await?;
+    rivals.gone().await?;
+    rivals.gate.release();
+    rivals.taken_back().await?;
+    let expected = [(0, 0), (1, 0), (1, 1), (1, 0), (0, 0), (0, 1), (0, 0)];
+    assert_eq!(counts(&rivals.cloudflare.history())?, expected, "{:#?}", rivals.cloudflare.history());
+    rivals.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_controller_that_was_stopped_makes_goes_to_a_later_organization_of_the_name()
+-> anyhow::Result<()> {
+    let rivals = Rivals::start().await?;
+    rivals.gate.stage("made");
+    rivals.gate.hold(|call| MAKES_TUNNEL(call) && call.stage == "made" && call.occurrence == 1);
+    rivals.engine.organization(&rivals.id).await?;
+    connectors_run(&rivals.engine, &rivals.id).await?;
+    rivals.engine.organization_phase(&rivals.id, "Active").await?;
+    rivals.held(1, "the one is still about to make the tunnel").await?;
+    rivals.delete().await?;
+    rivals.gone().await?;
+    // The other is held as well, so that the one makes the tunnel of the second organization.
+    rivals.gate.stage("again");
+    rivals.gate.hold(|call| MAKES_TUNNEL(call) && (call.stage == "made" || call.occurrence == 1));
+    rivals.engine.organization(&rivals.id).await?;
+    rivals.held(2, "both are about to make a tunnel").await?;
+    rivals.gate.hold(|call| MAKES_TUNNEL(call) && call.stage == "again");
+    eventually("the one made it", || async { Ok((!rivals.cloudflare.tunnels().is_empty()).then_some(())) })
+        .await?;
+    rivals.gate.release();
+    connectors_run(&rivals.engine, &rivals.id).await?;
+    rivals.engine.organization_phase(&rivals.id, "Active").await?;
+    rivals.settled().await?;
+    let expected = [(0, 0), (1, 0), (1, 1), (1, 0), (0, 0), (1, 0), (1, 1)];
+    assert_eq!(counts(&rivals.cloudflare.history())?, expected, "{:#?}", rivals.cloudflare.history());
+    rivals.delete().await?;
+    rivals.gone().await?;
+    assert!(rivals.cloudflare.tunnels().is_empty() && rivals.cloudflare.records().is_empty());
     rivals.finish().await
 }
 

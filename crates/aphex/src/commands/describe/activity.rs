@@ -37,14 +37,7 @@ impl Scene {
 
 /// The last deliveries, newest first, and the namespaces whose deliveries the user may not see.
 pub(super) async fn deliveries(client: &Client, scene: &Scene) -> anyhow::Result<(Vec<Value>, Vec<String>)> {
-    let (mut found, mut unseen) = (Vec::new(), Vec::new());
-    for namespace in scene.of_deliveries() {
-        match list::<Delivery>(client, namespace).await {
-            Ok(listed) => found.extend(listed),
-            Err(error) if exit::is_forbidden(&error) => unseen.push(namespace.clone()),
-            Err(error) => return Err(error),
-        }
-    }
+    let (mut found, unseen) = all::<Delivery>(client, scene.of_deliveries()).await?;
     if let Some(repository) = &scene.repository {
         // GitHub's names ignore case.
         found.retain(|delivery| text(delivery, "/spec/repository").eq_ignore_ascii_case(repository));
@@ -52,13 +45,26 @@ pub(super) async fn deliveries(client: &Client, scene: &Scene) -> anyhow::Result
     Ok((newest(found).iter().map(delivery).collect(), unseen))
 }
 
-/// The last runs, newest first.
-pub(super) async fn runs(client: &Client, scene: &Scene) -> anyhow::Result<Vec<Value>> {
-    let mut found = Vec::new();
-    for tenant in &scene.tenants {
-        found.extend(list::<PipelineRun>(client, tenant).await?);
+/// The last runs, newest first, and the namespaces whose runs the user may not see.
+pub(super) async fn runs(client: &Client, scene: &Scene) -> anyhow::Result<(Vec<Value>, Vec<String>)> {
+    let (found, unseen) = all::<PipelineRun>(client, &scene.tenants).await?;
+    Ok((newest(found).iter().map(run).collect(), unseen))
+}
+
+/// The objects of a kind in some namespaces, and those of them where the user may not see it.
+async fn all<K: Resource<DynamicType = ()>>(
+    client: &Client,
+    namespaces: impl IntoIterator<Item = &String>,
+) -> anyhow::Result<(Vec<Value>, Vec<String>)> {
+    let (mut found, mut unseen) = (Vec::new(), Vec::new());
+    for namespace in namespaces {
+        match list::<K>(client, namespace).await {
+            Ok(listed) => found.extend(listed),
+            Err(error) if exit::is_forbidden(&error) => unseen.push(namespace.clone()),
+            Err(error) => return Err(error),
+        }
     }
-    Ok(newest(found).iter().map(run).collect())
+    Ok((found, unseen))
 }
 
 async fn list<K: Resource<DynamicType = ()>>(client: &Client, namespace: &str) -> anyhow::Result<Vec<Value>> {

@@ -24,6 +24,9 @@ pub(super) fn next(found: &Found) -> Vec<String> {
             )
         }));
     }
+    if let Some(glimpse) = &found.glimpse {
+        next.extend(objects(&glimpse.owned));
+    }
     next.extend(activity(found));
     next
 }
@@ -99,6 +102,10 @@ fn activity(found: &Found) -> Vec<String> {
     let ready = found.object["status"]["phase"] == "Ready";
     let none = found.deliveries.is_empty() && found.unseen.is_empty();
     if ready && found.scene.repository.is_some() && none {
+        if found.glimpse.is_some() {
+            next.push(no_webhook(&found.object));
+            return next;
+        }
         let binding = found.binding.as_ref().map_or_else(|| name(&found.object).to_owned(), Clone::clone);
         next.push(format!(
             "no webhook has come yet: enter address and secret at GitHub, or send an event with `aphex push {binding}`; \
@@ -108,9 +115,21 @@ fn activity(found: &Found) -> Vec<String> {
     next
 }
 
+/// What a developer does, who has no webhook secret.
+fn no_webhook(object: &Value) -> String {
+    let url = match text(object, "/status/webhookURL") {
+        none if none.is_empty() => "the address of the status".to_owned(),
+        url => url,
+    };
+    format!(
+        "no webhook has come yet: at GitHub it goes to {url}; the secret is with the platform's administrators, who also \
+         test the way with `aphex repo check`"
+    )
+}
+
 #[cfg(test)]
 mod tests {
-    use aphex_controllers::plan::{Examination, Named};
+    use aphex_controllers::plan::{Examination, Glimpse, Named};
     use serde_json::json;
 
     use super::*;
@@ -149,6 +168,16 @@ mod tests {
         let mut run = found(&ready("True", "Provisioned"));
         run.runs = vec![json!({ "namespace": "n", "name": "r", "state": "Failed" })];
         assert!(of(&run).contains("kubectl describe pipelinerun -n n r"));
+
+        let mut new = found(&ready("True", "Provisioned"));
+        new.object["status"]["phase"] = json!("Ready");
+        new.object["status"]["webhookURL"] = json!("https://acme.example.com");
+        new.scene.repository = Some("acme/web".to_owned());
+        assert!(of(&new).contains("`aphex push a`"), "{}", of(&new));
+        // Whoever may not read the binding has no secret to send anything with.
+        new.glimpse = Some(Glimpse::default());
+        let said = of(&new);
+        assert!(said.contains("https://acme.example.com") && !said.contains("aphex push"), "{said}");
 
         let named = Named {
             api_version: "v1".into(),

@@ -1,12 +1,15 @@
 //! What was found, as a tree for people and as a document for programs.
 
-use aphex_controllers::plan::{Examination, Health, Owned};
+use std::collections::BTreeMap;
+
+use aphex_controllers::plan::{Examination, Glimpse, Health, Owned};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::tree::{Node, columns};
 use super::{Found, advice};
 use crate::commands::look::{age, name, text};
+use crate::commands::settings;
 use crate::output;
 
 const BAD: &str = "31";
@@ -31,12 +34,13 @@ pub(super) fn tree(found: &Found, now: Timestamp) -> String {
     }
     below.extend(group("Conditions", conditions(object, now)));
     below.extend(group("Repositories", repositories(object)));
-    match (&found.examination, &found.hidden) {
-        (Some(examination), _) => below.push(owns("Owns", examination, found.below.as_ref())),
-        (None, Some(why)) => {
+    match (&found.examination, &found.glimpse, &found.hidden) {
+        (Some(examination), ..) => below.push(owns("Owns", examination, found.below.as_ref())),
+        (None, Some(glimpse), _) => below.extend(seen(found, glimpse)),
+        (None, None, Some(why)) => {
             below.push(Node::new(format!("What it owns cannot be told: {why}")).coloured(Some(WAITS)));
         }
-        (None, None) => {}
+        (None, None, None) => {}
     }
     below.extend(group("Bindings", bindings(found, now)));
     below.extend(group("Last deliveries", deliveries(&found.deliveries, now)));
@@ -47,6 +51,10 @@ pub(super) fn tree(found: &Found, now: Timestamp) -> String {
         Node::new(said).coloured(Some(WAITS))
     }));
     below.extend(group("Last runs", runs(&found.runs, now)));
+    below.extend(found.unseen_runs.iter().map(|place| {
+        let said = format!("Runs in {place} cannot be told: you may not list them there");
+        Node::new(said).coloured(Some(WAITS))
+    }));
     let next = advice::next(found).into_iter().map(|line| Node::new(line).coloured(Some(WAITS)));
     below.extend(group("Next", next.collect()));
     Node::new(title).coloured(Some(colour)).with(below).render()
@@ -113,6 +121,28 @@ fn owns(title: &str, examination: &Examination, below: Option<&Examination>) -> 
     Node::new(title).coloured(Some(HEAD)).with(nodes)
 }
 
+/// What a developer may see of what is owned, and in one line what not.
+fn seen(found: &Found, glimpse: &Glimpse) -> [Node; 2] {
+    let owned = &glimpse.owned;
+    let title = match owned.len() {
+        0 => "Owns nothing that you may see".to_owned(),
+        count => format!("Owns {count} that you may see"),
+    };
+    let nodes = lines(&owned.iter().map(row).collect::<Vec<_>>(), owned.iter().map(colour).collect());
+    let mut unread: BTreeMap<Option<&str>, Vec<&str>> = BTreeMap::new();
+    for (kind, namespace) in &glimpse.unread {
+        unread.entry(namespace.as_deref()).or_default().push(kind);
+    }
+    let binding = found.binding.iter().map(|name| format!("RepoBinding {}/{name}", settings::NAMESPACE));
+    let rest = unread.iter().map(|(namespace, kinds)| {
+        let place = namespace.map_or_else(String::new, |namespace| format!(" in {namespace}"));
+        format!("{}{place}", kinds.join(", "))
+    });
+    let rest = binding.chain(rest).collect::<Vec<_>>().join("; ");
+    let line = format!("You may not read, and a platform administrator sees here: {rest}");
+    [Node::new(title).coloured(Some(HEAD)).with(nodes), Node::new(line).coloured(Some(WAITS))]
+}
+
 fn row(one: &Owned) -> Vec<String> {
     let place = one.named.namespace.as_ref().map_or(String::new(), |namespace| format!("{namespace}/"));
     let ready = one.ready.as_ref().map_or(String::new(), |ready| {
@@ -132,12 +162,13 @@ fn health(health: Health) -> &'static str {
         Health::Drifted => "drifted",
         Health::Unwanted => "not wanted any more",
         Health::Deleting => "being deleted",
+        Health::There => "is there",
     }
 }
 
 fn colour(one: &Owned) -> Option<&'static str> {
     match one.health {
-        Health::InPlace if one.ready.as_ref().is_none_or(|ready| ready.ready) => None,
+        Health::InPlace | Health::There if one.ready.as_ref().is_none_or(|ready| ready.ready) => None,
         Health::Missing | Health::Drifted => Some(BAD),
         _ => Some(WAITS),
     }
@@ -180,6 +211,11 @@ fn runs(all: &[Value], now: Timestamp) -> Vec<Node> {
     lines(&all.iter().map(row).collect::<Vec<_>>(), all.iter().map(colour).collect())
 }
 
+/// Where there may be more, for programs.
+fn unread(glimpse: &Glimpse) -> Vec<Value> {
+    glimpse.unread.iter().map(|(kind, namespace)| json!({ "kind": kind, "namespace": namespace })).collect()
+}
+
 /// The same for programs; neither specs nor secrets are in it.
 pub(super) fn document(found: &Found) -> Value {
     let object = &found.object;
@@ -199,10 +235,12 @@ pub(super) fn document(found: &Found) -> Value {
         "examination": found.examination.as_ref().map(of),
         "binding": found.below.as_ref().map(of),
         "hidden": found.hidden,
+        "seen": found.glimpse.as_ref().map(|glimpse| json!({ "owned": glimpse.owned, "unread": unread(glimpse) })),
         "bindings": found.bindings.iter().map(summary).collect::<Vec<_>>(),
         "deliveries": found.deliveries,
         "hiddenDeliveries": found.unseen,
         "runs": found.runs,
+        "hiddenRuns": found.unseen_runs,
         "next": advice::next(found),
     })
 }

@@ -1,7 +1,7 @@
 //! Signed dry runs, as GitHub would send events: whether the secret is the right one, the trigger fires, and the engine would take the run.
 
 use anyhow::Context as _;
-use aphex_api::glob::Glob;
+use aphex_api::glob::{Glob, Over};
 use aphex_api::repo_binding::{BindingEvent, RepoBinding};
 use aphex_gateway::rehearsal::FIELD;
 use reqwest::StatusCode;
@@ -113,7 +113,8 @@ fn signature(binding: &RepoBinding, status: StatusCode, answer: &Value) -> Check
 /// An event that the binding wants: a push without files counts whatever paths are wanted.
 fn synthetic(binding: &RepoBinding) -> (&'static str, Value) {
     let spec = &binding.spec;
-    let glob = spec.options.branches.first().and_then(|glob| glob.parse::<Glob>().ok());
+    // What is wrong with one that is none stands in the binding's status, which was told first.
+    let glob = spec.options.branches.iter().find_map(|glob| Glob::new(glob, Over::Branches).ok());
     let branch = glob.map_or_else(|| spec.branch.clone(), |glob| glob.example().to_owned());
     let full_name = format!("{}/{}", spec.repo_org, spec.repo_name);
     let repository = json!({ "name": spec.repo_name, "full_name": full_name, "default_branch": spec.branch });

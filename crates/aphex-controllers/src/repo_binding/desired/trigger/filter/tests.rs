@@ -1,3 +1,4 @@
+use aphex_api::glob::Over;
 use aphex_api::repo_binding::BindingEvent;
 
 use super::*;
@@ -14,7 +15,7 @@ fn options(events: &[BindingEvent]) -> Options {
 }
 
 fn globs(texts: &[&str]) -> Vec<Glob> {
-    texts.iter().map(|text| text.parse().unwrap()).collect()
+    texts.iter().map(|text| Glob::new(text, Over::Files).unwrap()).collect()
 }
 
 #[test]
