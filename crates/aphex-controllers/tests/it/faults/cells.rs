@@ -78,13 +78,13 @@ pub(super) fn all(calls: &[(usize, &Call)]) -> Vec<Cell> {
         .collect()
 }
 
-/// Every call with one fault: each with another one than its neighbours.
+/// Every call that is struck at all, with one fault: each with another one than its neighbours.
 pub(super) fn each(calls: &[(usize, &Call)]) -> Vec<Cell> {
     let cell = |(index, &(life, call)): (usize, &(usize, &Call))| {
         let faults = faults(call);
         Cell { life, call: call.clone(), fault: faults[index % faults.len()] }
     };
-    calls.iter().enumerate().map(cell).collect()
+    calls.iter().filter(|(_, call)| counts(call)).enumerate().map(cell).collect()
 }
 
 /// One call of each verb and kind with one fault: from kind to kind another one, of another place in the recordings.
