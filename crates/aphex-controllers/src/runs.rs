@@ -48,8 +48,9 @@ const CONCURRENCY: usize = 8;
 const REST: u32 = 4;
 /// But no longer than this.
 const LONGEST_REST: Duration = Duration::from_millis(250);
-/// When a tenant is looked at again after the engine refused something.
-const AGAIN: Duration = Duration::from_secs(5);
+/// When a tenant is looked at again after the engine refused something: after so many of the shortest pauses that follow a
+/// failure.
+const AGAIN: u32 = 5;
 /// A process that ended may have left unsaid what it decided about runs that are younger.
 const YOUNG: Duration = Duration::from_mins(5);
 
@@ -212,7 +213,7 @@ async fn work(context: &Context, shared: &Shared) {
             .await;
         if !failed.is_empty() {
             again.extend(failed);
-            due.get_or_insert_with(|| Instant::now() + AGAIN);
+            due.get_or_insert_with(|| Instant::now() + context.pace.backoff_min * AGAIN);
         }
         // What changes meanwhile is looked at in one pass.
         let planned = *planning.lock().unwrap_or_else(PoisonError::into_inner);
@@ -229,7 +230,7 @@ async fn pass(context: &Context, shared: &Shared, tenant: &str, planning: &Mutex
     if plan.actions.is_empty() {
         return true;
     }
-    let mut sound = true;
+    let (mut sound, mut overtaken) = (true, false);
     for action in &plan.actions {
         if let Some(concurrency) = action.concurrency() {
             // First, so that who dies in between says it again.
@@ -237,7 +238,8 @@ async fn pass(context: &Context, shared: &Shared, tenant: &str, planning: &Mutex
             later::say(context, shared, decided).await;
         }
         match act::act(&context.client, tenant, action).await {
-            Ok(Answer::Overtaken) => {}
+            // Usually the watch tells by what. Where the engine refused for another reason, it tells nothing.
+            Ok(Answer::Overtaken) => overtaken = true,
             Ok(Answer::Done) => {
                 shared.index().asked(tenant, action);
                 context.metrics.count_run(action.as_str());
@@ -269,5 +271,5 @@ async fn pass(context: &Context, shared: &Shared, tenant: &str, planning: &Mutex
         shared.changed.notify_one();
     }
     context.metrics.observe_round(NAME, sound, began.elapsed());
-    sound
+    sound && !overtaken
 }

@@ -114,6 +114,13 @@ pub struct Call {
     pub occurrence: usize,
 }
 
+impl Call {
+    /// Whether it can have changed nothing.
+    pub fn is_read(&self) -> bool {
+        matches!(self.verb.as_str(), "get" | "list" | "watch" | "head")
+    }
+}
+
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} {} {} #{}", self.stage, self.verb, self.kind, self.object, self.occurrence)
@@ -232,11 +239,7 @@ impl Faults {
     /// How many calls there were so far, and how many of them could have changed something.
     pub fn counts(&self) -> (usize, usize) {
         let state = self.state();
-        let writes = state
-            .calls
-            .iter()
-            .filter(|call| !matches!(call.verb.as_str(), "get" | "list" | "watch" | "head"));
-        (state.calls.len(), writes.count())
+        (state.calls.len(), state.calls.iter().filter(|call| !call.is_read()).count())
     }
 
     /// Resolves when the program is to end: whoever runs it drops it and starts it anew.

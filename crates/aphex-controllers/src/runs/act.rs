@@ -23,7 +23,7 @@ pub(super) struct ActError {
 pub(super) enum Answer {
     /// It did.
     Done,
-    /// The run is gone, or is not what it was; the watch tells what it has become.
+    /// The run is gone, or is not what it was, as the watch will tell; or the engine was busy with it.
     Overtaken,
 }
 

@@ -1,16 +1,21 @@
 //! One fault at a time, at every call that a controller makes to the engine: afterwards everything is as without it.
 //!
-//! The calls are those of a recording: an undisturbed life of an organization, a binding and a developer's Pipeline, from
-//! creation over a change to deletion. So a call that a controller begins to make is covered by itself. Usually one call of
-//! each stage to each verb and kind meets one of the faults; with `APHEX_FAULTS=all` every call meets every one. `write` in the same
+//! The calls are those of recordings of undisturbed lives: an organization with a binding and a developer's Pipeline, from
+//! creation over a change to deletion; a tenant that stands alone, with runs and a knowledge base; an organization behind a
+//! tunnel. So a call that a controller begins to make is covered by itself. Usually one call of each verb and kind meets one of
+//! the faults; with `APHEX_FAULTS=all` every call meets every one. `write` in the same
 //! variable writes what came of it to docs/faults.md; `APHEX_FAULTS_ONLY` takes the cells whose description has a text.
 
+#[path = "faults/cells.rs"]
+mod cells;
 #[path = "faults/cloudflare.rs"]
 mod cloudflare;
 #[path = "faults/life.rs"]
 mod life;
 #[path = "faults/matrix.rs"]
 mod matrix;
+#[path = "faults/refusals.rs"]
+mod refusals;
 #[path = "faults/rival_tunnels.rs"]
 mod rival_tunnels;
 #[path = "faults/rivals.rs"]
@@ -24,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aphex_controllers::context::{Context, Pace};
-use aphex_controllers::{Settings, tunnels};
+use aphex_controllers::{GitPolicy, GitSettings, Settings, tunnels};
 use aphex_runtime::{Clock, Metrics, Shutdown};
 use aphex_testkit::faults::Faults;
 use kube::Client;
@@ -43,10 +48,13 @@ fn pace() -> Pace {
     }
 }
 
-fn context(client: Client) -> anyhow::Result<Arc<Context>> {
+fn context(client: Client, clock: &Clock) -> anyhow::Result<Arc<Context>> {
     let tunnels = Arc::new(tunnels::Local::new(GATEWAY));
-    let settings = Settings::new(GATEWAY)?;
-    let context = Context::new(client, settings, Clock::system(), tunnels, &Metrics::default());
+    // The git server of these tests is on this machine.
+    let policy = GitPolicy { hosts: None, allow_private: true };
+    let git = GitSettings { policy, ..GitSettings::default() };
+    let settings = Settings { git, ..Settings::new(GATEWAY)? };
+    let context = Context::new(client, settings, clock.clone(), tunnels, &Metrics::default());
     Ok(Arc::new(context.with_pace(pace())))
 }
 
@@ -57,10 +65,10 @@ struct Process {
 }
 
 impl Process {
-    fn start(account: &Client, faults: &Faults) -> anyhow::Result<Self> {
+    fn start(account: &Client, faults: &Faults, clock: &Clock) -> anyhow::Result<Self> {
         let (client, faults, shutdown) = (faults.client(account), faults.clone(), Shutdown::new());
-        let mut next = context(client.clone())?;
-        let until = shutdown.clone();
+        let mut next = context(client.clone(), clock)?;
+        let (until, clock) = (shutdown.clone(), clock.clone());
         let task = tokio::spawn(async move {
             loop {
                 tokio::select! {
@@ -68,7 +76,7 @@ impl Process {
                     // Whatever was under way is dropped where it is.
                     () = faults.killed() => {}
                 }
-                let Ok(context) = context(client.clone()) else { return };
+                let Ok(context) = context(client.clone(), &clock) else { return };
                 next = context;
             }
         });

@@ -3,6 +3,7 @@
 use aphex_api::delivery::{Delivery, RunConcurrency};
 use aphex_api::foreign::tekton::PipelineRun;
 use aphex_api::repo_binding::RepoBinding;
+use aphex_controllers::repo_binding::STANDALONE_PIPELINE;
 use aphex_testkit::eventually;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt as _;
@@ -14,6 +15,12 @@ use crate::engine::{Engine, PLATFORM, binding_spec};
 /// An organization with one binding that has these options; the tenant's namespace has its name.
 async fn bound(tenant: &str, options: Value) -> anyhow::Result<Engine> {
     let engine = Engine::start().await?;
+    bind(&engine, tenant, options).await?;
+    Ok(engine)
+}
+
+/// The same on an engine where controllers run.
+pub(crate) async fn bind(engine: &Engine, tenant: &str, options: Value) -> anyhow::Result<()> {
     let organization = format!("{tenant}-org");
     engine.organization(&organization).await?;
     let mut spec = binding_spec(tenant, &organization);
@@ -22,40 +29,65 @@ async fn bound(tenant: &str, options: Value) -> anyhow::Result<Engine> {
     }
     engine.create::<RepoBinding>(PLATFORM, "RepoBinding", tenant, spec).await?;
     engine.phase(tenant, "Ready").await?;
-    Ok(engine)
+    Ok(())
+}
+
+/// A run as the binding's trigger makes it, of an event of this second.
+pub(crate) async fn run(
+    engine: &Engine,
+    tenant: &str,
+    name: &str,
+    git_ref: &str,
+    second: u32,
+) -> anyhow::Result<Value> {
+    let binding = engine.api::<RepoBinding>(PLATFORM).get(tenant).await?;
+    let (namespace, pipeline) = match binding.spec.aphex_org {
+        Some(organization) => (format!("org-{organization}"), tenant),
+        None => (tenant.to_owned(), STANDALONE_PIPELINE),
+    };
+    let template = engine
+        .dynamic("triggers.tekton.dev", "v1beta1", "TriggerTemplate", Some(&namespace))
+        .get(&format!("{pipeline}-trigger-template"))
+        .await?;
+    let mut run = template.data["spec"]["resourcetemplates"][0].clone();
+    run["metadata"]["name"] = name.into();
+    run["metadata"].as_object_mut().unwrap().remove("generateName");
+    let filled = serde_json::to_string(&run)?
+        .replace("$(tt.params.pipeline-name)", pipeline)
+        .replace("$(tt.params.pipeline-namespace)", tenant)
+        .replace("$(tt.params.git-ref)", git_ref)
+        .replace("$(tt.params.triggered-at)", &format!("2026-11-23T10:00:{second:02}Z"))
+        .replace("$(tt.params.event-type)", "push")
+        .replace("$(tt.params.event-id)", name);
+    Ok(serde_json::from_str(&filled)?)
+}
+
+/// Makes a run.
+pub(crate) async fn create(engine: &Engine, tenant: &str, run: Value) -> anyhow::Result<()> {
+    let run: PipelineRun = serde_json::from_value(run)?;
+    engine.api::<PipelineRun>(tenant).create(&PostParams::default(), &run).await?;
+    Ok(())
 }
 
 /// Makes a run as the binding's trigger does, of an event of this second.
-async fn triggered(
+pub(crate) async fn triggered(
     engine: &Engine,
     tenant: &str,
     name: &str,
     git_ref: &str,
     second: u32,
 ) -> anyhow::Result<()> {
-    let binding = engine.api::<RepoBinding>(PLATFORM).get(tenant).await?;
-    let organization = format!("org-{}", binding.spec.aphex_org.unwrap_or_default());
-    let template = engine
-        .dynamic("triggers.tekton.dev", "v1beta1", "TriggerTemplate", Some(&organization))
-        .get(&format!("{tenant}-trigger-template"))
-        .await?;
-    let mut run = template.data["spec"]["resourcetemplates"][0].clone();
-    run["metadata"]["name"] = name.into();
-    run["metadata"].as_object_mut().unwrap().remove("generateName");
-    let filled = serde_json::to_string(&run)?
-        .replace("$(tt.params.pipeline-name)", tenant)
-        .replace("$(tt.params.pipeline-namespace)", tenant)
-        .replace("$(tt.params.git-ref)", git_ref)
-        .replace("$(tt.params.triggered-at)", &format!("2026-11-23T10:00:{second:02}Z"))
-        .replace("$(tt.params.event-type)", "push")
-        .replace("$(tt.params.event-id)", name);
-    let run: PipelineRun = serde_json::from_str(&filled)?;
-    engine.api::<PipelineRun>(tenant).create(&PostParams::default(), &run).await?;
-    Ok(())
+    create(engine, tenant, run(engine, tenant, name, git_ref, second).await?).await
 }
 
 /// Ends a run as Tekton does.
-async fn ended(engine: &Engine, tenant: &str, name: &str, how: &str, second: u32) -> anyhow::Result<()> {
+pub(crate) async fn ended(
+    engine: &Engine,
+    tenant: &str,
+    name: &str,
+    how: &str,
+    second: u32,
+) -> anyhow::Result<()> {
     let status = json!({ "status": {
         "completionTime": format!("2026-11-23T11:00:{second:02}Z"),
         "conditions": [{ "type": "Succeeded", "status": how, "reason": "Completed" }],
@@ -71,7 +103,7 @@ async fn asked(engine: &Engine, tenant: &str) -> anyhow::Result<Vec<(String, Opt
     Ok(runs.items.iter().map(|run| (run.name_any(), run.spec.status.clone())).collect())
 }
 
-async fn until(
+pub(crate) async fn until(
     engine: &Engine,
     tenant: &str,
     what: &str,
@@ -86,7 +118,7 @@ async fn until(
 }
 
 /// Makes the volume of a run, as Tekton does.
-async fn volume(engine: &Engine, tenant: &str, run: &str) -> anyhow::Result<()> {
+pub(crate) async fn volume(engine: &Engine, tenant: &str, run: &str) -> anyhow::Result<()> {
     let uid = engine.api::<PipelineRun>(tenant).get(run).await?.uid();
     let volume: PersistentVolumeClaim = serde_json::from_value(json!({
         "metadata": {
@@ -100,14 +132,14 @@ async fn volume(engine: &Engine, tenant: &str, run: &str) -> anyhow::Result<()> 
 }
 
 /// Stores the Delivery of a run, as the gateway does when it has made the run.
-async fn delivered(engine: &Engine, tenant: &str, run: &str) -> anyhow::Result<()> {
+pub(crate) async fn delivered(engine: &Engine, tenant: &str, run: &str) -> anyhow::Result<()> {
     let made = engine.api::<PipelineRun>(tenant).get(run).await?;
     let concurrency = RunConcurrency::of(made.annotations(), made.spec.status.as_deref());
     stored(engine, tenant, run, created(tenant, &made, concurrency)).await
 }
 
 /// What the gateway writes about a run that was held back when it made it.
-async fn waiting(engine: &Engine, tenant: &str, run: &str) -> anyhow::Result<Value> {
+pub(crate) async fn waiting(engine: &Engine, tenant: &str, run: &str) -> anyhow::Result<Value> {
     let made = engine.api::<PipelineRun>(tenant).get(run).await?;
     Ok(created(tenant, &made, Some(RunConcurrency::WAITING)))
 }
@@ -123,7 +155,12 @@ fn created(tenant: &str, run: &PipelineRun, concurrency: Option<RunConcurrency>)
 }
 
 /// Stores a Delivery that has its verdict.
-async fn stored(engine: &Engine, namespace: &str, name: &str, created: Value) -> anyhow::Result<()> {
+pub(crate) async fn stored(
+    engine: &Engine,
+    namespace: &str,
+    name: &str,
+    created: Value,
+) -> anyhow::Result<()> {
     let delivery: Delivery = serde_json::from_value(json!({
         "metadata": { "name": name, "namespace": namespace },
         "spec": { "listener": "github-listener", "deliveryID": name, "payload": "", "verifiedBy": [], "receivedTime": "2026-11-23T10:00:00.000000Z" },
@@ -137,7 +174,7 @@ async fn stored(engine: &Engine, namespace: &str, name: &str, created: Value) ->
 }
 
 /// Waits until a Delivery says this about its run, wherever it names it.
-async fn says(
+pub(crate) async fn says(
     engine: &Engine,
     namespace: &str,
     name: &str,
@@ -175,7 +212,8 @@ pub(crate) async fn every_change(engine: &Engine, tenant: &str) -> anyhow::Resul
     until(engine, tenant, "the run goes", &[]).await
 }
 
-const PENDING: Option<&str> = Some("PipelineRunPending");
+/// Held back.
+pub(crate) const PENDING: Option<&str> = Some("PipelineRunPending");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_queue_and_begin_oldest_first() -> anyhow::Result<()> {

@@ -1,29 +1,41 @@
-//! A life: an organization, a binding and a developer's Pipeline are created, changed, deleted.
+//! Lives that controllers serve from beginning to end, undisturbed or with a fault.
+//!
+//! There are two, so that no cell of the matrix lives longer than it must: [`shared`], an organization with its tenants, and
+//! [`alone`], a tenant without one, its runs and a knowledge base.
+
+#[path = "life/alone.rs"]
+mod alone;
+#[path = "life/shared.rs"]
+mod shared;
 
 use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use aphex_api::organization::Organization;
-use aphex_api::pipeline::Pipeline;
-use aphex_api::repo_binding::RepoBinding;
+use aphex_runtime::Clock;
+use aphex_runtime::clock::Hand;
+use aphex_testkit::eventually_for;
 use aphex_testkit::faults::{Faults, kubernetes};
-use aphex_testkit::{eventually, eventually_for};
-use k8s_openapi::api::core::v1::Namespace;
-use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams};
-use serde_json::{Value, json};
+use aphex_testkit::git::GitServer;
+use kube::api::DynamicObject;
+use serde_json::Value;
 
 use super::Process;
 use super::snapshot::Snapshot;
-use crate::engine::{Engine, PLATFORM};
+use crate::engine::Engine;
+
+pub(super) use alone::repositories;
 
 /// How long things may take to be as they should after a fault; an undisturbed stage takes a second.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at everything, which cost more than what is looked for.
 const PAUSE: Duration = Duration::from_millis(50);
+/// What the controllers take for now when a life begins: the same each time, for times are told too.
+const BEGIN: &str = "2026-01-01T00:00:00Z";
 
-/// What an undisturbed life looks like: after creation, after the change, after deletion; and what it asked for.
+/// What a life looks like after each stage, and what it asks for, when nothing goes wrong.
 #[derive(Clone, Debug)]
 pub(super) struct Undisturbed {
     pub(super) stages: Vec<Snapshot>,
@@ -31,10 +43,32 @@ pub(super) struct Undisturbed {
     pub(super) writes: usize,
 }
 
-/// The names of one life.
+/// Whose life it is.
+#[derive(Clone, Debug)]
+pub(super) enum Course {
+    /// An organization, a binding and a developer's Pipeline.
+    Shared,
+    /// A tenant without an organization; and a knowledge base, which tracks a repository of this server.
+    Alone(Arc<GitServer>),
+}
+
+impl Course {
+    /// Its stages; nothing is left after the last.
+    pub(super) fn stages(&self) -> &'static [&'static str] {
+        match self {
+            Self::Shared => &shared::STAGES,
+            Self::Alone(_) => &alone::STAGES,
+        }
+    }
+}
+
+/// One life: names and a clock of its own.
 pub(super) struct Life<'a> {
     engine: &'a Engine,
+    course: Course,
     id: String,
+    clock: Clock,
+    hand: Hand,
 }
 
 /// Names that no other test has.
@@ -51,33 +85,32 @@ pub(super) fn fresh() -> String {
 }
 
 impl<'a> Life<'a> {
-    pub(super) fn new(engine: &'a Engine) -> Self {
-        Self { engine, id: fresh() }
+    pub(super) fn new(engine: &'a Engine, course: Course) -> anyhow::Result<Self> {
+        let (clock, hand) = Clock::manual(BEGIN.parse()?);
+        Ok(Self { engine, course, id: fresh(), clock, hand })
+    }
+
+    /// The life of an organization.
+    pub(super) fn shared(engine: &'a Engine) -> anyhow::Result<Self> {
+        Self::new(engine, Course::Shared)
     }
 
     pub(super) fn faults(&self) -> Faults {
         Faults::new(kubernetes, &[(&self.id, "*")])
     }
 
-    fn app(&self) -> String {
-        format!("{}-app", self.id)
-    }
-
-    fn web(&self) -> String {
-        format!("{}-web", self.id)
-    }
-
-    fn team(&self) -> String {
-        format!("team-{}", self.id)
+    /// Starts controllers for it.
+    pub(super) fn start(&self, faults: &Faults) -> anyhow::Result<Process> {
+        Process::start(&self.engine.account, faults, &self.clock)
     }
 
     /// Lives it; nothing is known of how it should look.
     pub(super) async fn record(&self, faults: &Faults) -> anyhow::Result<Undisturbed> {
         faults.stage("started");
-        let process = Process::start(&self.engine.account, faults)?;
+        let process = self.start(faults)?;
         let mut stages = Vec::new();
-        self.begin(faults).await?;
-        for stage in ["created", "changed", "deleted"] {
+        watching(faults).await?;
+        for stage in self.course.stages() {
             faults.stage(stage);
             self.act(stage).await?;
             self.settled(stage).await?;
@@ -86,19 +119,26 @@ impl<'a> Life<'a> {
         }
         let (calls, writes) = faults.counts();
         process.stop().await;
-        ensure!(stages[0].len() > 40 && stages[1] != stages[0] && stages[2].is_empty(), "{stages:#?}");
+        for (stage, two) in self.course.stages().iter().zip(stages.windows(2)) {
+            ensure!(two[0] != two[1], "nothing follows from what comes after {stage}");
+        }
+        let (first, left) = (stages[0].len(), stages.last().map_or(0, Snapshot::len));
+        ensure!(
+            first > 20 && left == 0,
+            "there are {first} objects at first and {left} at last: {stages:#?}"
+        );
         Ok(Undisturbed { stages, calls, writes })
     }
 
     /// Lives it with whatever the faults do; it must come to look like an undisturbed one.
     pub(super) async fn repeat(&self, faults: &Faults, undisturbed: &Undisturbed) -> anyhow::Result<()> {
         faults.stage("started");
-        let process = Process::start(&self.engine.account, faults)?;
+        let process = self.start(faults)?;
         let lived = async {
-            self.begin(faults).await?;
-            for (stage, expected) in ["created", "changed", "deleted"].iter().zip(&undisturbed.stages) {
+            watching(faults).await?;
+            for (stage, expected) in self.course.stages().iter().zip(&undisturbed.stages) {
                 faults.stage(stage);
-                self.act(stage).await?;
+                self.act(stage).await.with_context(|| format!("when {stage}"))?;
                 self.settled(stage).await?;
                 self.looks_like(expected).await.with_context(|| format!("when {stage}"))?;
             }
@@ -113,115 +153,93 @@ impl<'a> Life<'a> {
         lived
     }
 
-    /// Waits until the controllers watch everything that they have listed, however busy the machine is.
-    async fn begin(&self, faults: &Faults) -> anyhow::Result<()> {
-        eventually_for(PATIENCE, "the controllers watch", || async {
-            let calls = faults.calls();
-            let of = |verb| -> BTreeSet<&str> {
-                calls.iter().filter(|call| call.verb == verb).map(|call| call.kind.as_str()).collect()
-            };
-            let (listed, watched) = (of("list"), of("watch"));
-            Ok((!watched.is_empty() && listed.is_subset(&watched)).then_some(()))
-        })
-        .await?;
-        quiet(faults).await
-    }
-
+    /// Does what people, the gateway and Tekton do in a stage.
     pub(super) async fn act(&self, stage: &str) -> anyhow::Result<()> {
-        let engine = self.engine;
-        let (change, deletion) = (PatchParams::default(), DeleteParams::default());
-        let organizations = engine.api::<Organization>(PLATFORM);
-        let bindings = engine.api::<RepoBinding>(PLATFORM);
-        let pipelines = engine.api::<Pipeline>(&self.team());
-        match stage {
-            "created" => {
-                engine.organization(&self.id).await?;
-                engine.binding(&self.app(), &self.id).await?;
-                let labels = json!({ "aphex.dev/org": self.id });
-                let metadata = json!({ "name": self.team(), "labels": labels });
-                engine
-                    .apply(&json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata }))
-                    .await?;
-                engine.pipeline(&self.team(), &self.web(), &self.id).await?;
-            }
-            "changed" => {
-                let patch = |spec: Value| Patch::Merge(json!({ "spec": spec }));
-                organizations
-                    .patch(&self.id, &change, &patch(json!({ "adminUsers": ["ann@acme.com"] })))
-                    .await?;
-                let elevated = patch(json!({ "permissionProfile": "elevated" }));
-                bindings.patch(&self.app(), &change, &elevated).await?;
-                pipelines.patch(&self.web(), &change, &patch(json!({ "branch": "release" }))).await?;
-            }
-            _ => {
-                organizations.delete(&self.id, &deletion).await?;
-                bindings.delete(&self.app(), &deletion).await?;
-                pipelines.delete(&self.web(), &deletion).await?;
-            }
+        match &self.course {
+            Course::Shared => self.act_shared(stage).await,
+            Course::Alone(server) => self.act_alone(stage, server).await,
         }
-        Ok(())
     }
 
     /// Waits until the statuses say that a stage is over.
     pub(super) async fn settled(&self, stage: &str) -> anyhow::Result<()> {
-        let objects = [
-            ("aphex.io", "Organization", PLATFORM.to_owned(), self.id.clone()),
-            ("aphex.io", "RepoBinding", PLATFORM.to_owned(), self.app()),
-            ("platform.dev", "Pipeline", self.team(), self.web()),
-        ];
-        for (group, kind, namespace, name) in objects {
-            let api = self.engine.dynamic(group, "v1alpha1", kind, Some(&namespace));
-            let last = std::sync::Mutex::new(String::new());
-            let what = format!("{kind} is {stage}");
-            let over = eventually_for(PATIENCE, &what, || async {
-                let found = api.get_opt(&name).await?;
-                let status = found.as_ref().map(|object| object.data["status"].clone()).unwrap_or_default();
-                *last.lock().unwrap() = status.to_string();
-                if stage == "deleted" {
-                    return Ok(found.is_none().then_some(()));
-                }
-                let generation = found.and_then(|object| object.metadata.generation);
-                let current = status["observedGeneration"].as_i64() == generation && generation.is_some();
-                Ok((current && ["Active", "Ready"].iter().any(|phase| status["phase"] == *phase))
-                    .then_some(()))
-            });
-            over.await.with_context(|| format!("its status is {}", last.lock().unwrap()))?;
+        match &self.course {
+            Course::Shared => self.settled_shared(stage).await,
+            Course::Alone(_) => self.settled_alone(stage).await,
         }
-        if stage == "deleted" {
-            // The developers' own.
-            let namespaces: Api<Namespace> = Api::all(self.engine.client.clone());
-            namespaces.delete(&self.team(), &DeleteParams::default()).await?;
-            let gone = || async { Ok(namespaces.get_opt(&self.team()).await?.is_none().then_some(())) };
-            eventually("the team's namespace is gone", gone).await?;
-        }
-        Ok(())
+    }
+
+    /// Waits until an object in a namespace is as a test of it says; nothing is there when it is gone.
+    async fn until(
+        &self,
+        (group, kind): (&str, &str),
+        (namespace, name): (&str, &str),
+        what: &str,
+        is: impl Fn(Option<&DynamicObject>) -> bool,
+    ) -> anyhow::Result<()> {
+        let api = self.engine.dynamic(group, "v1alpha1", kind, Some(namespace));
+        let last = Mutex::new(Value::Null);
+        let what = format!("{kind} is {what}");
+        let over = eventually_for(PATIENCE, &what, || async {
+            let found = api.get_opt(name).await?;
+            *last.lock().unwrap() = found.as_ref().map(|o| o.data["status"].clone()).unwrap_or_default();
+            Ok(is(found.as_ref()).then_some(()))
+        });
+        over.await.with_context(|| format!("its status is {}", last.lock().unwrap()))
     }
 
     pub(super) async fn snapshot(&self) -> anyhow::Result<Snapshot> {
-        Snapshot::take(self.engine, &self.id).await
+        Snapshot::take(self.engine, &self.id, Vec::new()).await
     }
 
     /// Waits until everything looks as expected; tells what does not.
     pub(super) async fn looks_like(&self, expected: &Snapshot) -> anyhow::Result<()> {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        loop {
-            let found = self.snapshot().await?;
-            if found == *expected {
-                return Ok(());
-            }
-            ensure!(
-                tokio::time::Instant::now() < deadline,
-                "not as without the fault: {}",
-                found.differs(expected)
-            );
-            tokio::time::sleep(PAUSE).await;
-        }
+        looks_like(|| self.snapshot(), expected).await
     }
+}
+
+/// Waits until what is seen looks as expected; tells what does not.
+pub(super) async fn looks_like<W>(look: impl Fn() -> W, expected: &Snapshot) -> anyhow::Result<()>
+where
+    W: Future<Output = anyhow::Result<Snapshot>>,
+{
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let found = look().await?;
+        if found == *expected {
+            return Ok(());
+        }
+        let late = tokio::time::Instant::now() >= deadline;
+        ensure!(!late, "not as without the fault: {}", found.differs(expected));
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Waits until the controllers watch everything that they have listed, however busy the machine is.
+pub(super) async fn watching(faults: &Faults) -> anyhow::Result<()> {
+    eventually_for(PATIENCE, "the controllers watch", || async {
+        let calls = faults.calls();
+        let of = |verb| -> BTreeSet<&str> {
+            calls.iter().filter(|call| call.verb == verb).map(|call| call.kind.as_str()).collect()
+        };
+        let (listed, watched) = (of("list"), of("watch"));
+        Ok((!watched.is_empty() && listed.is_subset(&watched)).then_some(()))
+    })
+    .await?;
+    quiet(faults).await
+}
+
+/// Whether the status is about the present spec and says that all is well.
+fn is_well(object: Option<&DynamicObject>) -> bool {
+    let Some(object) = object else { return false };
+    let (status, generation) = (&object.data["status"], object.metadata.generation);
+    let current = status["observedGeneration"].as_i64() == generation && generation.is_some();
+    current && ["Active", "Ready"].iter().any(|phase| status["phase"] == *phase)
 }
 
 /// Waits until nothing has been asked for a while.
 pub(super) async fn quiet(faults: &Faults) -> anyhow::Result<()> {
-    let seen = std::sync::Mutex::new((faults.counts(), 0));
+    let seen = Mutex::new((faults.counts(), 0));
     eventually_for(PATIENCE * 2, "the controllers have nothing more to ask", || async {
         let mut seen = seen.lock().unwrap();
         let now = faults.counts();

@@ -9,19 +9,18 @@ use aphex_testkit::eventually;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::Process;
 use super::life::{Life, quiet};
 use crate::engine::{Engine, PLATFORM};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_controllers_at_once_make_what_one_makes_and_then_rest() -> anyhow::Result<()> {
     let engine = Engine::without_controllers().await?;
-    let alone = Life::new(&engine);
+    let alone = Life::shared(&engine)?;
     let undisturbed = alone.record(&alone.faults()).await?;
 
-    let together = Life::new(&engine);
+    let together = Life::shared(&engine)?;
     let (one, other) = (together.faults(), together.faults());
-    let processes = [Process::start(&engine.account, &one)?, Process::start(&engine.account, &other)?];
+    let processes = [together.start(&one)?, together.start(&other)?];
     for (stage, expected) in ["created", "changed", "deleted"].iter().zip(&undisturbed.stages) {
         together.act(stage).await?;
         together.settled(stage).await?;
@@ -47,17 +46,17 @@ async fn two_controllers_at_once_make_what_one_makes_and_then_rest() -> anyhow::
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_was_stopped_does_not_bring_back_what_it_knew() -> anyhow::Result<()> {
     let engine = Engine::without_controllers().await?;
-    let life = Life::new(&engine);
+    let life = Life::shared(&engine)?;
     let undisturbed = life.record(&life.faults()).await?;
 
-    let life = Life::new(&engine);
+    let life = Life::shared(&engine)?;
     let (stopped, working) = (life.faults(), life.faults());
-    let first = Process::start(&engine.account, &stopped)?;
+    let first = life.start(&stopped)?;
     life.act("created").await?;
     // Somewhere in the middle of its first writes.
     eventually("it writes", || async { Ok((stopped.counts().1 > 12).then_some(())) }).await?;
     stopped.pause(true);
-    let second = Process::start(&engine.account, &working)?;
+    let second = life.start(&working)?;
     life.settled("created").await?;
     life.act("changed").await?;
     life.settled("changed").await?;
@@ -82,9 +81,9 @@ async fn a_process_that_was_stopped_does_not_bring_back_what_it_knew() -> anyhow
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_that_somebody_may_have_read_is_not_made_up_again() -> anyhow::Result<()> {
     let engine = Engine::without_controllers().await?;
-    let life = Life::new(&engine);
+    let life = Life::shared(&engine)?;
     let (one, other) = (life.faults(), life.faults());
-    let processes = [Process::start(&engine.account, &one)?, Process::start(&engine.account, &other)?];
+    let processes = [life.start(&one)?, life.start(&other)?];
     let name = "rival";
     engine.organization(name).await?;
     engine.binding("rival-app", name).await?;
@@ -110,9 +109,10 @@ async fn a_secret_that_somebody_may_have_read_is_not_made_up_again() -> anyhow::
 #[tokio::test]
 async fn a_process_that_is_told_to_stop_before_it_knows_anything_stops() -> anyhow::Result<()> {
     let engine = Engine::without_controllers().await?;
-    let faults = Life::new(&engine).faults();
+    let life = Life::shared(&engine)?;
+    let faults = life.faults();
     faults.pause(true);
-    let process = Process::start(&engine.account, &faults)?;
+    let process = life.start(&faults)?;
     // Its lists are under way, and never answered.
     tokio::time::timeout(Duration::from_secs(20), process.stop()).await.context("it goes on")?;
     engine.finish().await

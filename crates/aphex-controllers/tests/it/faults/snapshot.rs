@@ -13,11 +13,17 @@ use aphex_api::labels;
 use crate::engine::{Engine, KINDS};
 
 /// Our own kinds; of theirs the status counts too.
-const OWN: [(&str, &str, &str); 3] = [
+const OWN: [(&str, &str, &str); 5] = [
     ("aphex.io", "v1alpha1", "Organization"),
     ("aphex.io", "v1alpha1", "RepoBinding"),
+    ("aphex.io", "v1alpha1", "KnowledgeBase"),
+    ("aphex.io", "v1alpha1", "Delivery"),
     ("platform.dev", "v1alpha1", "Pipeline"),
 ];
+
+/// What others make, and the controllers change.
+const OF_RUNS: [(&str, &str, &str); 2] = [("tekton.dev", "v1", "PipelineRun"), ("", "v1", VOLUME)];
+const VOLUME: &str = "PersistentVolumeClaim";
 
 /// What differs from run to run whatever happens.
 const VOLATILE: [&str; 5] = ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"];
@@ -27,10 +33,14 @@ const VOLATILE: [&str; 5] = ["uid", "resourceVersion", "creationTimestamp", "gen
 pub(super) struct Snapshot(BTreeMap<String, String>);
 
 impl Snapshot {
-    /// Everything that a life's id occurs in.
-    pub(super) async fn take(engine: &Engine, id: &str) -> anyhow::Result<Self> {
+    /// Everything that a life's id occurs in; what others made up is called as `made_up` says.
+    pub(super) async fn take(
+        engine: &Engine,
+        id: &str,
+        made_up: Vec<(String, String)>,
+    ) -> anyhow::Result<Self> {
         let mut objects = Vec::new();
-        for (group, version, kind) in KINDS.into_iter().chain(OWN) {
+        for (group, version, kind) in KINDS.into_iter().chain(OWN).chain(OF_RUNS) {
             let api = engine.dynamic(group, version, kind, None);
             let list = api.list(&ListParams::default()).await?.items.into_iter();
             let mentions = |object: &DynamicObject| {
@@ -38,11 +48,16 @@ impl Snapshot {
                 if object.name_any() == "kube-root-ca.crt" {
                     return false;
                 }
+                // A real cluster takes its time with volumes.
+                if kind == VOLUME && object.metadata.deletion_timestamp.is_some() {
+                    return false;
+                }
                 [object.name_any(), object.namespace().unwrap_or_default()].iter().any(|n| n.contains(id))
             };
             objects.extend(list.filter(mentions).map(|object| (format!("{group}/{kind}"), object)));
         }
         let mut names = vec![(id.to_owned(), "*".to_owned())];
+        names.extend(made_up);
         for (kind, object) in &objects {
             names.extend(object.uid().map(|uid| (uid, format!("<uid of {kind} {}>", object.name_any()))));
             names.extend(secrets(object));
@@ -117,6 +132,8 @@ fn stable(kind: &str, object: DynamicObject) -> anyhow::Result<Value> {
     let status = &mut value["status"];
     if own {
         status["observedGeneration"] = json!(null);
+        // Moves with every pass that comes an hour after the one before.
+        status["lastReconcileTime"] = json!(null);
         for condition in status["conditions"].as_array_mut().into_iter().flatten() {
             condition["lastTransitionTime"] = json!(null);
             condition["observedGeneration"] = json!(null);
