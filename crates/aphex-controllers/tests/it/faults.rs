@@ -50,9 +50,9 @@ fn pace() -> Pace {
 
 fn context(client: Client, clock: &Clock) -> anyhow::Result<Arc<Context>> {
     let tunnels = Arc::new(tunnels::Local::new(GATEWAY));
-    // The git server of these tests is on this machine.
+    // The git server of these tests is on this machine. If that is too busy to answer, it is soon asked again.
     let policy = GitPolicy { hosts: None, allow_private: true };
-    let git = GitSettings { policy, ..GitSettings::default() };
+    let git = GitSettings { policy, interval: Duration::from_secs(20) };
     let settings = Settings { git, ..Settings::new(GATEWAY)? };
     let context = Context::new(client, settings, clock.clone(), tunnels, &Metrics::default());
     Ok(Arc::new(context.with_pace(pace())))

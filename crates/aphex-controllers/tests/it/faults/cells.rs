@@ -211,5 +211,6 @@ async fn work<L: Lives>(mut engine: Engine, shared: Arc<Shared<L>>) -> anyhow::R
 fn log(cell: &Cell, ended: &Ended) -> anyhow::Result<()> {
     let Some(path) = std::env::var_os(LOG) else { return Ok(()) };
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
-    Ok(writeln!(file, "{cell}: {ended:?}")?)
+    // At once, for others write there too.
+    Ok(file.write_all(format!("{cell}: {ended:?}\n").as_bytes())?)
 }

@@ -34,7 +34,7 @@ use super::table::{Part, Table};
 use crate::cloudflare::connectors_run;
 use crate::engine::{Engine, GATEWAY, PLATFORM};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How long Cloudflare may take to answer here; what is lost takes longer.
 const ANSWER: Duration = Duration::from_millis(500);
 /// Engines that are used at once.

@@ -29,7 +29,7 @@ use crate::engine::Engine;
 pub(super) use alone::repositories;
 
 /// How long things may take to be as they should after a fault; an undisturbed stage takes a second.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks at everything, which cost more than what is looked for.
 const PAUSE: Duration = Duration::from_millis(50);
 /// What the controllers take for now when a life begins: the same each time, for times are told too.
