@@ -256,7 +256,21 @@ async fn pass<R: Reconciler>(object: Arc<R::Object>, context: Arc<Context>) -> R
     };
     context.metrics.observe_pass(R::NAME, &outcome, began.elapsed());
     if let Outcome::Failed(error) = &outcome {
-        tracing::warn!(controller = R::NAME, object.name = name, error = errors::chain(error), "pass failed");
+        if error.is_race() {
+            tracing::debug!(
+                controller = R::NAME,
+                object.name = name,
+                error = errors::chain(error),
+                "pass overtaken"
+            );
+        } else {
+            tracing::warn!(
+                controller = R::NAME,
+                object.name = name,
+                error = errors::chain(error),
+                "pass failed"
+            );
+        }
         let after = pause::after(&pace, context.count_failure(&id));
         return Ok(Action::requeue(after.max(error.retry_after().unwrap_or_default())));
     }
@@ -294,7 +308,7 @@ async fn carry_out<R: Reconciler>(
     object: &R::Object,
 ) -> Option<(Outcome, Option<Duration>)> {
     let owner = owner::<R>(context, object);
-    let mut trace = Trace { observed: None, valid: None };
+    let mut trace = Trace { observed: None, valid: None, version: object.resource_version() };
     let outcome = if object.meta().deletion_timestamp.is_some() {
         match take_back::<R>(context, api, object, &owner).await {
             Ok(None) => return None,
@@ -320,7 +334,8 @@ async fn carry_out<R: Reconciler>(
         now: context.clock.now(),
     };
     let again = R::again(trace.observed.as_ref(), trace.valid.as_ref());
-    let published = publish::publish::<R>(context, api, object, R::status(&pass)).await;
+    let version = trace.version.as_deref();
+    let published = publish::publish::<R>(context, api, object, version, R::status(&pass)).await;
     let outcome = match (outcome, published) {
         // What went wrong first is what is told.
         (Outcome::Failed(error), _) | (_, Err(error)) => Outcome::Failed(error),
@@ -343,6 +358,8 @@ pub(crate) fn owner<R: Reconciler>(context: &Context, object: &R::Object) -> Own
 struct Trace<R: Reconciler> {
     observed: Option<R::Observed>,
     valid: Option<R::Valid>,
+    /// The version of the object: the one that was read, or what the pass itself made of it.
+    version: Option<String>,
 }
 
 async fn steps<R: Reconciler>(
@@ -358,7 +375,9 @@ async fn steps<R: Reconciler>(
         Err(Stop::Waiting(waiting)) => return Ok(Outcome::Waiting(waiting)),
         Err(Stop::Rejected(rejection)) => return Ok(Outcome::Rejected(rejection)),
     };
-    hold::<R>(api, object).await?;
+    if let Some(held) = hold::<R>(api, object).await? {
+        trace.version = held.resource_version();
+    }
     let valid = trace.valid.insert(R::provision(context, valid).await?);
     let desired = R::desired(valid, &context.settings);
     let applied = apply::apply(context, owner, desired, R::inventory(observed)).await;
@@ -389,10 +408,13 @@ fn settle(error: StepError) -> Outcome {
     }
 }
 
-/// Adds the finalizer, before the first thing that deletion would have to take back.
-async fn hold<R: Reconciler>(api: &Api<R::Object>, object: &R::Object) -> Result<(), StepError> {
+/// Adds the finalizer, before the first thing that deletion would have to take back; gives the object, if that changed it.
+async fn hold<R: Reconciler>(
+    api: &Api<R::Object>,
+    object: &R::Object,
+) -> Result<Option<R::Object>, StepError> {
     let Some(ours) = R::FINALIZER.filter(|ours| !object.finalizers().iter().any(|f| f == ours)) else {
-        return Ok(());
+        return Ok(None);
     };
     let mut finalizers = object.finalizers().to_vec();
     finalizers.push(ours.to_owned());
@@ -423,7 +445,7 @@ async fn set_finalizers<R: Reconciler>(
     api: &Api<R::Object>,
     object: &R::Object,
     finalizers: &[String],
-) -> Result<(), StepError> {
+) -> Result<Option<R::Object>, StepError> {
     // The version guards against a finalizer that somebody else set meanwhile.
     let metadata = json!({ "finalizers": finalizers, "resourceVersion": object.resource_version() });
     let parameters = PatchParams {
@@ -431,9 +453,9 @@ async fn set_finalizers<R: Reconciler>(
         ..PatchParams::default()
     };
     match api.patch(&object.name_any(), &parameters, &Patch::Merge(json!({ "metadata": metadata }))).await {
-        Ok(_) => Ok(()),
+        Ok(changed) => Ok(Some(changed)),
         Err(kube::Error::Api(status)) if object.meta().deletion_timestamp.is_some() && status.code == 404 => {
-            Ok(())
+            Ok(None)
         }
         Err(source) => Err(StepError::Finalizer(Box::new(source))),
     }

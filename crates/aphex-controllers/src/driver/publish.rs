@@ -27,10 +27,14 @@ pub(super) fn kind<R: Reconciler>() -> &'static str {
 }
 
 /// Writes the status if it says anything new, and an Event if it tells of a transition.
+///
+/// It is about one version of the object. Where that is not the newest any more, nothing is written and the error is a race:
+/// another process may have told what is true by now, and what this pass found would take it back.
 pub(super) async fn publish<R: Reconciler>(
     context: &Context,
     api: &Api<R::Object>,
     object: &R::Object,
+    version: Option<&str>,
     status: R::Status,
 ) -> Result<(), StepError> {
     let old = object.status();
@@ -41,7 +45,7 @@ pub(super) async fn publish<R: Reconciler>(
     let patch = json!({
         "apiVersion": R::Object::api_version(&()),
         "kind": R::Object::kind(&()),
-        "metadata": { "name": name, "uid": object.uid() },
+        "metadata": { "name": name, "uid": object.uid(), "resourceVersion": version },
         "status": status,
     });
     let parameters = PatchParams::apply(FIELD_MANAGER).force();

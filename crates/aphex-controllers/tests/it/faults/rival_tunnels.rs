@@ -67,6 +67,23 @@ impl Rivals {
             .with_context(|| format!("{} are held back; {:?}", self.gate.holding(), self.cloudflare.calls()))
     }
 
+    /// Makes an organization, which the other process brings to work while the one is held back at a call.
+    async fn active_while_one_waits(&self, stage: &'static str, call: Which) -> anyhow::Result<()> {
+        self.gate.stage(stage);
+        self.gate.hold(call);
+        self.engine.organization(&self.id).await?;
+        connectors_run(&self.engine, &self.id).await?;
+        self.engine.organization_phase(&self.id, "Active").await?;
+        self.held(1, "the one is still about to").await
+    }
+
+    /// So many tunnels and records there were, from moment to moment.
+    fn was(&self, expected: &[(usize, usize)]) -> anyhow::Result<()> {
+        let history = self.cloudflare.history();
+        assert_eq!(counts(&history)?, expected, "{history:#?}");
+        Ok(())
+    }
+
     /// Waits until the organization is active and both processes have nothing more to do.
     async fn settled(&self) -> anyhow::Result<()> {
         connectors_run(&self.engine, &self.id).await?;
@@ -189,10 +206,9 @@ async fn two_controllers_at_once_make_one_tunnel_and_one_name_and_leave_none() -
     rivals.gone().await?;
     rivals.rest().await?;
 
-    let history = rivals.cloudflare.history();
     // Made, named; the name taken away by hand, made again; given back.
     let expected = [(0, 0), (1, 0), (1, 1), (1, 0), (1, 1), (1, 0), (0, 0)];
-    assert_eq!(counts(&history)?, expected, "{history:#?}");
+    rivals.was(&expected)?;
     let said = said.await??;
     let mut phases: Vec<OrganizationPhase> = said.iter().map(|(phase, _)| *phase).collect();
     phases.dedup();
@@ -205,12 +221,11 @@ async fn two_controllers_at_once_make_one_tunnel_and_one_name_and_leave_none() -
 async fn a_controller_that_was_stopped_leaves_no_tunnel_of_an_organization_that_is_gone() -> anyhow::Result<()>
 {
     let rivals = Rivals::start().await?;
-    rivals.gate.stage("made");
-    rivals.gate.hold(|call| MAKES_TUNNEL(call) && call.stage == "made" && call.occurrence == 1);
-    rivals.engine.organization(&rivals.id).await?;
-    connectors_run(&rivals.engine, &rivals.id).await?;
-    rivals.engine.organization_phase(&rivals.id, "Active").await?;
-    rivals.held(1, "the one is still about to make the tunnel").await?;
+    rivals
+        .active_while_one_waits("made", |call| {
+            MAKES_TUNNEL(call) && call.stage == "made" && call.occurrence == 1
+        })
+        .await?;
     rivals.delete().await?;
     rivals.gone().await?;
     assert!(rivals.cloudflare.tunnels().is_empty() && rivals.cloudflare.records().is_empty());
@@ -218,7 +233,7 @@ async fn a_controller_that_was_stopped_leaves_no_tunnel_of_an_organization_that_
     rivals.taken_back().await?;
     // One made it and took it back with everything else, and then the other did.
     let expected = [(0, 0), (1, 0), (1, 1), (1, 0), (0, 0), (1, 0), (0, 0)];
-    assert_eq!(counts(&rivals.cloudflare.history())?, expected, "{:#?}", rivals.cloudflare.history());
+    rivals.was(&expected)?;
     rivals.finish().await
 }
 
@@ -226,18 +241,17 @@ async fn a_controller_that_was_stopped_leaves_no_tunnel_of_an_organization_that_
 async fn a_controller_that_was_stopped_leaves_no_name_of_an_organization_that_is_gone() -> anyhow::Result<()>
 {
     let rivals = Rivals::start().await?;
-    rivals.gate.stage("named");
-    rivals.gate.hold(|call| MAKES_RECORD(call) && call.stage == "named" && call.occurrence == 1);
-    rivals.engine.organization(&rivals.id).await?;
-    connectors_run(&rivals.engine, &rivals.id).await?;
-    rivals.engine.organization_phase(&rivals.id, "Active").await?;
-    rivals.held(1, "the one is still about to make the name").await?;
+    rivals
+        .active_while_one_waits("named", |call| {
+            MAKES_RECORD(call) && call.stage == "named" && call.occurrence == 1
+        })
+        .await?;
     rivals.delete().await?;
     rivals.gone().await?;
     rivals.gate.release();
     rivals.taken_back().await?;
     let expected = [(0, 0), (1, 0), (1, 1), (1, 0), (0, 0), (0, 1), (0, 0)];
-    assert_eq!(counts(&rivals.cloudflare.history())?, expected, "{:#?}", rivals.cloudflare.history());
+    rivals.was(&expected)?;
     rivals.finish().await
 }
 
@@ -245,12 +259,11 @@ async fn a_controller_that_was_stopped_leaves_no_name_of_an_organization_that_is
 async fn what_a_controller_that_was_stopped_makes_goes_to_a_later_organization_of_the_name()
 -> anyhow::Result<()> {
     let rivals = Rivals::start().await?;
-    rivals.gate.stage("made");
-    rivals.gate.hold(|call| MAKES_TUNNEL(call) && call.stage == "made" && call.occurrence == 1);
-    rivals.engine.organization(&rivals.id).await?;
-    connectors_run(&rivals.engine, &rivals.id).await?;
-    rivals.engine.organization_phase(&rivals.id, "Active").await?;
-    rivals.held(1, "the one is still about to make the tunnel").await?;
+    rivals
+        .active_while_one_waits("made", |call| {
+            MAKES_TUNNEL(call) && call.stage == "made" && call.occurrence == 1
+        })
+        .await?;
     rivals.delete().await?;
     rivals.gone().await?;
     // The other is held as well, so that the one makes the tunnel of the second organization.
@@ -266,7 +279,7 @@ async fn what_a_controller_that_was_stopped_makes_goes_to_a_later_organization_o
     rivals.engine.organization_phase(&rivals.id, "Active").await?;
     rivals.settled().await?;
     let expected = [(0, 0), (1, 0), (1, 1), (1, 0), (0, 0), (1, 0), (1, 1)];
-    assert_eq!(counts(&rivals.cloudflare.history())?, expected, "{:#?}", rivals.cloudflare.history());
+    rivals.was(&expected)?;
     rivals.delete().await?;
     rivals.gone().await?;
     assert!(rivals.cloudflare.tunnels().is_empty() && rivals.cloudflare.records().is_empty());
@@ -302,7 +315,7 @@ async fn a_controller_that_was_stopped_makes_no_second_tunnel_and_takes_none_tha
     let second = rivals.cloudflare.tunnels().pop().context("another tunnel")?;
     assert_ne!(first.id, second.id);
     let expected = [(0, 0), (1, 0), (1, 1), (1, 0), (0, 0), (1, 0), (1, 1)];
-    assert_eq!(counts(&rivals.cloudflare.history())?, expected, "{:#?}", rivals.cloudflare.history());
+    rivals.was(&expected)?;
 
     rivals.delete().await?;
     rivals.gone().await?;

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use aphex_api::organization::Organization;
-use aphex_api::repo_binding::RepoBinding;
+use aphex_api::repo_binding::{RepoBinding, RepoBindingPhase};
 use aphex_testkit::eventually;
-use kube::api::{Patch, PatchParams};
+use futures::StreamExt as _;
+use kube::api::{ListParams, Patch, PatchParams, WatchEvent, WatchParams};
 use serde_json::json;
 
-use super::life::{Life, quiet};
+use super::life::{Life, fresh, quiet};
 use crate::engine::{Engine, PLATFORM};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,6 +77,49 @@ async fn a_process_that_was_stopped_does_not_bring_back_what_it_knew() -> anyhow
     first.stop().await;
     second.stop().await;
     engine.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_status_that_was_found_before_another_was_told_is_not_told_any_more() -> anyhow::Result<()> {
+    let engine = Engine::without_controllers().await?;
+    let life = Life::shared(&engine)?;
+    let (stopped, working) = (life.faults(), life.faults());
+    let name = fresh();
+    let binding = format!("{name}-app");
+    let first = life.start(&stopped)?;
+    // It is about to tell that the binding waits for its organization, which is not there yet.
+    stopped.hold(|call| call.verb == "patch" && call.kind == "repobindings/status.aphex.io");
+    engine.binding(&binding, &name).await?;
+    eventually("it is about to tell a status", || async { Ok((stopped.holding() == 1).then_some(())) })
+        .await?;
+    let second = life.start(&working)?;
+    engine.organization(&name).await?;
+    engine.phase(&binding, "Ready").await?;
+    quiet(&working).await?;
+    let bindings = engine.api::<RepoBinding>(PLATFORM);
+    let only = ListParams::default().fields(&format!("metadata.name={binding}"));
+    let since = bindings.list(&only).await?.metadata.resource_version.context("a list has a version")?;
+    stopped.release();
+    quiet(&stopped).await?;
+    quiet(&working).await?;
+    // Everything that was told meanwhile, up to a write of this test.
+    let patch = Patch::Merge(json!({ "metadata": { "annotations": { "test/end": "1" } } }));
+    bindings.patch(&binding, &PatchParams::default(), &patch).await?;
+    let only = WatchParams::default().fields(&format!("metadata.name={binding}"));
+    let mut told = bindings.watch(&only, &since).await?.boxed();
+    while let Some(event) = told.next().await {
+        let WatchEvent::Modified(now) = event? else { continue };
+        let status = now.status.unwrap_or_default();
+        assert_eq!(status.phase, RepoBindingPhase::Ready, "{}", status.message);
+        if now.metadata.annotations.is_some_and(|annotations| annotations.contains_key("test/end")) {
+            break;
+        }
+    }
+    engine.take_back().await?;
+    for process in [first, second] {
+        process.stop().await;
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
