@@ -1,6 +1,6 @@
 //! The tests that can run on a real kube-apiserver, run on one.
 //!
-//! With `APHEX_TEST_KUBECONFIG` the component suites of controllers and gateway work on that cluster instead of the
+//! With `APHEX_TEST_KUBECONFIG` the component suites of controllers and gateway work on those clusters instead of the
 //! embedded engine, and the merge and rule comparisons ask its API server. The comparisons want a server on which nobody
 //! else writes; the suites want kube-controller-manager.
 
@@ -12,16 +12,30 @@ use crate::progress::Step;
 use crate::run::cargo;
 use crate::suite;
 
-/// A cluster, and what is run on it.
+/// Clusters, and what is run on them.
 struct Round {
     name: &'static str,
+    /// How many clusters; a test of the controllers has one for itself, and waits there for namespaces to go.
+    clusters: usize,
     controllers: bool,
     crates: &'static [&'static str],
 }
 
+impl Round {
+    /// The clusters' names.
+    fn names(&self) -> impl Iterator<Item = String> {
+        (1..=self.clusters).map(|number| format!("{}-{number}", self.name))
+    }
+}
+
 const ROUNDS: &[Round] = &[
-    Round { name: "live-api", controllers: false, crates: &["aphex-merge", "aphex-schema"] },
-    Round { name: "live-controllers", controllers: true, crates: &["aphex-controllers", "aphex-gateway"] },
+    Round { name: "live-api", clusters: 1, controllers: false, crates: &["aphex-merge", "aphex-schema"] },
+    Round {
+        name: "live-all",
+        clusters: 4,
+        controllers: true,
+        crates: &["aphex-controllers", "aphex-gateway"],
+    },
 ];
 
 /// Runs them all; every cluster is taken down again, however its tests end.
@@ -29,7 +43,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let mut failed = Vec::new();
     for round in ROUNDS {
         let ended = play(round);
-        Cluster::down(round.name).with_context(|| format!("cannot take down cluster {}", round.name))?;
+        for name in round.names() {
+            Cluster::down(&name).with_context(|| format!("cannot take down cluster {name}"))?;
+        }
         if let Err(error) = ended {
             failed.push(format!("{error:#}"));
         }
@@ -42,7 +58,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
 
 fn play(round: &Round) -> anyhow::Result<()> {
     let kind = Kind::Api { controllers: round.controllers };
-    let cluster = Cluster::up(&Options { name: round.name.to_owned(), kind, port: None, oidc: None })?;
+    let mut kubeconfigs = Vec::new();
+    for name in round.names() {
+        kubeconfigs.push(Cluster::up(&Options { name, kind, port: None, oidc: None })?.kubeconfig());
+    }
+    let kubeconfigs = std::env::join_paths(kubeconfigs).context("a kubeconfig's path has a ':' in it")?;
     let what = round.crates.join(", ");
     let step = Step::start(format!("{what} on kube-apiserver"));
     // Comparisons send what kubectl sends.
@@ -55,7 +75,7 @@ fn play(round: &Round) -> anyhow::Result<()> {
         for name in round.crates {
             tests.args(["--package", name]);
         }
-        tests.env("PATH", &path).env("APHEX_TEST_KUBECONFIG", cluster.kubeconfig());
+        tests.env("PATH", &path).env("APHEX_TEST_KUBECONFIG", &kubeconfigs);
         if std::env::var_os("RUST_TEST_THREADS").is_none() {
             // They wait for the cluster more than they work.
             let processors = std::thread::available_parallelism().map_or(2, usize::from);

@@ -1,6 +1,5 @@
 //! An engine for one test.
 
-use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,23 +16,27 @@ use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::PostParams;
 use kube::client::Body;
-use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
+use kube::config::AuthInfo;
 use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use crate::access::Access;
+use crate::named::{self, Named};
 use crate::requests::Requests;
 
-/// The environment variable that puts the tests on a real cluster instead.
-const REAL: &str = "APHEX_TEST_KUBECONFIG";
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
 /// An API server with its housekeeping; gone when dropped.
 pub struct Cluster {
     client: Client,
     requests: Requests,
-    embedded: Option<Embedded>,
+    engine: Engine,
+}
+
+enum Engine {
+    Embedded(Box<Embedded>),
+    Named(Named),
 }
 
 struct Embedded {
@@ -44,16 +47,25 @@ struct Embedded {
 }
 
 impl Cluster {
-    /// Starts an engine.
+    /// Starts an engine. A real cluster is shared with other tests.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::new(named::any()).await
+    }
+
+    /// Starts an engine. On a real cluster, waits until no other test that wants one for itself has it.
+    pub async fn alone() -> anyhow::Result<Self> {
+        Self::new(named::alone().await?).await
+    }
+
+    async fn new(named: Option<Named>) -> anyhow::Result<Self> {
         // A second test in the process finds it installed already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let requests = Requests::default();
-        if let Some(path) = std::env::var_os(REAL) {
-            let client = Client::try_from(real_config(&path).await?)?;
-            return Ok(Self { client, requests, embedded: None });
-        }
-        Self::embedded(requests, |_| Ok(Store::memory(Options::default()))).await
+        let Some(named) = named else {
+            return Self::embedded(requests, |_| Ok(Store::memory(Options::default()))).await;
+        };
+        let client = Client::try_from(named.config().await?)?;
+        Ok(Self { client, requests, engine: Engine::Named(named) })
     }
 
     /// Starts the embedded engine with a store on disk, synced at every commit as that of `aphex up` is. For measuring: of
@@ -79,7 +91,8 @@ impl Cluster {
             as_user(&server, "system:kube-controller-manager", &["system:masters"], Requests::numbers());
         tokio::spawn(aphex_lifecycle::run(housekeeper, authority.ca_pem().to_owned(), stop.clone()));
         let client = as_user(&server, "test-admin", &["system:masters"], requests.clone());
-        Ok(Self { client, requests, embedded: Some(Embedded { server, authority, stop, folder }) })
+        let engine = Engine::Embedded(Box::new(Embedded { server, authority, stop, folder }));
+        Ok(Self { client, requests, engine })
     }
 
     /// A client that may do everything; its requests are counted.
@@ -93,11 +106,13 @@ impl Cluster {
     pub async fn acting_as(&self, name: &str, groups: &[&str]) -> anyhow::Result<Client> {
         let mut groups = groups.to_vec();
         groups.push("system:authenticated");
-        if let Some(embedded) = &self.embedded {
-            return Ok(as_user(&embedded.server, name, &groups, Requests::numbers()));
-        }
-        let path = std::env::var_os(REAL).context("no real cluster is named")?;
-        let mut config = real_config(&path).await?;
+        let named = match &self.engine {
+            Engine::Embedded(embedded) => {
+                return Ok(as_user(&embedded.server, name, &groups, Requests::numbers()));
+            }
+            Engine::Named(named) => named,
+        };
+        let mut config = named.config().await?;
         config.auth_info.impersonate = Some(name.to_owned());
         config.auth_info.impersonate_groups = Some(groups.iter().map(|group| (*group).to_owned()).collect());
         Ok(Client::try_from(config)?)
@@ -106,14 +121,16 @@ impl Cluster {
     /// A client of a ServiceAccount, which has to exist, with its requests recorded.
     pub async fn account(&self, namespace: &str, name: &str) -> anyhow::Result<(Client, Requests)> {
         let requests = Requests::default();
-        if let Some(embedded) = &self.embedded {
-            let user = format!("system:serviceaccount:{namespace}:{name}");
-            let own = format!("system:serviceaccounts:{namespace}");
-            let groups = ["system:serviceaccounts", &own, "system:authenticated"];
-            return Ok((as_user(&embedded.server, &user, &groups, requests.clone()), requests));
-        }
-        let path = std::env::var_os(REAL).context("no real cluster is named")?;
-        let mut config = real_config(&path).await?;
+        let named = match &self.engine {
+            Engine::Embedded(embedded) => {
+                let user = format!("system:serviceaccount:{namespace}:{name}");
+                let own = format!("system:serviceaccounts:{namespace}");
+                let groups = ["system:serviceaccounts", &own, "system:authenticated"];
+                return Ok((as_user(&embedded.server, &user, &groups, requests.clone()), requests));
+            }
+            Engine::Named(named) => named,
+        };
+        let mut config = named.config().await?;
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
         let asked =
             accounts.create_token_request(name, &PostParams::default(), &TokenRequest::default()).await?;
@@ -129,12 +146,15 @@ impl Cluster {
 
     /// Whether this is the embedded engine.
     pub fn is_embedded(&self) -> bool {
-        self.embedded.is_some()
+        matches!(self.engine, Engine::Embedded(_))
     }
 
-    /// Serves the engine over HTTPS on a free port; gives a kubeconfig with an administrator's certificate.
+    /// Gives an administrator's kubeconfig. The embedded engine is served over HTTPS on a free port from then on.
     pub async fn serve(&self) -> anyhow::Result<PathBuf> {
-        let embedded = self.embedded.as_ref().context("only the embedded engine can be served")?;
+        let embedded = match &self.engine {
+            Engine::Embedded(embedded) => embedded,
+            Engine::Named(named) => return Ok(named.kubeconfig().to_owned()),
+        };
         let listener = tokio::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         let address = listener.local_addr()?;
         let now = jiff::Timestamp::now();
@@ -158,16 +178,11 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if let Some(embedded) = &self.embedded {
+        if let Engine::Embedded(embedded) = &self.engine {
             embedded.stop.cancel();
             embedded.server.stop();
         }
     }
-}
-
-async fn real_config(path: &OsStr) -> anyhow::Result<kube::Config> {
-    let kubeconfig = Kubeconfig::read_from(path)?;
-    Ok(kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
 }
 
 fn as_user(server: &Arc<ApiServer>, name: &str, groups: &[&str], requests: Requests) -> Client {

@@ -1,7 +1,7 @@
 //! Fixtures for tests: an engine on which a test may do what it likes, and the real programs to compare with.
 //!
 //! [`Cluster`] is the embedded API server with its housekeeping, in memory, for one test. With
-//! `APHEX_TEST_KUBECONFIG` set, the same tests run on the cluster that it names instead.
+//! `APHEX_TEST_KUBECONFIG` set, the same tests run on the clusters that it names instead, with a `:` between two.
 
 mod access;
 mod apply;
@@ -11,6 +11,7 @@ mod engines;
 pub mod faults;
 pub mod git;
 pub mod issuer;
+mod named;
 pub mod packages;
 pub mod platform;
 pub mod real;

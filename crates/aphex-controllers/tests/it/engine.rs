@@ -18,16 +18,12 @@ use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
 
 /// Namespace of our own objects.
 pub(crate) const PLATFORM: &str = "platform-system";
 /// The gateway's address in these tests.
 pub(crate) const GATEWAY: &str = "http://127.0.0.1:8080";
-
-/// A real cluster is shared, so tests take turns on it.
-static TURN: Mutex<()> = Mutex::const_new(());
 
 /// An engine with all controllers running.
 pub(crate) struct Engine {
@@ -40,7 +36,6 @@ pub(crate) struct Engine {
     shutdown: Shutdown,
     /// Gives clients of others.
     pub(crate) cluster: Cluster,
-    _turn: Option<MutexGuard<'static, ()>>,
 }
 
 /// Running controllers; they end with the engine, or before.
@@ -67,17 +62,10 @@ impl Engine {
 
     /// Starts an engine and installs every definition.
     pub(crate) async fn without_controllers() -> anyhow::Result<Self> {
-        let cluster = Cluster::start().await?;
-        let turn = if cluster.is_embedded() { None } else { Some(TURN.lock().await) };
+        // Names of tenants are the cluster's.
+        let cluster = Cluster::alone().await?;
         let (account, requests) = prepare(&cluster).await?;
-        let engine = Self {
-            client: cluster.client(),
-            requests,
-            account,
-            shutdown: Shutdown::new(),
-            cluster,
-            _turn: turn,
-        };
+        let engine = Self { client: cluster.client(), requests, account, shutdown: Shutdown::new(), cluster };
         engine.install().await?;
         Ok(engine)
     }

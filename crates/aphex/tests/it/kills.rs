@@ -112,11 +112,7 @@ async fn the_platform_killed_at_any_instant_loses_and_doubles_nothing() -> anyho
 /// An engine that serves a gateway, and how to get to it.
 async fn engine() -> anyhow::Result<(Cluster, PathBuf)> {
     let cluster = Cluster::start().await?;
-    let kubeconfig = if cluster.is_embedded() {
-        cluster.serve().await?
-    } else {
-        std::env::var_os("APHEX_TEST_KUBECONFIG").context("a real cluster")?.into()
-    };
+    let kubeconfig = cluster.serve().await?;
     install(&client(&kubeconfig).await?).await?;
     Ok((cluster, kubeconfig))
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -44,10 +44,7 @@ pub(super) async fn deliver(
     groups: &[Group],
     ours: &Outcomes,
 ) -> anyhow::Result<Outcomes> {
-    let kubeconfig = match std::env::var_os("APHEX_TEST_KUBECONFIG") {
-        Some(path) => PathBuf::from(path),
-        None => cluster.serve().await?,
-    };
+    let kubeconfig = cluster.serve().await?;
     install(&place.client).await?;
     let _interceptors = start_interceptors(interceptors, &kubeconfig).await?;
     let sink = Sink::start(sink, &kubeconfig, place).await?;
