@@ -20,6 +20,7 @@ use crate::evaluate::{Evaluation, Planned, evaluate};
 use crate::event::{self, Event};
 use crate::interceptors::cel::Programs;
 use crate::interceptors::outside::{Outside, Question, Response};
+use crate::pace::Pace;
 use crate::secrets::SecretCache;
 use crate::sequence;
 use crate::snapshot::Snapshot;
@@ -113,13 +114,14 @@ pub struct Decider {
     caller: Arc<Caller>,
     calls: bool,
     cel: Arc<Programs>,
+    pace: Pace,
 }
 
 impl Decider {
     /// Decides by the triggers in the snapshot, with these Secrets.
     pub fn new(snapshot: Snapshot, secrets: SecretCache, calls: Calls) -> Self {
         let caller = Arc::new(Caller::new(calls, secrets.clone()));
-        Self { snapshot, secrets, caller, calls: true, cel: Arc::default() }
+        Self { snapshot, secrets, caller, calls: true, cel: Arc::default(), pace: Pace::default() }
     }
 
     /// The same without asking anybody: what a trigger wants to know of a service, it is told that nobody was asked.
@@ -178,7 +180,7 @@ impl Decider {
         Some(Decision::Triggers(listener, planned))
     }
 
-    /// Evaluates on a thread that may be busy, after getting the Secrets and answers that it turns out to want.
+    /// Evaluates where it keeps nobody else waiting, after getting the Secrets and answers that it turns out to want.
     async fn evaluate(
         &self,
         listener: &Arc<EventListener>,
@@ -187,6 +189,8 @@ impl Decider {
     ) -> Option<Vec<Planned>> {
         let mut planned = Vec::new();
         let mut answers = Arc::default();
+        let place = (case.listener_namespace.clone(), case.listener.clone());
+        let weight = case.event.raw.len();
         for _ in 0..ROUNDS {
             let asked = Arc::new(Asked {
                 cache: self.secrets.clone(),
@@ -209,7 +213,7 @@ impl Decider {
                     seed: &case.seed,
                 })
             };
-            planned = tokio::task::spawn_blocking(run).await.ok()?;
+            planned = self.pace.run(&place, weight, run).await?;
             let (secrets, questions) = asked.open();
             if asking == Asking::Nobody {
                 return (secrets.is_empty() && questions.is_empty()).then_some(planned);

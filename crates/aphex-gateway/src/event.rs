@@ -2,6 +2,7 @@
 //!
 //! Knows the payloads of `push` and `pull_request`; other events are carried as they come.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -42,44 +43,50 @@ pub(crate) fn raw(json: &[u8]) -> Arc<str> {
 
 /// What the payload says, in the words that Deliveries and `extensions.delivery` use; empty where it says nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct Facts<'a> {
     /// Full name of the repository.
-    pub repository: String,
+    pub repository: &'a str,
     /// The git ref: pushed to, or that of a pull request's head.
-    pub git_ref: String,
+    pub git_ref: Cow<'a, str>,
     /// The branch: pushed to, or the base of a pull request.
-    pub branch: String,
+    pub branch: &'a str,
     /// The tag pushed.
-    pub tag: String,
+    pub tag: &'a str,
     /// The commit: pushed, or the head of a pull request.
-    pub revision: String,
+    pub revision: &'a str,
     /// Login of the account that caused it.
-    pub sender: String,
+    pub sender: &'a str,
 }
 
-impl Facts {
+impl<'a> Facts<'a> {
     /// Reads a payload.
-    pub fn of(kind: &str, body: &Value) -> Self {
-        let text =
-            |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    pub fn of(kind: &str, body: &'a Value) -> Self {
+        let text = |path: &[&str]| at(body, path).and_then(Value::as_str).unwrap_or_default();
         let mut facts = Self {
-            repository: text("/repository/full_name"),
-            sender: text("/sender/login"),
-            git_ref: text("/ref"),
+            repository: text(&["repository", "full_name"]),
+            sender: text(&["sender", "login"]),
             ..Self::default()
         };
         if kind == "pull_request" {
-            let number = body.pointer("/pull_request/number").and_then(Value::as_u64);
-            facts.git_ref = number.map(|number| format!("refs/pull/{number}/head")).unwrap_or_default();
-            facts.branch = text("/pull_request/base/ref");
-            facts.revision = text("/pull_request/head/sha");
+            let number = at(body, &["pull_request", "number"]).and_then(Value::as_u64);
+            facts.git_ref =
+                number.map(|number| format!("refs/pull/{number}/head")).unwrap_or_default().into();
+            facts.branch = text(&["pull_request", "base", "ref"]);
+            facts.revision = text(&["pull_request", "head", "sha"]);
         } else {
-            facts.branch = facts.git_ref.strip_prefix("refs/heads/").unwrap_or_default().to_owned();
-            facts.tag = facts.git_ref.strip_prefix("refs/tags/").unwrap_or_default().to_owned();
-            facts.revision = text("/after");
+            let git_ref = text(&["ref"]);
+            facts.git_ref = git_ref.into();
+            facts.branch = git_ref.strip_prefix("refs/heads/").unwrap_or_default();
+            facts.tag = git_ref.strip_prefix("refs/tags/").unwrap_or_default();
+            facts.revision = text(&["after"]);
         }
         facts
     }
+}
+
+/// The value of a field of a field of an object; each push is asked for several, so nothing is made on the way.
+fn at<'a>(body: &'a Value, path: &[&str]) -> Option<&'a Value> {
+    path.iter().try_fold(body, |value, field| value.get(field))
 }
 
 /// Why an event is finished before any trigger is asked, if it is.
@@ -93,13 +100,13 @@ pub fn settled(event: &Event, plain: bool) -> Option<(DeliveryVerdict, String)> 
         return None;
     }
     let facts = Facts::of(&event.kind, &event.body);
-    if facts.revision == NO_COMMIT || event.body["deleted"] == json!(true) {
+    if facts.revision == NO_COMMIT || event.body["deleted"] == true {
         return Some((DeliveryVerdict::RefDeleted, format!("the push deleted {}", facts.git_ref)));
     }
     if !facts.tag.is_empty() {
         return Some((DeliveryVerdict::Tag, format!("the push moved the tag {}", facts.tag)));
     }
-    let message = event.body.pointer("/head_commit/message").and_then(Value::as_str).unwrap_or_default();
+    let message = at(&event.body, &["head_commit", "message"]).and_then(Value::as_str).unwrap_or_default();
     let word = skip_word(message)?;
     Some((DeliveryVerdict::SkipRequested, format!("the head commit's message says {word}")))
 }
@@ -191,9 +198,9 @@ mod tests {
             "repository": { "full_name": "acme/web" }, "sender": { "login": "dev" },
         });
         let facts = Facts::of("pull_request", &body);
-        assert_eq!((facts.branch.as_str(), facts.revision.as_str()), ("main", "abc"));
+        assert_eq!((facts.branch, facts.revision), ("main", "abc"));
         assert_eq!(facts.git_ref, "refs/pull/7/head");
-        assert_eq!((facts.repository.as_str(), facts.sender.as_str()), ("acme/web", "dev"));
+        assert_eq!((facts.repository, facts.sender), ("acme/web", "dev"));
     }
 
     #[test]

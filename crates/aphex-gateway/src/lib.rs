@@ -24,6 +24,7 @@ pub mod inbox;
 pub mod interceptors;
 pub mod jsonpath;
 pub mod metrics;
+mod pace;
 pub mod problems;
 pub mod reach;
 pub mod rehearsal;

@@ -34,11 +34,14 @@ pub(crate) fn of(
         .filter_map(|offer| policy(offer, snapshot))
         .collect();
     let names = |policy: ConcurrencyPolicy| policies.iter().any(|named| named == policy.as_str());
-    let facts = Facts::of(&event.kind, &event.body);
+    let facts = || Facts::of(&event.kind, &event.body);
     if names(ConcurrencyPolicy::Queue) {
-        return Some(facts.repository);
+        return Some(facts().repository.to_owned());
     }
-    names(ConcurrencyPolicy::CancelSuperseded).then(|| format!("{} {}", facts.repository, facts.git_ref))
+    names(ConcurrencyPolicy::CancelSuperseded).then(|| {
+        let facts = facts();
+        format!("{} {}", facts.repository, facts.git_ref)
+    })
 }
 
 /// The policy that the trigger's template names.

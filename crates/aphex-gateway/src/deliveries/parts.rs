@@ -54,6 +54,9 @@ impl PayloadParts {
     /// The parts that a Delivery names; nothing where it holds its payload itself.
     pub(super) fn of(delivery: &Delivery) -> Option<Self> {
         let count = delivery.spec.payload_parts.min(MOST);
+        if count == 0 {
+            return None;
+        }
         let (of, namespace) = (Key::of(delivery), listener_namespace(delivery).to_owned());
         let stem = if of.namespace == namespace {
             format!("{}-payload", of.name)
@@ -62,7 +65,7 @@ impl PayloadParts {
             let all = format!("{}/{}/{}", of.namespace, of.name, delivery.spec.payload_digest);
             format!("{APART}{}", &hex(&all)[..HASH])
         };
-        (count > 0).then_some(Self { of, namespace, stem, count })
+        Some(Self { of, namespace, stem, count })
     }
 
     /// The part that a Secret is by name and labels, with those before it; nothing where a Delivery owns it.
