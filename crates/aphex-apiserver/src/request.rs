@@ -10,7 +10,7 @@ pub mod options;
 use http::Method;
 
 pub use negotiate::{Encoding, Output, Shape};
-pub use options::{DeleteOptions, FieldValidation, ListOptions, Query, WriteOptions};
+pub use options::{DeleteOptions, FieldValidation, ListOptions, Query, WriteOptions, prefers_ahead};
 
 /// What a path names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

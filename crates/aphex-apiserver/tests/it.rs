@@ -13,6 +13,8 @@ mod support;
 mod admission;
 #[path = "it/admission_facts.rs"]
 mod admission_facts;
+#[path = "it/ahead.rs"]
+mod ahead;
 #[path = "it/custom.rs"]
 mod custom;
 #[path = "it/deletion.rs"]

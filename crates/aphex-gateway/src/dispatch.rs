@@ -10,7 +10,7 @@ use aphex_api::delivery::{CreatedObject, RunConcurrency};
 use aphex_api::foreign::tekton::PipelineRun;
 use aphex_api::foreign::triggers::EVENT_ID_LABEL;
 use aphex_runtime::errors::chain;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use kube::api::{GetParams, PostParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind, Request};
 use kube::discovery::Scope;
@@ -108,6 +108,12 @@ struct MadeMeta {
     uid: Option<String>,
 }
 
+/// RFC 7240.
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+/// Nobody is told of what is created before the Delivery that names it is stored after it. The embedded engine, whose disk
+/// takes writes in one order, so need not wait for it twice; other API servers know no such preference.
+const COMMIT_AHEAD: HeaderValue = HeaderValue::from_static("commit=ahead");
+
 /// Creates resources; knows how each kind is served.
 pub struct Dispatcher {
     client: Client,
@@ -185,10 +191,11 @@ impl Dispatcher {
             }
         };
         let request = request.map_err(|error| failed(kube::Error::BuildRequest(error)))?;
-        let request = match account {
+        let mut request = match account {
             Some(account) => impersonate(request, account)?,
             None => request,
         };
+        request.headers_mut().insert(PREFER, COMMIT_AHEAD);
         let (uid, concurrency) = match self.client.request::<Made>(request).await {
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
                 let request = Request::new(&path).get(&name, &GetParams::default());

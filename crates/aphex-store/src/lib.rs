@@ -7,7 +7,8 @@
 //! commit() ──► writer (group) ──► durable log (fsync) ──► state ──► watchers ──► answer
 //! ```
 //!
-//! Invariants: nothing is visible or acknowledged before it is on disk; a reader never waits for
+//! Invariants: nothing is visible before it is on disk, nor acknowledged, unless who asked wants its
+//! place alone ([`Store::commit_ahead`]); disk and readers have transactions in one order; a reader never waits for
 //! the disk; a watcher never makes the writer wait; only `durable` knows the storage engine.
 //!
 //! It does not know what the values mean, except where a revision is written into them.
@@ -31,5 +32,5 @@ pub use entry::{Entry, Event, EventKind, Payload, Revision};
 pub use log::DiskError;
 pub use options::Options;
 pub use state::{List, Page, ReadError};
-pub use store::Store;
+pub use store::{Ahead, Store};
 pub use watch::{Watch, WatchLost};

@@ -24,6 +24,21 @@ pub struct Store {
     writer: Sender<Request>,
 }
 
+/// A transaction whose place is certain and that may not be on disk yet.
+#[derive(Debug)]
+pub struct Ahead {
+    /// What it changes.
+    pub committed: Committed,
+    on_disk: oneshot::Receiver<Result<Committed, CommitError>>,
+}
+
+impl Ahead {
+    /// Waits until it is on disk and visible.
+    pub async fn on_disk(self) -> Result<Committed, CommitError> {
+        self.on_disk.await.unwrap_or(Err(CommitError::Closed))
+    }
+}
+
 /// What readers and the writer share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -115,6 +130,17 @@ impl Store {
     /// Answers when it is on disk and visible. A caller that stops waiting does not undo it.
     pub async fn commit(&self, changes: Vec<Change>) -> Result<Committed, CommitError> {
         self.ask(|answer| Request::Commit { changes, answer }).await
+    }
+
+    /// Orders a transaction, and answers once its place is certain, before it is on disk and visible.
+    ///
+    /// Whatever is asked for after this answer and acknowledged as on disk has the transaction on disk before it. So one who
+    /// goes on to a second transaction, and tells nobody of the first until that is acknowledged, waits for the disk once.
+    /// A transaction that does not go through answers as [`Store::commit`] does, with what it met on disk.
+    pub async fn commit_ahead(&self, changes: Vec<Change>) -> Result<Ahead, CommitError> {
+        let (answer, on_disk) = oneshot::channel();
+        let committed = self.ask(|place| Request::CommitAhead { changes, place, answer }).await?;
+        Ok(Ahead { committed, on_disk })
     }
 
     /// Events after a revision of keys with the prefix; [`Page::revision`] joins a list and a watch.

@@ -1,5 +1,7 @@
 //! The one thread that writes: takes what is waiting as a group, makes it durable, shows it.
 
+#[cfg(test)]
+mod ahead;
 mod group;
 mod retention;
 
@@ -26,9 +28,23 @@ pub(crate) type Answer<T> = oneshot::Sender<Result<T, CommitError>>;
 /// What handles ask of the writer.
 #[derive(Debug)]
 pub(crate) enum Request {
-    Commit { changes: Vec<Change>, answer: Answer<Committed> },
-    Compact { before: Revision, answer: Answer<()> },
-    Close { answer: Answer<()> },
+    Commit {
+        changes: Vec<Change>,
+        answer: Answer<Committed>,
+    },
+    /// `place` is told of the transaction when it is ordered, `answer` when it is on disk.
+    CommitAhead {
+        changes: Vec<Change>,
+        place: Answer<Committed>,
+        answer: Answer<Committed>,
+    },
+    Compact {
+        before: Revision,
+        answer: Answer<()>,
+    },
+    Close {
+        answer: Answer<()>,
+    },
 }
 
 /// What is to be answered once a group is on disk.
@@ -102,9 +118,17 @@ impl Writer {
         while let Some(request) = next.take() {
             match request {
                 Request::Commit { changes, answer } => {
-                    let outcome = match &self.failed {
-                        Some(error) => Err(CommitError::Failed(Arc::clone(error))),
-                        None => group.admit(changes),
+                    let outcome = self.admit(&mut group, changes);
+                    answers.commits.push((answer, outcome));
+                }
+                Request::CommitAhead { changes, place, answer } => {
+                    let outcome = self.admit(&mut group, changes);
+                    // What it conflicts with may be of this group too, and is to be seen by whoever looks.
+                    let answer = if outcome.is_err() {
+                        place
+                    } else {
+                        let _ = place.send(outcome.clone());
+                        answer
                     };
                     answers.commits.push((answer, outcome));
                 }
@@ -127,6 +151,13 @@ impl Writer {
         let written = self.write(&events, revision, compact.max(self.retention.expired(Instant::now())));
         answers.send(written.err().as_ref());
         closing
+    }
+
+    fn admit(&self, group: &mut Group<'_>, changes: Vec<Change>) -> Result<Committed, CommitError> {
+        match &self.failed {
+            Some(error) => Err(CommitError::Failed(Arc::clone(error))),
+            None => group.admit(changes),
+        }
     }
 
     /// Makes a group durable and then visible.

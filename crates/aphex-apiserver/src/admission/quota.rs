@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aphex_kinds::quota::{self, Request};
-use aphex_store::{Change, CommitError, Committed, Entry, Expect, List, Store};
+use aphex_store::{Change, CommitError, Committed, Entry, Expect, List, Revision, Store};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedMutexGuard, mpsc};
 
@@ -88,7 +88,6 @@ pub async fn commit(write: &Write<'_>, object: &Value, change: Change) -> Result
         let committed = server.store.commit(vec![change]).await?;
         // A quota that came into force meanwhile may have been counted without this object.
         let now = find(&server.store, namespace)?;
-        let versions = |entries: &[Entry]| entries.iter().map(|entry| entry.modified).collect::<Vec<_>>();
         if versions(&now) != versions(&quotas) && is_seen(write, object, &now)? {
             server.quotas.count_anew(namespace);
         }
@@ -103,6 +102,35 @@ pub async fn commit(write: &Write<'_>, object: &Value, change: Change) -> Result
             other => return Ok(other?),
         }
     }
+}
+
+/// As [`commit`], without waiting for the disk where no quota counts the object.
+pub async fn commit_ahead(write: &Write<'_>, object: &Value, change: Change) -> Result<Committed, Refused> {
+    let (server, namespace) = (&write.call.server, write.call.namespace());
+    let counted = is_counted(write, object);
+    let quotas = if counted { find(&server.store, namespace)? } else { Vec::new() };
+    if counted && is_seen(write, object, &quotas)? {
+        return commit(write, object, change).await;
+    }
+    let ahead = server.store.commit_ahead(vec![change]).await?;
+    let committed = ahead.committed.clone();
+    if counted {
+        let (server, namespace) = (Arc::clone(server), namespace.to_owned());
+        tokio::spawn(async move {
+            // A quota that came into force before the object could be seen was counted without it.
+            let stored = ahead.on_disk().await.is_ok();
+            if stored && find(&server.store, &namespace).is_ok_and(|now| versions(&now) != versions(&quotas))
+            {
+                server.quotas.count_anew(&namespace);
+            }
+        });
+    }
+    Ok(committed)
+}
+
+/// When each was written last.
+fn versions(entries: &[Entry]) -> Vec<Revision> {
+    entries.iter().map(|entry| entry.modified).collect()
 }
 
 /// Whether quotas would let a write in that stores nothing.

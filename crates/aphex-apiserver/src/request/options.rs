@@ -2,6 +2,7 @@
 
 use aphex_schema::error::FieldError;
 use aphex_schema::path::Path;
+use http::HeaderMap;
 use serde_json::Value;
 
 use crate::object;
@@ -184,6 +185,8 @@ pub struct WriteOptions {
     pub field_validation: FieldValidation,
     /// An apply takes fields from other managers.
     pub force: Option<bool>,
+    /// The answer need not wait for the disk; see [`prefers_ahead`].
+    pub ahead: bool,
 }
 
 impl WriteOptions {
@@ -215,8 +218,18 @@ impl WriteOptions {
             manager_given: given.is_some(),
             field_validation,
             force: query.flag("force"),
+            ahead: false,
         })
     }
+}
+
+/// Whether a request prefers an answer before what it creates is on disk (`Prefer: commit=ahead`, RFC 7240).
+///
+/// The object is on disk before anything is that is asked for after the answer, and nobody sees it until then. For those who
+/// write a second object before they tell anybody of the first.
+pub fn prefers_ahead(headers: &HeaderMap) -> bool {
+    let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|preference| preference.trim() == "commit=ahead")
 }
 
 fn dry_run_of(values: &[&str], errors: &mut Vec<FieldError>) -> bool {

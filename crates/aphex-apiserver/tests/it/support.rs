@@ -42,6 +42,13 @@ pub(crate) const APPLY: &str = "application/apply-patch+yaml";
 /// Where the tests put their ConfigMaps.
 pub(crate) const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
+async fn answer(response: Response<Body>) -> Answer {
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)));
+    Answer { code: parts.status.as_u16(), headers: parts.headers, body }
+}
+
 impl Server {
     pub(crate) async fn start() -> Self {
         let store = Store::memory(Options::default());
@@ -71,9 +78,18 @@ impl Server {
             let header = if at == 0 { "impersonate-user" } else { "impersonate-group" };
             request = request.header(header, *name);
         }
+        self.raw(request, body).await
+    }
+
+    async fn raw(&self, request: http::request::Builder, body: &str) -> Response<Body> {
         let request = request.body(Full::new(Bytes::from(body.to_owned()))).unwrap();
         let service = self.0.service_as(User::new("admin", ["system:masters"]));
         service.oneshot(request).await.unwrap()
+    }
+
+    /// Any request.
+    pub(crate) async fn ask(&self, request: http::request::Builder, body: &str) -> Answer {
+        answer(self.raw(request, body).await).await
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, media: &str, body: &str) -> Answer {
@@ -88,11 +104,7 @@ impl Server {
         media: &str,
         body: &str,
     ) -> Answer {
-        let response = self.open_as(user, method, path, media, body).await;
-        let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
-        let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)));
-        Answer { code: parts.status.as_u16(), headers: parts.headers, body }
+        answer(self.open_as(user, method, path, media, body).await).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

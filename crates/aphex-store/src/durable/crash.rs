@@ -46,6 +46,8 @@ type Changes = BTreeMap<String, Option<String>>;
 #[derive(Default)]
 struct Told {
     acknowledged: BTreeMap<Revision, Changes>,
+    /// Answered before they were on disk.
+    ahead: BTreeMap<Revision, Changes>,
     compacted: Revision,
     refused: usize,
     asked: HashSet<(String, Option<String>)>,
@@ -67,7 +69,12 @@ async fn work(store: Store, told: Arc<Mutex<Told>>, mut random: StdRng) {
         let wanted = random_changes(&mut random);
         told.lock().unwrap().asked.extend(wanted.clone());
         let changes = wanted.iter().map(|(key, value)| change(key, value.as_deref())).collect();
-        let answer = store.commit(changes).await;
+        let ahead = random.random_bool(0.4);
+        let answer = if ahead {
+            store.commit_ahead(changes).await.map(|ahead| ahead.committed)
+        } else {
+            store.commit(changes).await
+        };
         {
             let mut told = told.lock().unwrap();
             let Ok(done) = answer else {
@@ -78,7 +85,8 @@ async fn work(store: Store, told: Arc<Mutex<Told>>, mut random: StdRng) {
             let changed = wanted.into_iter().zip(&done.entries).filter(|(_, entry)| entry.is_some());
             let changed: Changes = changed.map(|(change, _)| change).collect();
             if !changed.is_empty() {
-                let before = told.acknowledged.insert(done.revision, changed);
+                let answered = if ahead { &mut told.ahead } else { &mut told.acknowledged };
+                let before = answered.insert(done.revision, changed);
                 assert!(before.is_none(), "revision {} was given twice", done.revision);
             }
         }
@@ -130,7 +138,13 @@ impl Known {
 }
 
 /// Everything acknowledged is there, in its order, and nothing that nobody asked for.
-async fn check(store: &Store, told: Told, known: &mut Known) {
+async fn check(store: &Store, mut told: Told, known: &mut Known) {
+    // What was answered ahead of the disk is on it when anything later was acknowledged; else it may be gone.
+    if let Some((newest, _)) = told.acknowledged.last_key_value() {
+        let certain = told.ahead.range(..newest).map(|(revision, changes)| (*revision, changes.clone()));
+        let certain: Vec<_> = certain.collect();
+        told.acknowledged.extend(certain);
+    }
     let history = history(store).await;
     assert!(store.oldest() >= told.compacted, "compaction was acknowledged and is undone");
     for (revision, changes) in told.acknowledged {
