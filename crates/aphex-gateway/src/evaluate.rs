@@ -18,7 +18,7 @@ use aphex_runtime::errors::chain;
 use kube::ResourceExt as _;
 use serde_json::Value;
 
-use crate::bindings::{self, Document};
+use crate::bindings::{self, BindingError, Document};
 use crate::event::{self, Event};
 use crate::interceptors::outside::Outside;
 use crate::interceptors::{self, Context, End, Rejection, cel::Programs};
@@ -37,6 +37,8 @@ pub struct Planned {
     pub account: Account,
     /// Why the event was not wanted, for the log.
     pub rejection: Option<Rejection>,
+    /// It failed because an object that it names is not known, which may have been applied a moment ago.
+    pub missing: bool,
 }
 
 /// Everything that evaluation reads.
@@ -103,6 +105,7 @@ fn ask(evaluation: &Evaluation<'_>, offer: &Offer, listener_namespace: &str) -> 
         resources: Vec::new(),
         account: offer.account.clone(),
         rejection: None,
+        missing: false,
     };
     let group = offer.group.as_ref().map(|group| {
         let id = format!("namespaces/{listener_namespace}/triggerGroups/{}", group.name);
@@ -159,21 +162,40 @@ fn ask(evaluation: &Evaluation<'_>, offer: &Offer, listener_namespace: &str) -> 
             planned.result.verdict = TriggerVerdict::Created;
             planned.resources = resources;
         }
-        Err(message) => planned.result.message = message,
+        Err(unmade) => {
+            planned.result.message = unmade.message;
+            planned.missing = unmade.missing;
+        }
     }
     planned
 }
 
-/// The parameters and the resources made of them; an error is the sentence for the Delivery's status.
+/// Why nothing was made of a template.
+struct Unmade {
+    /// The sentence for the Delivery's status.
+    message: String,
+    missing: bool,
+}
+
+impl Unmade {
+    fn of(error: &(dyn std::error::Error + 'static), missing: bool) -> Self {
+        Self { message: chain(error), missing }
+    }
+}
+
+/// The parameters and the resources made of them.
 fn make(
     evaluation: &Evaluation<'_>,
     offer: &Offer,
     document: &Document,
-) -> Result<(BTreeMap<String, String>, Vec<Value>), String> {
+) -> Result<(BTreeMap<String, String>, Vec<Value>), Unmade> {
     let known = evaluation.snapshot.bindings(&offer.namespace);
-    let params = bindings::collect(&offer.trigger.spec.bindings, &known).map_err(|error| chain(&error))?;
-    let (template, old_escape) = template(evaluation.snapshot, offer)?;
-    let params = bindings::resolve(&params, document, &template.params).map_err(|error| chain(&error))?;
+    let params = bindings::collect(&offer.trigger.spec.bindings, &known);
+    let params = params.map_err(|error| Unmade::of(&error, matches!(error, BindingError::Missing { .. })))?;
+    let (template, old_escape) =
+        template(evaluation.snapshot, offer).map_err(|message| Unmade { message, missing: true })?;
+    let params =
+        bindings::resolve(&params, document, &template.params).map_err(|error| Unmade::of(&error, false))?;
     let origin = Origin {
         listener: evaluation.listener.metadata.name.as_deref().unwrap_or_default(),
         namespace: &offer.namespace,
@@ -182,10 +204,10 @@ fn make(
         event_id: &evaluation.event.id,
         seed: evaluation.seed,
     };
-    let resources =
-        templates::render(&template, &params, old_escape, origin).map_err(|error| chain(&error))?;
+    let resources = templates::render(&template, &params, old_escape, origin)
+        .map_err(|error| Unmade::of(&error, false))?;
     if resources.is_empty() {
-        return Err("the template has no resourcetemplates".to_owned());
+        return Err(Unmade { message: "the template has no resourcetemplates".to_owned(), missing: false });
     }
     Ok((params, resources))
 }

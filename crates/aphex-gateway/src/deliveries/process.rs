@@ -26,6 +26,9 @@ use crate::interceptors::Rejection;
 const ENGINE_DOWN: Duration = Duration::from_secs(5);
 /// How often a status is written again after somebody else wrote to the Delivery.
 const WRITES: usize = 3;
+/// How often an event is decided anew while an object that its trigger names is not known: for some seconds, since watches of
+/// different kinds may lag differently behind whoever applied them all.
+const LOOKS: u32 = 4;
 
 /// An attempt could not be made.
 #[derive(Debug, Error)]
@@ -134,11 +137,15 @@ impl Deliveries {
             Decision::Settled(verdict, message) => return Outcome::Settled(verdict, message),
             Decision::Triggers(listener, planned) => (listener, planned),
         };
+        let looked = delivery.status.as_ref().map_or(0, |status| status.attempts);
         let mut results = Vec::with_capacity(planned.len());
         for planned in planned {
             log_rejection(&planned, event, &listener);
             results.push(match done_before(delivery, replay, &planned.result) {
                 Some(result) => result,
+                None if planned.missing && looked < LOOKS => {
+                    TriggerResult { verdict: TriggerVerdict::Retrying, ..planned.result }
+                }
                 None => self.dispatch(planned, &event.id).await,
             });
         }

@@ -7,6 +7,7 @@ use aphex_api::delivery::{
     Delivery, DeliveryPhase, DeliveryStatus, DeliveryVerdict, InterceptorVerdict, REPLAY_ANNOTATION,
     RunConcurrency, TriggerVerdict,
 };
+use aphex_api::foreign::triggers::TriggerTemplate;
 use aphex_gateway::inbox::Keep;
 use aphex_testkit::{eventually, platform};
 use base64::Engine as _;
@@ -225,6 +226,51 @@ async fn what_the_account_may_not_create_is_created_once_it_may() -> anyhow::Res
     world.apply(world.permission("late")).await?;
     assert_eq!(world.verdict(ID).await?.0, DeliveryVerdict::Created);
     assert_eq!(world.runs().await?.len(), 1);
+    Ok(())
+}
+
+/// A trigger that may create runs, and whose template is not there; gives the template.
+async fn without_template(world: &World, name: &str, secret: &str) -> anyhow::Result<serde_json::Value> {
+    let templates: Api<TriggerTemplate> = Api::namespaced(world.client.clone(), &world.organization());
+    let mut template = serde_json::to_value(templates.get("run").await?)?;
+    template["metadata"] = json!({ "name": format!("{name}-run"), "namespace": world.organization() });
+    for mut object in world.binding(name, secret) {
+        if object["kind"] == "Trigger" {
+            object["spec"]["template"]["ref"] = json!(format!("{name}-run"));
+        }
+        world.apply(object).await?;
+    }
+    world.apply(world.permission(name)).await?;
+    eventually("the second secret is known", || async {
+        Ok(world.deliver(ID, "push", &push()?, secret).await.ok())
+    })
+    .await?;
+    Ok(template)
+}
+
+#[tokio::test]
+async fn a_template_that_comes_a_moment_after_the_event_is_waited_for() -> anyhow::Result<()> {
+    let world = World::start("later").await?;
+    let template = without_template(&world, "late", "whsec_of_the_late_template").await?;
+    let deliveries: Api<Delivery> = Api::namespaced(world.client.clone(), &world.organization());
+    let status = deliveries.get(ID).await?.status.unwrap_or_default();
+    assert_eq!((status.phase, status.verdict), (DeliveryPhase::Pending, None), "{}", status.message);
+    assert!(status.message.contains("TriggerTemplate late-run does not exist"), "{}", status.message);
+    world.apply(template).await?;
+    assert_eq!(world.verdict(ID).await?.0, DeliveryVerdict::Created);
+    assert_eq!(world.runs().await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_template_that_does_not_come_is_not_waited_for_long() -> anyhow::Result<()> {
+    let world = World::start("never").await?;
+    without_template(&world, "never", "whsec_of_no_template").await?;
+    let (verdict, delivery) = world.verdict(ID).await?;
+    let status = delivery.status.unwrap_or_default();
+    assert_eq!((verdict, status.attempts), (DeliveryVerdict::Failed, 4), "{}", status.message);
+    assert!(status.message.contains("TriggerTemplate never-run does not exist"), "{}", status.message);
+    assert_eq!(world.runs().await?.len(), 0);
     Ok(())
 }
 
