@@ -221,6 +221,11 @@ fn apiserver(etcd: u16, port: u16) -> Vec<String> {
 }
 
 /// A port that was free a moment ago: etcd and kube-apiserver cannot be asked which one they took.
+///
+/// None of those that systems give to connections going out, of which other tests make many: one of them may have it a moment
+/// later. Those begin at 32768 on Linux, and at 49152 elsewhere (RFC 6335).
 fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
+    let mut tried = (0..1_000).map(|_| rand::random_range(10_240..32_768));
+    tried.find(is_free).context("no port is free")
 }
