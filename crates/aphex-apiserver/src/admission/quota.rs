@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aphex_kinds::quota::{self, Request};
-use aphex_store::{Change, CommitError, Committed, Entry, Expect, List, Revision, Store};
+use aphex_store::{Ahead, Change, CommitError, Committed, Entry, Expect, List, Revision, Store};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedMutexGuard, mpsc};
 
@@ -77,14 +77,31 @@ impl From<CommitError> for Refused {
 }
 
 /// Stores a change of an object, or nothing where nothing is to be stored, and charges it to the quotas that see it.
-pub async fn commit(write: &Write<'_>, object: &Value, change: Change) -> Result<Committed, Refused> {
+///
+/// With `ahead` it answers before the change is on disk, where no quota sees it.
+pub async fn commit(
+    write: &Write<'_>,
+    object: &Value,
+    change: Change,
+    ahead: bool,
+) -> Result<Committed, Refused> {
     let (server, namespace) = (&write.call.server, write.call.namespace());
     if !is_counted(write, object) {
-        return Ok(server.store.commit(vec![change]).await?);
+        return Ok(if ahead {
+            server.store.commit_ahead(vec![change]).await?.committed
+        } else {
+            server.store.commit(vec![change]).await?
+        });
     }
     let quotas = find(&server.store, namespace)?;
     // Most kinds are counted by no quota of their namespace: their writes wait for nobody and go to disk together.
     if !is_seen(write, object, &quotas)? {
+        if ahead {
+            let ahead = server.store.commit_ahead(vec![change]).await?;
+            let committed = ahead.committed.clone();
+            tokio::spawn(count_unseen(Arc::clone(server), namespace.to_owned(), quotas, ahead));
+            return Ok(committed);
+        }
         let committed = server.store.commit(vec![change]).await?;
         // A quota that came into force meanwhile may have been counted without this object.
         let now = find(&server.store, namespace)?;
@@ -104,28 +121,12 @@ pub async fn commit(write: &Write<'_>, object: &Value, change: Change) -> Result
     }
 }
 
-/// As [`commit`], without waiting for the disk where no quota counts the object.
-pub async fn commit_ahead(write: &Write<'_>, object: &Value, change: Change) -> Result<Committed, Refused> {
-    let (server, namespace) = (&write.call.server, write.call.namespace());
-    let counted = is_counted(write, object);
-    let quotas = if counted { find(&server.store, namespace)? } else { Vec::new() };
-    if counted && is_seen(write, object, &quotas)? {
-        return commit(write, object, change).await;
+/// Counts a namespace anew where a quota came into force before an object was on disk, and could be counted without it.
+async fn count_unseen(server: Arc<ApiServer>, namespace: String, quotas: Vec<Entry>, ahead: Ahead) {
+    let stored = ahead.on_disk().await.is_ok();
+    if stored && find(&server.store, &namespace).is_ok_and(|now| versions(&now) != versions(&quotas)) {
+        server.quotas.count_anew(&namespace);
     }
-    let ahead = server.store.commit_ahead(vec![change]).await?;
-    let committed = ahead.committed.clone();
-    if counted {
-        let (server, namespace) = (Arc::clone(server), namespace.to_owned());
-        tokio::spawn(async move {
-            // A quota that came into force before the object could be seen was counted without it.
-            let stored = ahead.on_disk().await.is_ok();
-            if stored && find(&server.store, &namespace).is_ok_and(|now| versions(&now) != versions(&quotas))
-            {
-                server.quotas.count_anew(&namespace);
-            }
-        });
-    }
-    Ok(committed)
 }
 
 /// When each was written last.

@@ -128,12 +128,7 @@ async fn attempt_create(
     // What the server reads back itself has to be there.
     let ahead = options.ahead
         && !(crds::is_definition(resource) || policy::is_policy(resource) || services::is_service(resource));
-    let committed = if ahead {
-        quota::commit_ahead(&write, &object, change).await
-    } else {
-        quota::commit(&write, &object, change).await
-    };
-    let committed = match committed {
+    let committed = match quota::commit(&write, &object, change, ahead).await {
         Ok(committed) => committed,
         Err(Refused::Quota(status)) => return Err(status),
         Err(Refused::Store(CommitError::Conflict { .. })) => return Err(taken(call, &key, &object)),

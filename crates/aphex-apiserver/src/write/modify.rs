@@ -230,7 +230,7 @@ async fn store(call: &Call, current: &Entry, live: &Value, new: &Value) -> Resul
     }
     let payload = codec::encode(new, resource);
     let write = Write { call, operation: Operation::Update, old: Some(live), dry_run: false, prefix: None };
-    let committed = quota::commit(&write, new, StoreChange::Put { key, payload, expect }).await?;
+    let committed = quota::commit(&write, new, StoreChange::Put { key, payload, expect }, false).await?;
     let served =
         committed.entries.into_iter().next().flatten().and_then(|entry| codec::serve(resource, &entry).ok());
     Ok(served
