@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aphex_api::conditions::Reason;
+use aphex_runtime::watches::Pauses;
 use aphex_runtime::{Shutdown, errors};
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -197,7 +198,7 @@ pub async fn run<R: Reconciler>(_: R, context: Arc<Context>, shutdown: &Shutdown
     let listed = store.clone();
     let controller = Controller::for_stream(objects, store)
         .with_config(Config::default().concurrency(CONCURRENCY))
-        .trigger_backoff(pause::Watching::new(context.pace));
+        .trigger_backoff(Pauses::default());
     R::keep(&context, known.clone());
     let counted = known.clone();
     context.metrics.count_objects(R::NAME, move || phases::<R>(&counted));

@@ -24,6 +24,7 @@ use std::time::Duration;
 use aphex_api::foreign::tekton::PipelineRun;
 use aphex_api::labels;
 use aphex_api::repo_binding::RepoBinding;
+use aphex_runtime::watches::Pauses;
 use aphex_runtime::{Shutdown, errors};
 use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
@@ -157,7 +158,7 @@ impl Fed for PartialObjectMeta<PersistentVolumeClaim> {
 
 /// Feeds the index from a watch, which is begun again whenever it breaks.
 async fn feed<K: Fed + Resource>(api: Api<K>, config: watcher::Config, shared: &Shared) {
-    let mut events = watcher(api, config).default_backoff().boxed();
+    let mut events = watcher(api, config).backoff(Pauses::default()).boxed();
     loop {
         let event = match events.try_next().await {
             Ok(Some(event)) => event,

@@ -37,6 +37,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aphex_api::delivery::{Delivery, SecretKeyRef};
+use aphex_runtime::watches::Pauses;
 use aphex_runtime::{Clock, Shutdown, errors};
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -44,7 +45,7 @@ use jiff::Timestamp;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::calls::Calls;
 use crate::cloudevents::Announcer;
@@ -77,10 +78,6 @@ const LEASE: Duration = Duration::from_secs(10);
 const UNSUBMITTED: Duration = Duration::from_secs(5);
 /// Deliveries evaluated at once.
 const PARALLEL: usize = 64;
-/// How often retention looks at ages.
-const SWEEP: Duration = Duration::from_mins(1);
-/// Deliveries deleted at once: retention is in no hurry.
-const DELETIONS: usize = 4;
 /// Longest id kept as it is.
 const ID_MAX: usize = 63;
 
@@ -123,6 +120,8 @@ pub struct Deliveries {
     started: Timestamp,
     queue: Queue,
     index: Mutex<Index>,
+    /// All Deliveries there are have been told of.
+    listed: Notify,
     leftovers: Leftovers,
     spool: Option<Spool>,
     reach: Reach,
@@ -186,6 +185,7 @@ impl Deliveries {
             identity,
             queue: Queue::default(),
             index: Mutex::new(Index::keeping(keep)),
+            listed: Notify::new(),
             leftovers: Leftovers::default(),
             spool,
             reach,
@@ -204,14 +204,8 @@ impl Deliveries {
         let watching = Arc::clone(&self);
         let stop = shutdown.token();
         shutdown.spawn(async move { stop.run_until_cancelled(watching.watch()).await });
-        let sweeping = Arc::clone(&self);
-        let stop = shutdown.token();
-        shutdown.spawn(async move {
-            let mut tick = tokio::time::interval(SWEEP);
-            while stop.run_until_cancelled(tick.tick()).await.is_some() {
-                sweeping.sweep().await;
-            }
-        });
+        let (expiring, stop) = (Arc::clone(&self), shutdown.token());
+        shutdown.spawn(async move { stop.run_until_cancelled(expiring.expire()).await });
         let (clearing, stop) = (Arc::clone(&self), shutdown.token());
         shutdown.spawn(async move { stop.run_until_cancelled(clearing.clear()).await });
         if let Some(spool) = self.spool.clone() {
@@ -239,7 +233,7 @@ impl Deliveries {
     /// Keeps queue and index current.
     async fn watch(&self) {
         let deliveries: Api<Told> = Api::all(self.client.clone());
-        let events = watcher(deliveries, watcher::Config::default()).default_backoff();
+        let events = watcher(deliveries, watcher::Config::default()).backoff(Pauses::default());
         let mut events = std::pin::pin!(events);
         while let Some(event) = events.next().await {
             match event {
@@ -255,7 +249,7 @@ impl Deliveries {
                 Ok(watcher::Event::Init) => self.index().clear(),
                 Ok(watcher::Event::InitDone) => {
                     self.leftovers.listed();
-                    self.sweep().await;
+                    self.listed.notify_one();
                 }
                 Err(error) => {
                     tracing::warn!(error = %errors::chain(&error), "watch on deliveries interrupted; resuming");
@@ -272,26 +266,6 @@ impl Deliveries {
             None => self.queue.forget(&Key::of(delivery)),
         }
         self.metrics.waiting(self.queue.len());
-    }
-
-    /// Deletes what retention does not keep.
-    async fn sweep(&self) {
-        let expired = self.index().expired(self.clock.now());
-        futures::stream::iter(expired)
-            .for_each_concurrent(DELETIONS, |key| async move {
-                match retention::delete(&self.client, &key).await {
-                    Ok(()) => {
-                        tracing::debug!(delivery.name = %key.name, delivery.namespace = %key.namespace, "delivery expired");
-                    }
-                    Err(error) => {
-                        tracing::warn!(
-                            delivery.name = %key.name, delivery.namespace = %key.namespace,
-                            error = %errors::chain(&error), "expired delivery cannot be deleted"
-                        );
-                    }
-                }
-            })
-            .await;
     }
 
     fn index(&self) -> std::sync::MutexGuard<'_, Index> {

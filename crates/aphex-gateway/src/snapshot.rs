@@ -6,11 +6,13 @@ mod shelf;
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aphex_api::foreign::triggers::{
     ClientConfig, ClusterInterceptor, ClusterTriggerBinding, EventListener, Interceptor, InterceptorStatus,
     Param, Trigger, TriggerBinding, TriggerTemplate,
 };
+use aphex_runtime::watches::Pauses;
 use aphex_runtime::{Shutdown, errors};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -28,6 +30,9 @@ use crate::problems::Checked;
 use crate::report::Reporter;
 use crate::select::Triggers;
 use shelf::{Shelf, shelf};
+
+/// How long somebody waits for a watch that was interrupted: GitHub waits for ten seconds.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The watches ended before they had everything, because the process is stopping.
 #[derive(Debug, Error)]
@@ -72,6 +77,28 @@ impl Snapshot {
             ("interceptors", self.interceptors.listed().await),
         ];
         lists.iter().find(|(_, listed)| !listed).map_or(Ok(()), |(kind, _)| Err(NotSynced(kind)))
+    }
+
+    /// Waits until no watch is known to lack something, two seconds at most; whether it is worth to look again.
+    ///
+    /// For those who found nothing and would refuse somebody for it. Returns at once, and false, where all watches hold.
+    pub async fn caught_up(&self) -> bool {
+        let waits = [
+            self.listeners.behind(),
+            self.triggers.behind(),
+            self.bindings.behind(),
+            self.cluster_bindings.behind(),
+            self.templates.behind(),
+            self.cluster_interceptors.behind(),
+            self.interceptors.behind(),
+        ];
+        let waits: Vec<_> = waits.into_iter().flatten().collect();
+        if waits.is_empty() {
+            return false;
+        }
+        // Over or not: what has come meanwhile counts.
+        let _ = tokio::time::timeout(PATIENCE, futures::future::join_all(waits)).await;
+        true
     }
 
     /// A view of exactly these objects, which never changes.
@@ -205,8 +232,9 @@ where
     let (stop, reporter) = (shutdown.token(), reporter.clone());
     let types = ApiResource::erase::<K>(&());
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &types);
-    let events =
-        watcher(api, watcher::Config::default()).default_backoff().take_until(stop.cancelled_owned());
+    let events = watcher(api, watcher::Config::default())
+        .backoff(Pauses::default())
+        .take_until(stop.cancelled_owned());
     shutdown.spawn(async move {
         let mut events = std::pin::pin!(events);
         while let Some(event) = events.next().await {
@@ -233,6 +261,7 @@ where
                 Err(error) => {
                     let (kind, error) = (&types.kind, aphex_runtime::errors::chain(&error));
                     tracing::warn!(kind = %kind, error = %error, "watch interrupted; resuming");
+                    writer.interrupted();
                 }
             }
         }

@@ -38,5 +38,7 @@ mod requests;
 mod services;
 #[path = "it/time.rs"]
 mod time;
+#[path = "it/watches.rs"]
+mod watches;
 #[path = "it/world.rs"]
 mod world;

@@ -8,6 +8,7 @@
 //! - [`clock`]: time as a value, so that tests can turn it.
 //! - [`deadline`]: an answer that does not come is an error.
 //! - [`lease`]: of all replicas of a role one works.
+//! - [`watches`]: how long an interrupted watch pauses.
 //! - [`errors`]: an error with all its causes on one line.
 //!
 //! Knows nothing of the platform's own kinds and depends on no other crate of this workspace.
@@ -22,6 +23,7 @@ pub mod metrics;
 pub mod proxies;
 pub mod serve;
 pub mod shutdown;
+pub mod watches;
 
 pub use clock::Clock;
 pub use metrics::Metrics;

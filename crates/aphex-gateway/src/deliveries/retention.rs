@@ -3,16 +3,22 @@
 //! Those that failed are counted apart: good pushes do not throw out what somebody has to look at, nor the other way round.
 //!
 //! No selector of the API names exactly these, so they are deleted by name, in lots: a binding may have a few more than are
-//! kept, and a push never pays for the end of another.
+//! kept, and a push never pays for the end of another. Nor are they deleted as fast as the engine can: whoever waits for an
+//! answer meanwhile would feel it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use aphex_api::delivery::{Delivery, DeliveryPhase, SecretKeyRef, listener_namespace};
+use aphex_runtime::errors;
+use futures::{Stream, StreamExt as _, stream};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, Client, ResourceExt as _};
+use tokio::time::{MissedTickBehavior, interval};
 
+use super::Deliveries;
 use super::claim::later;
 use super::parts::PayloadParts;
 use super::queue::Key;
@@ -20,6 +26,14 @@ use crate::inbox::Keep;
 
 /// How many more than are kept a binding may have before they are deleted together.
 const LOT: usize = 20;
+/// How often it is looked.
+const SWEEP: Duration = Duration::from_mins(1);
+/// In which time those are deleted that are found at once, if the engine can.
+const SPREAD: Duration = Duration::from_secs(45);
+/// The longest time between two of them.
+const APART: Duration = Duration::from_millis(50);
+/// Deliveries deleted at once.
+const DELETIONS: usize = 4;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Group {
@@ -84,6 +98,12 @@ impl Index {
         self.entries.clear();
     }
 
+    /// Whether nobody has deleted it meanwhile, as far as is known.
+    fn has(&self, expired: &Expired) -> bool {
+        let key = Key { namespace: expired.namespace.clone(), name: expired.name.clone() };
+        self.entries.get(&key).is_some_and(|entry| entry.uid == expired.uid)
+    }
+
     /// Whether a Delivery is known whose parts these are.
     pub(super) fn names(&self, parts: &PayloadParts) -> bool {
         let named = self.entries.get(&parts.of).and_then(|entry| entry.parts.as_ref());
@@ -114,6 +134,55 @@ impl Index {
         }
         expired
     }
+}
+
+impl Deliveries {
+    /// Deletes what is not kept, for ever: each minute, and once all Deliveries there are have been told of.
+    pub(super) async fn expire(&self) {
+        let mut tick = interval(SWEEP);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = self.listed.notified() => {}
+            }
+            let expired = self.index().expired(self.clock.now());
+            spread(expired)
+                .for_each_concurrent(DELETIONS, |expired| async move { self.expire_one(&expired).await })
+                .await;
+        }
+    }
+
+    async fn expire_one(&self, expired: &Expired) {
+        // Other replicas delete the same.
+        if !self.index().has(expired) {
+            return;
+        }
+        let Expired { namespace, name, .. } = expired;
+        match delete(&self.client, expired).await {
+            Ok(()) => {
+                tracing::debug!(delivery.name = %name, delivery.namespace = %namespace, "delivery expired");
+            }
+            Err(error) => {
+                tracing::warn!(
+                    delivery.name = %name, delivery.namespace = %namespace, error = %errors::chain(&error),
+                    "expired delivery cannot be deleted"
+                );
+            }
+        }
+    }
+}
+
+/// These, evenly over [`SPREAD`]; few come sooner, more than the engine deletes in that time as fast as it does.
+fn spread<T>(all: Vec<T>) -> impl Stream<Item = T> {
+    let apart = SPREAD / u32::try_from(all.len()).unwrap_or(u32::MAX).max(1);
+    let mut turn = interval(apart.clamp(Duration::from_millis(1), APART));
+    turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    stream::unfold((turn, all.into_iter()), |(mut turn, mut rest)| async move {
+        let one = rest.next()?;
+        turn.tick().await;
+        Some((one, (turn, rest)))
+    })
 }
 
 /// Deletes a Delivery and the parts of its payload; what is gone already is fine, and a later one of its name stays.
@@ -222,6 +291,25 @@ mod tests {
         assert_eq!(expired(&index, 24 * 3600 + 20).len(), 21);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn many_are_deleted_evenly_and_few_at_once() {
+        for (many, seconds) in [(0, 0), (21, 1), (2_000, 44), (900_000, 899)] {
+            let began = tokio::time::Instant::now();
+            let mut spread = std::pin::pin!(spread((0..many).collect::<Vec<_>>()));
+            let mut half = 0;
+            for number in 0..many {
+                assert_eq!(spread.next().await, Some(number));
+                if number == many / 2 {
+                    half = began.elapsed().as_secs();
+                }
+            }
+            assert_eq!(spread.next().await, None);
+            let all = began.elapsed().as_secs();
+            assert_eq!(all, seconds, "{many}");
+            assert!(half.abs_diff(all / 2) <= 1, "{many}: {half} s of {all} s for the first half");
+        }
+    }
+
     #[tokio::test]
     async fn only_the_object_that_has_expired_is_deleted_and_none_that_got_its_name_since() {
         type Asked = Arc<Mutex<Vec<(String, serde_json::Value)>>>;
@@ -267,6 +355,22 @@ mod tests {
         let part = json!({ "uid": "of-d-payload-1", "resourceVersion": "7" });
         let own = json!({ "uid": "u" });
         assert_eq!(asked, [("d-payload-1", &part), ("d", &own)]);
+    }
+
+    #[test]
+    fn what_another_replica_deleted_is_not_there_any_more() {
+        let mut index = Index::keeping(Keep::new(1, 7));
+        for n in 0..21 {
+            insert(&mut index, &format!("a-{n:02}"), "a", n, DeliveryPhase::Done);
+        }
+        let expired = index.expired(Timestamp::from_second(30).unwrap());
+        assert!(expired.iter().all(|expired| index.has(expired)));
+        index.remove(&Delivery::new("a-00", DeliverySpec::default()));
+        let mut later = Delivery::new("a-01", DeliverySpec::default());
+        later.metadata.uid = Some("later".into());
+        index.insert(&later);
+        let gone: Vec<&str> = expired.iter().filter(|e| !index.has(e)).map(|e| e.name.as_str()).collect();
+        assert_eq!(gone, ["a-01", "a-00"]);
     }
 
     #[test]

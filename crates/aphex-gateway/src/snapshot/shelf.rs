@@ -4,10 +4,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
+use aphex_runtime::watches::LONGEST;
+use futures::future::BoxFuture;
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt as _};
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+/// After so long an interrupted watch counts as whole: one that resumes where it ended tells nothing of it, and one that breaks
+/// again says so within that time.
+const RESUMED: Duration = LONGEST.saturating_add(Duration::from_secs(1));
 
 type Namespaces<K> = HashMap<String, BTreeMap<String, Arc<K>>>;
 
@@ -15,12 +23,17 @@ type Namespaces<K> = HashMap<String, BTreeMap<String, Arc<K>>>;
 pub(super) struct Shelf<K> {
     namespaces: Arc<RwLock<Namespaces<K>>>,
     listed: watch::Receiver<bool>,
+    interrupted: watch::Receiver<Option<Instant>>,
 }
 
 // By hand: a copy of the handle needs no copy of the objects.
 impl<K> Clone for Shelf<K> {
     fn clone(&self) -> Self {
-        Self { namespaces: Arc::clone(&self.namespaces), listed: self.listed.clone() }
+        Self {
+            namespaces: Arc::clone(&self.namespaces),
+            listed: self.listed.clone(),
+            interrupted: self.interrupted.clone(),
+        }
     }
 }
 
@@ -36,20 +49,36 @@ pub(super) struct Writer<K> {
     /// What a list has brought so far.
     listing: Namespaces<K>,
     listed: watch::Sender<bool>,
+    interrupted: watch::Sender<Option<Instant>>,
 }
 
 /// An empty shelf.
 pub(super) fn shelf<K>() -> (Shelf<K>, Writer<K>) {
     let (told, listed) = watch::channel(false);
+    let (breaks, interrupted) = watch::channel(None);
     let namespaces = Arc::default();
-    let shelf = Shelf { namespaces: Arc::clone(&namespaces), listed };
-    (shelf, Writer { namespaces, listing: HashMap::new(), listed: told })
+    let shelf = Shelf { namespaces: Arc::clone(&namespaces), listed, interrupted };
+    (shelf, Writer { namespaces, listing: HashMap::new(), listed: told, interrupted: breaks })
 }
 
 impl<K> Shelf<K> {
     /// Waits until a list is complete; false when the watch has ended before.
     pub(super) async fn listed(&self) -> bool {
         self.listed.clone().wait_for(|listed| *listed).await.is_ok()
+    }
+
+    /// Resolves when the watch is whole again; nothing where it is not known to be interrupted.
+    pub(super) fn behind(&self) -> Option<BoxFuture<'static, ()>> {
+        let mut interrupted = self.interrupted.clone();
+        let at = (*interrupted.borrow_and_update())?;
+        let longest = (at + RESUMED).saturating_duration_since(Instant::now());
+        if longest.is_zero() {
+            return None;
+        }
+        Some(Box::pin(async move {
+            // Also when it has ended.
+            let _ = timeout(longest, interrupted.wait_for(Option::is_none)).await;
+        }))
     }
 
     /// One object; cluster-scoped ones are in the namespace without a name.
@@ -76,8 +105,16 @@ impl<K> Shelf<K> {
 }
 
 impl<K: Resource> Writer<K> {
+    /// The watch broke, and is begun again.
+    pub(super) fn interrupted(&mut self) {
+        self.interrupted.send_replace(Some(Instant::now()));
+    }
+
     /// Takes over what a watch says; a list replaces everything once it is complete.
     pub(super) fn apply(&mut self, event: Event<K>) {
+        if !matches!(event, Event::Init | Event::InitApply(_)) {
+            self.interrupted.send_if_modified(|interrupted| interrupted.take().is_some());
+        }
         match event {
             Event::Init => self.listing.clear(),
             Event::InitApply(object) => put(&mut self.listing, object),
@@ -123,6 +160,29 @@ mod tests {
 
     fn names(objects: &[Arc<ConfigMap>]) -> Vec<String> {
         objects.iter().map(|o| format!("{}/{}", o.namespace().unwrap(), o.name_any())).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_broke_lacks_something_until_it_tells_or_was_quiet() {
+        let (shelf, mut writer) = shelf::<ConfigMap>();
+        writer.apply(Event::Init);
+        writer.apply(Event::InitDone);
+        assert!(shelf.behind().is_none());
+        for whole in [Event::InitDone, Event::Apply(map("a", "one")), Event::Delete(map("a", "one"))] {
+            writer.interrupted();
+            writer.apply(Event::Init);
+            let behind = shelf.behind().unwrap();
+            assert!(timeout(Duration::from_secs(1), behind).await.is_err(), "it waits");
+            let behind = shelf.behind().unwrap();
+            writer.apply(whole);
+            assert!(timeout(Duration::ZERO, behind).await.is_ok());
+            assert!(shelf.behind().is_none());
+        }
+        writer.interrupted();
+        let (began, behind) = (Instant::now(), shelf.behind().unwrap());
+        behind.await;
+        assert_eq!(began.elapsed(), RESUMED);
+        assert!(shelf.behind().is_none());
     }
 
     #[tokio::test]

@@ -10,11 +10,19 @@ use kube::api::{DynamicObject, ListParams, ObjectMeta, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, ResourceExt as _};
 
-use crate::load::{client, rate};
-use crate::push::{PUSHES, SENDERS, TENANT};
+use crate::load::{self, client};
+use crate::push::{PUSHES, TENANT, Times, at_once, millis, turns};
 
-/// Pairs of run and Delivery stored a second, one after the other in each pair, as many pairs at once as there are senders.
-pub async fn pairs(kubeconfig: &Path) -> anyhow::Result<f64> {
+/// What a plain client can do.
+pub struct Floor {
+    /// Pairs of run and Delivery stored a second, as many pairs at once as there are senders.
+    pub rate: f64,
+    /// From when a pair was due until it was stored, ms.
+    pub times: Times,
+}
+
+/// Creates pairs of run and Delivery, one after the other in each pair; `rate` of them are begun a second.
+pub async fn pairs(kubeconfig: &Path, rate: Option<f64>) -> anyhow::Result<Floor> {
     let client = client(kubeconfig).await?;
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("tekton.dev", "v1", "PipelineRun"));
     let runs: Api<DynamicObject> = Api::namespaced_with(client.clone(), TENANT, &kind);
@@ -31,17 +39,19 @@ pub async fn pairs(kubeconfig: &Path) -> anyhow::Result<f64> {
         ..ObjectMeta::default()
     };
     let (runs, deliveries) = (&runs, &deliveries);
-    let make = |number: usize| {
+    let series = rand::random::<u32>();
+    let make = |(number, due): (usize, Instant)| {
         let (mut run, mut delivery) = (run.clone(), delivery.clone());
-        run.metadata = named(format!("floor-{number}"), &run.metadata);
-        delivery.metadata = named(format!("floor-{number}"), &delivery.metadata);
+        run.metadata = named(format!("floor-{series:x}-{number}"), &run.metadata);
+        delivery.metadata = named(format!("floor-{series:x}-{number}"), &delivery.metadata);
         async move {
             runs.create(&PostParams::default(), &run).await?;
             deliveries.create(&PostParams::default(), &delivery).await?;
-            anyhow::Ok(())
+            anyhow::Ok(millis(due.elapsed()))
         }
     };
     let since = Instant::now();
-    futures::stream::iter((0..PUSHES).map(make)).buffer_unordered(SENDERS).try_collect::<()>().await?;
-    Ok(rate(PUSHES, since))
+    let pairs = turns(PUSHES, rate).map(make).buffer_unordered(at_once(PUSHES, rate));
+    let times = Times::new(pairs.try_collect().await?);
+    Ok(Floor { rate: load::rate(PUSHES, since), times })
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use aphex_api::repo_binding::RepoBinding;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use kube::api::{DynamicObject, ListParams, PartialObjectMeta};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::WatchStreamExt as _;
@@ -61,6 +61,25 @@ impl Load {
     pub fn full(pushes: usize) -> anyhow::Result<Self> {
         Ok(Self { payload: payload::bytes(&payload::small()?)?, pushes, rate: None })
     }
+}
+
+/// Numbers, and when each was due: so many a second, whether or not earlier ones are done, or whenever one is asked for.
+///
+/// Each counts from the moment when it was due, so that one which had to wait for its turn is not told shorter.
+pub fn turns(many: usize, rate: Option<f64>) -> impl Stream<Item = (usize, Instant)> {
+    let began = Instant::now();
+    futures::stream::iter(0..many).then(move |number| async move {
+        let Some(rate) = rate else { return (number, Instant::now()) };
+        #[expect(clippy::cast_precision_loss, reason = "small counts")]
+        let due = began + Duration::from_secs_f64(number as f64 / rate);
+        tokio::time::sleep_until(due.into()).await;
+        (number, due)
+    })
+}
+
+/// How many may be under way at once.
+pub fn at_once(many: usize, rate: Option<f64>) -> usize {
+    if rate.is_some() { many } else { SENDERS }
 }
 
 /// Where pushes go, and where their runs appear.
@@ -150,24 +169,8 @@ impl Hook {
     async fn post_all(&self, load: &Load) -> anyhow::Result<Vec<Sent>> {
         let signature = aphex_gateway::sign(self.secret.as_bytes(), &load.payload);
         let hooks = reqwest::Client::new();
-        let began = Instant::now();
-        let numbers = futures::stream::iter(0..load.pushes);
-        let Some(rate) = load.rate else {
-            let sent = numbers.map(|_| self.post(&hooks, load, &signature, Instant::now()));
-            return sent.buffer_unordered(SENDERS).try_collect().await;
-        };
-        // Each counts from the moment when it was due, so that one which had to wait for its turn is not told shorter.
-        let due = |number: usize| {
-            #[expect(clippy::cast_precision_loss, reason = "small counts")]
-            let after = Duration::from_secs_f64(number as f64 / rate);
-            began + after
-        };
-        let sent = numbers.then(|number| async move {
-            tokio::time::sleep_until(due(number).into()).await;
-            number
-        });
-        let sent = sent.map(|number| self.post(&hooks, load, &signature, due(number)));
-        sent.buffer_unordered(load.pushes).try_collect().await
+        let sent = turns(load.pushes, load.rate).map(|(_, due)| self.post(&hooks, load, &signature, due));
+        sent.buffer_unordered(at_once(load.pushes, load.rate)).try_collect().await
     }
 
     /// The store's revision, which every write moves by one.
@@ -224,7 +227,7 @@ pub struct Flow {
 pub struct Times(Vec<f64>);
 
 impl Times {
-    fn new(mut times: Vec<f64>) -> Self {
+    pub fn new(mut times: Vec<f64>) -> Self {
         times.sort_by(f64::total_cmp);
         Self(times)
     }

@@ -20,7 +20,7 @@ const ROUNDS: usize = 3;
 const CROWD: usize = 999;
 
 /// What is measured, and whether more of it is better.
-const ROWS: [(&str, bool); 14] = [
+const ROWS: [(&str, bool); 15] = [
     ("9 kB, 1 listener: runs stored/s", true),
     ("9 kB, 1 listener: answer p50, ms", false),
     ("9 kB, 1 listener: answer p99, ms", false),
@@ -35,6 +35,7 @@ const ROWS: [(&str, bool); 14] = [
     ("processor for a push that matches nothing, engine and all, µs", false),
     ("writes to the store for a push", false),
     ("floor: run and Delivery created by a plain client, pairs/s", true),
+    ("floor at half that load of pushes: both created, p99, ms", false),
 ];
 
 /// A table in Markdown; a ratio above 1 is better than before.
@@ -98,7 +99,8 @@ async fn measure(program: &Path) -> anyhow::Result<[f64; ROWS.len()]> {
     hook.send_unwanted(&unwanted).await?;
     #[expect(clippy::cast_precision_loss, reason = "small counts")]
     let spent = (processor(up.id())? - spent) * 1e6 / PUSHES as f64;
-    let floor = floor::pairs(&up.kubeconfig).await?;
+    let floor = floor::pairs(&up.kubeconfig, None).await?;
+    let half_floor = floor::pairs(&up.kubeconfig, Some(full.rate / 2.0)).await?;
     crowd::gather(&up.kubeconfig, CROWD).await?;
     let crowded = hook.send(&load(&small, None)).await?;
     for flow in [&full, &half, &heavy, &crowded] {
@@ -118,7 +120,8 @@ async fn measure(program: &Path) -> anyhow::Result<[f64; ROWS.len()]> {
         crowded.rate,
         spent,
         full.writes,
-        floor,
+        floor.rate,
+        half_floor.times.at(99),
     ];
     for ((name, _), value) in ROWS.iter().zip(figures) {
         eprintln!("{:<24} {name:<64} {value:>10.1}", program.display());

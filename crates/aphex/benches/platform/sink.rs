@@ -16,8 +16,9 @@ use aphex_testkit::{engine, eventually_for};
 use serde_json::{Value, json};
 
 use crate::embedded::{processor, resident};
+use crate::floor::{self, Floor};
+use crate::payload;
 use crate::push::{EXAMPLES, Flow, Hook, Load, PUSHES};
-use crate::{floor, payload};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// At five requests a second, more would take minutes.
@@ -49,8 +50,10 @@ struct Alone {
     half: Flow,
     /// With a thousand listeners.
     crowded: Flow,
-    /// What the same client can create at most.
-    floor: f64,
+    /// What a plain client can create at most.
+    floor: Floor,
+    /// The same client at the rate of `half`.
+    half_floor: Floor,
 }
 
 /// Measures both; nothing when Tekton's programs are not built.
@@ -87,7 +90,8 @@ async fn ours(bench: &Bench) -> anyhow::Result<(Process, Measured, Alone)> {
     let heavy =
         hook.send(&Load { payload: payload::bytes(&payload::large()?)?, ..Load::full(PUSHES)? }).await?;
     let unwanted = unwanted(&hook, &[gateway.id()]).await?;
-    let floor = floor::pairs(&bench.kubeconfig).await?;
+    let floor = floor::pairs(&bench.kubeconfig, None).await?;
+    let half_floor = floor::pairs(&bench.kubeconfig, Some(flow.rate / 2.0)).await?;
     let many: Vec<String> = (1..ORGANIZATIONS).map(organization).collect();
     bench.apply(&many.join("\n---\n"))?;
     bench.kubectl(&[
@@ -103,7 +107,7 @@ async fn ours(bench: &Bench) -> anyhow::Result<(Process, Measured, Alone)> {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let memory = [one, resident(&[gateway.id()])?];
     let crowded = hook.send(&Load::full(PUSHES)?).await?;
-    Ok((controller, Measured { flow, heavy, unwanted, memory }, Alone { half, crowded, floor }))
+    Ok((controller, Measured { flow, heavy, unwanted, memory }, Alone { half, crowded, floor, half_floor }))
 }
 
 /// The sink with the client limits that it is shipped with, and with limits it never meets.
@@ -159,18 +163,22 @@ async fn unwanted(hook: &Hook, processes: &[u32]) -> anyhow::Result<f64> {
 impl Alone {
     /// More rows of the table, for which the sink has no counterpart.
     fn rows(&self, full: &Measured) -> String {
-        let Self { half, crowded, floor } = self;
+        let Self { half, crowded, floor, half_floor } = self;
         format!(
             "| | at half the load: push to answer, p50 and p99, ms | {:.0} and {:.0} | | |\n\
              | | at half the load: push to run stored, p99, ms | {:.0} | | |\n\
              | | with 1,000 listeners: pushes to runs stored/s | {:.0} | | |\n\
-             | | floor: run and Delivery created by a plain client, pairs/s | {floor:.0} | | |\n\
+             | | floor at half the load: run and Delivery created by a plain client, p50 and p99, ms | {:.0} and {:.0} | | |\n\
+             | | floor: run and Delivery created by a plain client, pairs/s | {:.0} | | |\n\
              | {:.2}× | of that floor | {:.0} | | |\n",
             half.answers.at(50),
             half.answers.at(99),
             half.runs.at(99),
             crowded.rate,
-            full.flow.rate / floor,
+            half_floor.times.at(50),
+            half_floor.times.at(99),
+            floor.rate,
+            full.flow.rate / floor.rate,
             full.flow.rate,
         )
     }
