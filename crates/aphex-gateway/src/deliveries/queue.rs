@@ -38,6 +38,8 @@ pub(super) struct Work {
 
 /// How many of one organization are worked on at once while there are that many: the rest of the places is for others.
 const MOST_OF_ONE: usize = PARALLEL / 4 * 3;
+/// Bytes of payloads, as they are stored, that wait in memory; others are read when their turn comes.
+const MOST_HELD: usize = 32 << 20;
 
 #[derive(Debug)]
 struct Due {
@@ -61,7 +63,10 @@ struct State {
     lines: HashMap<String, Line>,
     /// Organizations with something to begin; the first is next.
     turns: VecDeque<String>,
-    fresh: HashMap<Key, Box<Delivery>>,
+    /// What was submitted; without the object where that would have been too much memory.
+    fresh: HashMap<Key, Option<Box<Delivery>>>,
+    /// Bytes of the payloads in it.
+    held: usize,
     /// What is being worked on, and whose it is.
     running: HashMap<Key, String>,
 }
@@ -79,7 +84,7 @@ impl Queue {
         let key = Key::of(&delivery);
         let mut state = self.state();
         state.put(&key, Instant::now(), listener_namespace(&delivery));
-        state.fresh.insert(key, Box::new(delivery));
+        state.keep(key, delivery);
         drop(state);
         self.changed.notify_one();
     }
@@ -178,9 +183,24 @@ impl State {
         line.ready.insert((at, key));
     }
 
-    fn remove(&mut self, key: &Key) {
+    /// Keeps what was submitted, so that it need not be read again; of too many large ones only that they were.
+    fn keep(&mut self, key: Key, delivery: Delivery) {
+        self.drop_fresh(&key);
+        let bytes = delivery.spec.payload.len();
+        let kept = self.held + bytes <= MOST_HELD;
+        self.held += if kept { bytes } else { 0 };
+        self.fresh.insert(key, kept.then(|| Box::new(delivery)));
+    }
+
+    fn drop_fresh(&mut self, key: &Key) -> Option<Box<Delivery>> {
+        let fresh = self.fresh.remove(key).flatten()?;
+        self.held = self.held.saturating_sub(fresh.spec.payload.len());
+        Some(fresh)
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Box<Delivery>> {
         self.take_out(key);
-        self.fresh.remove(key);
+        self.drop_fresh(key)
     }
 
     fn take_out(&mut self, key: &Key) {
@@ -228,8 +248,7 @@ impl State {
                 continue;
             };
             line.running += 1;
-            let fresh = self.fresh.remove(&key);
-            self.remove(&key);
+            let fresh = self.remove(&key);
             self.running.insert(key.clone(), organization);
             return Ok(Work { key, fresh });
         }
@@ -283,6 +302,27 @@ mod tests {
         queue.submit(named("mine"));
         queue.schedule(&named("mine"), at(5), at(0));
         assert!(queue.next().await.fresh.is_some());
+    }
+
+    #[tokio::test]
+    async fn too_many_large_ones_are_not_kept_in_memory_and_keep_their_turn() {
+        let queue = Queue::default();
+        for number in 0..5 {
+            let mut large = named(&format!("l{number}"));
+            large.spec.payload = "x".repeat(MOST_HELD / 3);
+            queue.submit(large.clone());
+            queue.submit(large.clone());
+            queue.schedule(&large, at(5), at(0));
+        }
+        assert!(queue.state().held <= MOST_HELD);
+        let mut kept = Vec::new();
+        for _ in 0..5 {
+            kept.push(queue.next().await.fresh.is_some());
+        }
+        assert_eq!(kept, [true, true, true, false, false]);
+        queue.submit(named("small"));
+        assert!(queue.next().await.fresh.is_some());
+        assert_eq!(queue.state().held, 0);
     }
 
     #[test]
