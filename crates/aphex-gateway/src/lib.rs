@@ -40,6 +40,7 @@ pub mod snapshot;
 pub mod spool;
 pub mod templates;
 pub mod verification;
+mod weight;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,0 +1,68 @@
+//! How much memory JSON takes once it is read: many times its text where it falls apart into small values.
+
+/// An object with anything in it: a node of the tree that keeps its members, which has room for eleven.
+const OBJECT: usize = 640;
+/// A list with anything in it: room for four values.
+const LIST: usize = 128;
+/// A value in a list or an object, twice, since lists grow to twice what they hold; its text and name are in the bytes.
+const VALUE: usize = 64;
+
+/// Bytes that a [`serde_json::Value`] of this text takes at most, or about that.
+///
+/// Counted are the signs that values are made of, in texts as well: real payloads have one in twenty bytes.
+pub(crate) fn weight(json: &[u8]) -> usize {
+    // Three passes that the compiler makes wide are faster than one that looks at each byte.
+    let count = |wanted: fn(u8) -> bool| json.iter().filter(|byte| wanted(**byte)).count();
+    let (objects, lists) = (count(|byte| byte == b'{'), count(|byte| byte == b'['));
+    let values = count(|byte| matches!(byte, b',' | b':'));
+    json.len() * 2 + objects * OBJECT + lists * LIST + values * VALUE
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// What a value keeps on the heap; leaves of trees are as full as they get when names come in order.
+    fn heap(value: &Value) -> usize {
+        match value {
+            Value::String(text) => text.capacity(),
+            Value::Array(values) => {
+                values.capacity() * size_of::<Value>() + values.iter().map(heap).sum::<usize>()
+            }
+            Value::Object(members) => {
+                let node = 11 * (size_of::<String>() + size_of::<Value>()) + 16;
+                let own = members.iter().map(|(name, value)| name.capacity() + heap(value));
+                members.len().div_ceil(6) * node + own.sum::<usize>()
+            }
+            _ => 0,
+        }
+    }
+
+    #[test]
+    fn it_is_never_far_below_what_values_take() {
+        let many = |value: &str| format!("[{}]", vec![value; 10_000].join(","));
+        let names: Vec<String> = (0..10_000).map(|number| format!("\"k{number:05}\":1")).collect();
+        let push = include_str!("../../../examples/github-push.json");
+        for json in [
+            many("0"),
+            many("{\"\":1}"),
+            many("[0]"),
+            many("[[0]]"),
+            many("\"text\""),
+            format!("{{{}}}", names.join(",")),
+            push.to_owned(),
+        ] {
+            let taken = heap(&serde_json::from_str(&json).unwrap());
+            let told = weight(json.as_bytes());
+            assert!(told * 10 >= taken * 9, "{told} told, {taken} taken: {}", &json[..40]);
+        }
+    }
+
+    #[test]
+    fn a_usual_push_weighs_few_times_its_text() {
+        let push = include_bytes!("../../../examples/github-push.json");
+        assert!(weight(push) < push.len() * 12, "{} of {}", weight(push), push.len());
+    }
+}
