@@ -3,6 +3,7 @@
 use super::{Cost, Function, global};
 use crate::error::Fault;
 use crate::eval::Scope;
+use crate::number;
 use crate::value::Value;
 
 type Outcome = Result<Value, Fault>;
@@ -98,27 +99,9 @@ fn string(_: &mut Scope, arguments: &[Value]) -> Outcome {
             | Value::Ip(_)
             | Value::Cidr(_)),
         ] => Ok(Value::from(value.to_string())),
-        [Value::Double(number)] => Ok(Value::from(go_float(*number))),
+        [Value::Double(number)] => Ok(Value::from(number::general(*number))),
         _ => Err(Fault::NoOverload),
     }
-}
-
-/// Go's `%g` with the fewest digits: exponents from 21 digits on, or below a ten-thousandth.
-fn go_float(number: f64) -> String {
-    let size = number.abs();
-    if number.is_nan() {
-        return "NaN".into();
-    }
-    if number.is_infinite() {
-        return if number > 0.0 { "+Inf".into() } else { "-Inf".into() };
-    }
-    if size == 0.0 || (1e-4..1e21).contains(&size) {
-        return number.to_string();
-    }
-    let text = format!("{number:e}");
-    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
-    format!("{digits}e{sign}{exponent:0>2}")
 }
 
 fn bytes(_: &mut Scope, arguments: &[Value]) -> Outcome {

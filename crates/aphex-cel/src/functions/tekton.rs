@@ -9,6 +9,7 @@ use ::regex::Captures;
 use super::{Cost, Function, Style, compile_pattern, member};
 use crate::error::Fault;
 use crate::eval::Scope;
+use crate::number::json_number;
 use crate::value::{Key, Map, Url, Value};
 
 type Outcome = Result<Value, Fault>;
@@ -167,8 +168,11 @@ fn go_json(document: &serde_json::Value, out: &mut String) {
     use serde_json::Value as Json;
     match document {
         Json::Number(number) => {
-            let text = number.to_string();
-            out.push_str(text.strip_suffix(".0").unwrap_or(&text));
+            // Whole numbers that are no doubles are written as they are, as protobuf's JSON does.
+            match number.as_f64().filter(|_| number.is_f64()) {
+                Some(double) => out.push_str(&json_number(double)),
+                None => out.push_str(&number.to_string()),
+            }
         }
         Json::String(text) => {
             for c in Json::from(text.as_str()).to_string().chars() {
