@@ -24,11 +24,8 @@ pub(crate) fn general(number: f64) -> String {
         return if number > 0.0 { "+Inf".into() } else { "-Inf".into() };
     }
     let (digits, sign, exponent) = scientific(number);
-    let plain = match sign {
-        '-' => exponent.parse().is_ok_and(|exponent: u32| exponent <= 4),
-        _ => exponent.parse().is_ok_and(|exponent: u32| exponent < 21),
-    };
-    if plain { number.to_string() } else { format!("{digits}e{sign}{exponent:0>2}") }
+    let most = if sign == '-' { 4 } else { 5 };
+    if exponent.parse().is_ok_and(|exponent: u32| exponent <= most) { number.to_string() } else { format!("{digits}e{sign}{exponent:0>2}") }
 }
 
 /// The digits with their own sign, the exponent's sign, and the exponent's digits.
@@ -42,6 +39,23 @@ fn scientific(number: f64) -> (String, char, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_have_exponents_from_a_million_on() {
+        for (number, text) in [
+            (0.0, "0"),
+            (1.5, "1.5"),
+            (999_999.5, "999999.5"),
+            (1e6, "1e+06"),
+            (-1_234_567.5, "-1.2345675e+06"),
+            (1e100, "1e+100"),
+            (0.0001, "0.0001"),
+            (0.000_015, "1.5e-05"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ] {
+            assert_eq!(general(number), text);
+        }
+    }
 
     #[test]
     fn json_has_exponents_only_where_digits_would_be_many() {

@@ -4,6 +4,7 @@
 //! repetition; `&&`, `--` and `~~` are plain characters in a class.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use regex::{Regex, RegexBuilder};
@@ -81,7 +82,7 @@ fn translate(pattern: &str) -> Result<String, String> {
         let (start, before) = (at, repeated.take());
         let mut repeats = matches!(chars[at], '*' | '+' | '?');
         match chars[at] {
-            '\\' => at += escape(&chars[at..], false, &mut out),
+            '\\' => at += escape(&chars[at..], &mut out),
             '[' => at += class(&chars[at..], &mut out),
             '{' => {
                 let length = repetition(&chars[at..])?;
@@ -118,23 +119,15 @@ fn translate(pattern: &str) -> Result<String, String> {
     Ok(out)
 }
 
-/// Translates the escape that `rest` opens with; gives its length.
-fn escape(rest: &[char], in_class: bool, out: &mut String) -> usize {
-    let Some(&c) = rest.get(1) else {
-        out.push('\\');
-        return 1;
-    };
-    match (c, in_class) {
-        ('d', _) => out.push_str(if in_class { "0-9" } else { "[0-9]" }),
-        ('D', _) => out.push_str("[^0-9]"),
-        ('w', _) => out.push_str(if in_class { "0-9A-Za-z_" } else { "[0-9A-Za-z_]" }),
-        ('W', _) => out.push_str("[^0-9A-Za-z_]"),
-        ('s', _) => out.push_str(if in_class { r"\t\n\x0C\r " } else { r"[\t\n\x0C\r ]" }),
-        ('S', _) => out.push_str(r"[^\t\n\x0C\r ]"),
-        ('b', false) => out.push_str(r"(?-u:\b)"),
-        ('B', false) => out.push_str(r"\B"),
-        ('<' | '>', _) => out.push(c),
-        ('Q', false) => {
+/// Translates the escape that `rest` opens with, outside of a class; gives its length.
+fn escape(rest: &[char], out: &mut String) -> usize {
+    match rest.get(1) {
+        Some('d') => out.push_str("[0-9]"),
+        Some('w') => out.push_str("[0-9A-Za-z_]"),
+        Some('s') => out.push_str(r"[\t\n\x0C\r ]"),
+        Some('b') => out.push_str(r"(?-u:\b)"),
+        Some('B') => out.push_str(r"\B"),
+        Some('Q') => {
             let quoted: String = rest[2..].iter().collect();
             let (text, length) = match quoted.find(r"\E") {
                 Some(end) => (&quoted[..end], quoted[..end].chars().count() + 4),
@@ -143,10 +136,70 @@ fn escape(rest: &[char], in_class: bool, out: &mut String) -> usize {
             out.push_str(&regex::escape(text));
             return length;
         }
-        _ => {
+        _ => return set(rest, out).unwrap_or_else(|| character(rest, out)),
+    }
+    2
+}
+
+/// Translates the escape that `rest` opens with if it stands for a set of characters; gives its length.
+fn set(rest: &[char], out: &mut String) -> Option<usize> {
+    match rest.get(1)? {
+        'd' => out.push_str("0-9"),
+        'D' => out.push_str("[^0-9]"),
+        'w' => out.push_str("0-9A-Za-z_"),
+        'W' => out.push_str("[^0-9A-Za-z_]"),
+        's' => out.push_str(r"\t\n\x0C\r "),
+        'S' => out.push_str(r"[^\t\n\x0C\r ]"),
+        letter @ ('p' | 'P') => return Some(property(*letter, rest, out)),
+        _ => return None,
+    }
+    Some(2)
+}
+
+/// Translates `\pL`, `\p{Greek}` and `\p{^Greek}`, whose `^` Rust writes as `\P`; gives its length.
+fn property(letter: char, rest: &[char], out: &mut String) -> usize {
+    let length = braced(rest).unwrap_or(rest.len().min(3));
+    let other = if letter == 'p' { 'P' } else { 'p' };
+    let (letter, from) = match rest.get(2..4) {
+        Some(['{', '^']) => (other, 4),
+        _ => (letter, 2),
+    };
+    out.push('\\');
+    out.push(letter);
+    if from == 4 {
+        out.push('{');
+    }
+    out.extend(&rest[from.min(length)..length]);
+    length
+}
+
+/// The length of an escape like `\x{…}`, if it has braces that end.
+fn braced(rest: &[char]) -> Option<usize> {
+    (rest.get(2) == Some(&'{')).then(|| rest.iter().position(|c| *c == '}')).flatten().map(|end| end + 1)
+}
+
+/// Translates the escape of one character that `rest` opens with; gives its length.
+fn character(rest: &[char], out: &mut String) -> usize {
+    let octal = rest[1..].iter().take(3).take_while(|c| ('0'..='7').contains(*c)).count();
+    match rest.get(1) {
+        None => {
             out.push('\\');
-            out.push(c);
+            return 1;
         }
+        Some(c @ ('<' | '>')) => out.push(*c),
+        // One digit other than 0 would be a reference back, which neither knows.
+        Some(first) if octal > 1 || *first == '0' => {
+            let code = rest[1..=octal].iter().fold(0, |code, c| code * 8 + c.to_digit(8).unwrap_or(0));
+            // Writing to a String cannot fail.
+            let _ = write!(out, r"\x{{{code:X}}}");
+            return 1 + octal;
+        }
+        Some('x') => {
+            let length = braced(rest).unwrap_or(2);
+            out.extend(&rest[..length]);
+            return length;
+        }
+        Some(_) => out.extend(&rest[..2]),
     }
     2
 }
@@ -161,34 +214,44 @@ fn class(rest: &[char], out: &mut String) -> usize {
     }
     let first = at;
     while let Some(&c) = rest.get(at) {
-        match c {
-            ']' if at > first => {
-                out.push(']');
-                return at + 1;
-            }
-            ']' => out.push_str(r"\]"),
-            '\\' => {
-                at += escape(&rest[at..], true, out);
-                continue;
-            }
-            '[' if rest.get(at + 1) == Some(&':') => {
-                let name: String = rest[at..].iter().collect();
-                if let Some(end) = name.find(":]") {
-                    out.push_str(&name[..end + 2]);
-                    at += name[..end + 2].chars().count();
-                    continue;
-                }
-                out.push_str(r"\[");
-            }
-            '[' | '&' | '~' => {
-                out.push('\\');
-                out.push(c);
-            }
-            c => out.push(c),
+        if c == ']' && at > first {
+            out.push(']');
+            return at + 1;
         }
-        at += 1;
+        let named = if c == '\\' { set(&rest[at..], out) } else { named(&rest[at..], out) };
+        if let Some(length) = named {
+            at += length;
+            continue;
+        }
+        at += member(&rest[at..], out);
+        // A `-` goes on to any character but the end of the class, another `-` among them.
+        if let (Some('-'), Some(end)) = (rest.get(at), rest.get(at + 1))
+            && *end != ']'
+        {
+            out.push('-');
+            at += 1 + member(&rest[at + 1..], out);
+        }
     }
     at
+}
+
+/// Copies the `[:alpha:]` that `rest` opens with, if it does; gives its length.
+fn named(rest: &[char], out: &mut String) -> Option<usize> {
+    let inner = rest.strip_prefix(&['[', ':'])?;
+    let length = 2 + inner.windows(2).position(|pair| pair == [':', ']'])? + 2;
+    out.extend(&rest[..length]);
+    Some(length)
+}
+
+/// Translates one character of a class; gives its length.
+fn member(rest: &[char], out: &mut String) -> usize {
+    match rest[0] {
+        '\\' => return character(rest, out),
+        // What these mean to Rust, alone or twice, they do not mean to Go.
+        c @ ('[' | ']' | '&' | '~' | '-' | '^') => out.extend(['\\', c]),
+        c => out.push(c),
+    }
+    1
 }
 
 /// The length of the repetition `{n}`, `{n,}` or `{n,m}` that `rest` opens with, or 0 if it is plain text.
@@ -223,6 +286,22 @@ mod tests {
             (r"^[[:alpha:]-]+$", "a-b", "1"),
             (r"^\Qa.b\E$", "a.b", "axb"),
             (r"^[]a]$", "]", "b"),
+            (r"^\p{L}+$", "é", "1"),
+            (r"^\P{L}+$", "1", "é"),
+            (r"^\pL{2}$", "éa", "é"),
+            (r"^\p{^Greek}$", "a", "α"),
+            (r"^[\p{Greek}-]+$", "α-", "a"),
+            (r"^\x{41}+$", "AA", "x{41}"),
+            (r"^[\x{41}-\x{43}]+$", "ABC", "D"),
+            (r"^\101$", "A", "1"),
+            (r"^[+--]$", "-", "/"),
+            (r"^[+--]$", ",", "*"),
+            (r"^[--a]$", "A", "b"),
+            (r"^[a-z--9]$", "5", "?"),
+            (r"^[\w-.]+$", "a-b.c", "/"),
+            (r"^[\s-x]$", "-", "a"),
+            (r"^[a^-]$", "^", "b"),
+            (r"^[\]-_]$", "^", "a"),
         ] {
             let regex = compile(pattern).unwrap();
             assert!(regex.is_match(good), "{pattern} should match {good}");
