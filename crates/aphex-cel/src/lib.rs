@@ -24,6 +24,7 @@ pub mod pattern;
 mod pool;
 mod program;
 mod syntax;
+mod unicode;
 mod value;
 
 pub use check::{Checked, CostRange, Declarations, Declared, Object, Type};
@@ -32,4 +33,5 @@ pub use error::{CompileError, EvaluateError, Issue};
 pub use functions::parse_duration;
 pub use number::json_number;
 pub use program::{Evaluation, Limits, Observation, Program, Resolver};
+pub use unicode::mended_json;
 pub use value::{Format, Key, Map, Network, Opaque, Quantity, Semver, Url, Value};

@@ -25,7 +25,11 @@ pub(crate) fn general(number: f64) -> String {
     }
     let (digits, sign, exponent) = scientific(number);
     let most = if sign == '-' { 4 } else { 5 };
-    if exponent.parse().is_ok_and(|exponent: u32| exponent <= most) { number.to_string() } else { format!("{digits}e{sign}{exponent:0>2}") }
+    if exponent.parse().is_ok_and(|exponent: u32| exponent <= most) {
+        number.to_string()
+    } else {
+        format!("{digits}e{sign}{exponent:0>2}")
+    }
 }
 
 /// The digits with their own sign, the exponent's sign, and the exponent's digits.

@@ -10,6 +10,7 @@ use super::{Cost, Function, Style, compile_pattern, member};
 use crate::error::Fault;
 use crate::eval::Scope;
 use crate::number::json_number;
+use crate::unicode::mended_json;
 use crate::value::{Key, Map, Url, Value};
 
 type Outcome = Result<Value, Fault>;
@@ -111,7 +112,9 @@ fn object(document: &serde_json::Value) -> Result<Value, String> {
 
 fn parse_json(_: &mut Scope, arguments: &[Value]) -> Outcome {
     let [Value::String(text)] = arguments else { return Err(Fault::NoOverload) };
-    let parsed = serde_json::from_str(text).map_err(|error| error.to_string());
+    let read = serde_json::from_str(text);
+    let mended = || mended_json(text.as_bytes()).and_then(|text| serde_json::from_slice(&text).ok());
+    let parsed = read.or_else(|error| mended().ok_or(error)).map_err(|error| error.to_string());
     parsed
         .and_then(|document| object(&document))
         .map_err(|reason| Fault::new(format!("failed to decode '{text}' in parseJSON: {reason}")))
@@ -119,10 +122,21 @@ fn parse_json(_: &mut Scope, arguments: &[Value]) -> Outcome {
 
 fn parse_yaml(_: &mut Scope, arguments: &[Value]) -> Outcome {
     let [Value::String(text)] = arguments else { return Err(Fault::NoOverload) };
-    let parsed = serde_saphyr::from_str::<serde_json::Value>(text).map_err(|error| error.to_string());
+    let parsed = first_document(text).map_err(|error| error.to_string());
     parsed
         .and_then(|document| object(&document))
         .map_err(|reason| Fault::new(format!("failed to decode '{text}' in parseYAML: {reason}")))
+}
+
+/// The first document of a YAML text as Go reads it: of a key's values the last counts, and `0777` is octal.
+fn first_document(text: &str) -> Result<serde_json::Value, serde_saphyr::Error> {
+    let options = serde_saphyr::options! {
+        legacy_octal_numbers: true,
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
+    };
+    let mut bytes = text.as_bytes();
+    let mut documents = serde_saphyr::read_with_options(&mut bytes, options);
+    documents.next().unwrap_or(Ok(serde_json::Value::Null))
 }
 
 fn parse_url(_: &mut Scope, arguments: &[Value]) -> Outcome {
