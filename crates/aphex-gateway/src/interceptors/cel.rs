@@ -3,6 +3,8 @@
 //! Expressions see `body`, `header`, `extensions` and `requestURL`, as upstream. They are written by tenants: compiled
 //! programs are cached, cost is bounded by `aphex-cel`, and secrets are compared only in the trigger's namespace.
 
+mod keys;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,8 +24,6 @@ const OTHERS: usize = 3;
 const VARIABLES: [&str; 4] = ["body", "header", "extensions", "requestURL"];
 /// How many compiled expressions are kept.
 const KEPT: usize = 2_000;
-/// Longest list that overlays make by naming places in it.
-const LIST_MAX: usize = 1_000;
 /// Longest observed value that goes into a Delivery's status.
 const VALUE_MAX: usize = 256;
 
@@ -170,12 +170,16 @@ fn decide(params: &Params, evaluator: &mut Evaluator<'_>) -> (Reply, Option<Stri
     }
     let mut added = Map::new();
     for overlay in &params.overlays {
-        let json = evaluator.evaluate(&overlay.expression).and_then(|value| {
+        let done = evaluator.evaluate(&overlay.expression).and_then(|value| {
             let json = if is_json(&value) { value.to_json() } else { Err("it is no JSON".to_owned()) };
-            json.map_err(|error| format!("failed to convert overlay result to type: {error}"))
+            let json = json.map_err(|error| format!("failed to convert overlay result to type: {error}"))?;
+            keys::set(&mut added, &overlay.key, json).map_err(|error| {
+                let value = shorten(value.to_string());
+                format!("failed to sjson for key '{}' to '{value}': {error}", overlay.key)
+            })
         });
-        match json {
-            Ok(json) => set(&mut added, &overlay.key, json),
+        match done {
+            Ok(()) => {}
             Err(message) => return (Reply::Fail(message), Some(overlay.expression.clone())),
         }
     }
@@ -194,52 +198,6 @@ fn is_json(value: &Value) -> bool {
             | Value::List(_)
             | Value::Map(_)
     )
-}
-
-/// Sets the value at a dotted path, as upstream's sjson does; `\.` is a dot within a key.
-fn set(root: &mut Map<String, Json>, path: &str, value: Json) {
-    let mut keys = vec![String::new()];
-    let mut escaped = false;
-    for c in path.chars() {
-        match c {
-            '\\' if !escaped => escaped = true,
-            '.' if !escaped => keys.push(String::new()),
-            c => {
-                escaped = false;
-                if let Some(key) = keys.last_mut() {
-                    key.push(c);
-                }
-            }
-        }
-    }
-    let mut keys = keys.into_iter();
-    let first = keys.next().unwrap_or_default();
-    let mut at = root.entry(first).or_insert(Json::Null);
-    for key in keys {
-        // A number is a place in a list, where there is no object already.
-        let place = key.parse::<usize>().ok().filter(|place| *place < LIST_MAX);
-        at = match place {
-            Some(place) if !at.is_object() => {
-                if !at.is_array() {
-                    *at = Json::Array(Vec::new());
-                }
-                let Json::Array(items) = at else { return };
-                if items.len() <= place {
-                    items.resize(place + 1, Json::Null);
-                }
-                let Some(item) = items.get_mut(place) else { return };
-                item
-            }
-            _ => {
-                if !at.is_object() {
-                    *at = Json::Object(Map::new());
-                }
-                let Json::Object(fields) = at else { return };
-                fields.entry(key).or_insert(Json::Null)
-            }
-        };
-    }
-    *at = value;
 }
 
 /// `<string>.compareSecret(key, name)`; upstream's third argument, a namespace, is ignored there too.
@@ -266,27 +224,4 @@ fn shorten(mut value: String) -> String {
         value.push('…');
     }
     value
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn overlays_are_set_at_dotted_paths() {
-        let mut root = Map::new();
-        set(&mut root, "a", json!(1));
-        set(&mut root, "b.c.d", json!("x"));
-        set(&mut root, "b.c.e", json!("y"));
-        set(&mut root, "a.b", json!(2));
-        set(&mut root, "dotted\\.key", json!(3));
-        set(&mut root, "list.1.x", json!(4));
-        set(&mut root, "b.0", json!(5));
-        assert_eq!(
-            Json::Object(root),
-            json!({ "a": { "b": 2 }, "b": { "c": { "d": "x", "e": "y" }, "0": 5 }, "dotted.key": 3, "list": [null, { "x": 4 }] })
-        );
-    }
 }
