@@ -5,7 +5,7 @@
 //! Checked + Declared -> cost (the most an evaluation may cost)
 //! ```
 //!
-//! The functions are those of Kubernetes v1.35; messages are cel-go's. What a tenant writes bounds neither time nor
+//! The functions are those of the environment: Kubernetes v1.35 or Tekton Triggers v0.34; messages are cel-go's. What a tenant writes bounds neither time nor
 //! stack: the text is guarded before it is parsed, expansion stops at a number of nodes, unification at a number of
 //! steps, and trees are walked on the deep stacks of `pool`.
 
@@ -26,7 +26,7 @@ use std::sync::Arc;
 pub use self::cost::Range as CostRange;
 pub use self::declared::Declared;
 pub use self::types::{Object, Type};
-use crate::environment::Environment;
+use crate::environment::{Dialect, Environment};
 use crate::error::CompileError;
 use crate::lower::{self, Literals};
 use crate::program::Program;
@@ -94,7 +94,7 @@ impl Checked {
 }
 
 impl Environment {
-    /// Compiles a text and checks its types against Kubernetes' functions; blocks, briefly.
+    /// Compiles a text and checks its types against the environment's functions; blocks, briefly.
     ///
     /// ```
     /// # use aphex_cel::{Declarations, Environment, Type};
@@ -110,8 +110,8 @@ impl Environment {
         let (text, declarations): (Arc<str>, _) = (source.into(), declarations.clone());
         let job = move || {
             let parsed = syntax::parse(&text)?;
-            let typed = typed(&text, &parsed, &declarations)?;
             let names: Vec<Arc<str>> = declarations.variables.keys().cloned().collect();
+            let typed = typed(&text, &parsed, environment.dialect(), &declarations)?;
             let program = lower::lower(&environment, &text, &names, &parsed, depth, Literals::Checked)?;
             Ok(Checked { program, typed: Arc::new(typed) })
         };
@@ -122,10 +122,11 @@ impl Environment {
 fn typed(
     source: &str,
     parsed: &syntax::Parsed,
+    dialect: Dialect,
     declarations: &Declarations,
 ) -> Result<infer::Typed, CompileError> {
-    let tree = expand::expand(source, parsed)?;
-    let typed = infer::infer(source, tree, declarations)?;
-    literals::check(source, &typed).or(())?;
+    let tree = expand::expand(source, parsed, dialect)?;
+    let typed = infer::infer(source, tree, dialect, declarations)?;
+    literals::check(source, dialect, &typed).or(())?;
     Ok(typed)
 }

@@ -12,18 +12,26 @@ use crate::value::Value;
 use crate::{guard, pool, syntax};
 
 static KUBERNETES: LazyLock<Environment> = LazyLock::new(|| {
-    Environment::of(&[functions::STANDARD, functions::EXTENDED, functions::KUBERNETES], true)
+    Environment::of(&[functions::STANDARD, functions::EXTENDED, functions::KUBERNETES], Dialect::Kubernetes)
 });
 static TRIGGERS: LazyLock<Environment> = LazyLock::new(|| {
-    Environment::of(&[functions::STANDARD, functions::EXTENDED, functions::TRIGGERS], false)
+    Environment::of(&[functions::STANDARD, functions::EXTENDED, functions::TRIGGERS], Dialect::Triggers)
 });
 
 /// A set of functions expressions are compiled against.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Environment {
     functions: HashMap<&'static str, Vec<&'static Function>>,
     extensions: Vec<Extension>,
-    strict: bool,
+    dialect: Dialect,
+}
+
+/// Whose functions, macros and rules an expression is held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// With optionals and two-variable macros; literals are checked.
+    Kubernetes,
+    Triggers,
 }
 
 /// The code of an extension: arguments in, value or error text out.
@@ -85,8 +93,8 @@ pub(crate) enum Found {
 }
 
 impl Environment {
-    fn of(tables: &[&[&'static [Function]]], strict: bool) -> Self {
-        let mut environment = Self { strict, ..Self::default() };
+    fn of(tables: &[&[&'static [Function]]], dialect: Dialect) -> Self {
+        let mut environment = Self { functions: HashMap::new(), extensions: Vec::new(), dialect };
         for function in tables.iter().flat_map(|tables| tables.iter()).flat_map(|table| table.iter()) {
             environment.functions.entry(function.name).or_default().push(function);
         }
@@ -150,7 +158,11 @@ impl Environment {
 
     /// Whether this is Kubernetes' dialect: optionals, two-variable macros, literals checked.
     pub(crate) fn is_strict(&self) -> bool {
-        self.strict
+        self.dialect == Dialect::Kubernetes
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     pub(crate) fn find(&self, name: &str, member: bool, count: usize) -> Found {

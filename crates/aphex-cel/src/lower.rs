@@ -133,6 +133,10 @@ impl Lowering<'_> {
     }
 
     fn list(&mut self, list: &ListExpr) -> Node {
+        if let (Some(at), false) = (list.optional_indices.first(), self.environment.is_strict()) {
+            let id = list.elements.get(*at).map_or(0, |element| element.id);
+            return self.issue(id, "unsupported syntax '?'");
+        }
         let elements: Vec<(Node, bool)> = list
             .elements
             .iter()
@@ -151,6 +155,9 @@ impl Lowering<'_> {
         let mut ids = Vec::with_capacity(map.entries.len());
         for entry in &map.entries {
             if let EntryExpr::MapEntry(entry) = &entry.expr {
+                if entry.optional && !self.environment.is_strict() {
+                    return self.issue(entry.key.id, "unsupported syntax '?'");
+                }
                 ids.push((entry.key.id, entry.value.id));
                 entries.push((self.node(&entry.key), self.node(&entry.value), entry.optional));
             }
@@ -264,10 +271,8 @@ impl Lowering<'_> {
     fn index(&mut self, operand: &IdedExpr, index: &IdedExpr, optional: bool) -> Node {
         let mut operand = self.node(operand);
         let index = self.node(index);
-        if let (Node::Literal(Value::List(_)), Literals::Checked, None) =
-            (&index, self.literals, &self.doomed)
-        {
-            self.doomed = Some("invalid qualifier type: *types.baseList".to_owned());
+        if let (Node::Literal(value), Literals::Checked, None) = (&index, self.literals, &self.doomed) {
+            self.doomed = constants::no_index(value).map(|kind| format!("invalid qualifier type: {kind}"));
         }
         let path = self.path_below(&mut operand).and_then(|path| match &index {
             Node::Literal(Value::Int(at)) => Some(format!("{path}[{at}]").into()),

@@ -9,6 +9,7 @@ use cel::common::ast::operators as op;
 use cel::common::ast::{CallExpr, EntryExpr, Expr as Parsed, IdedExpr};
 
 use super::tree::{ACCUMULATOR, Entry, Expr, Id, Loop, Tree, UNUSED};
+use crate::environment::Dialect;
 use crate::error::{CompileError, Issues};
 use crate::guard;
 use crate::lower::value_of;
@@ -23,10 +24,10 @@ const MOST_NODES_PER_BYTE: usize = 10;
 const SORTED: &str = "@__sortBy_input__";
 
 /// The expanded tree, or what is wrong with the macros.
-pub(super) fn expand(source: &str, parsed: &syntax::Parsed) -> Result<Tree, CompileError> {
+pub(super) fn expand(source: &str, parsed: &syntax::Parsed, dialect: Dialect) -> Result<Tree, CompileError> {
     let most = MOST_NODES + MOST_NODES_PER_BYTE * source.len();
-    let mut expansion =
-        Expansion { source, parsed, tree: Tree::default(), issues: Issues::new(source), level: 0, most };
+    let (tree, issues) = (Tree::default(), Issues::new(source));
+    let mut expansion = Expansion { source, parsed, dialect, tree, issues, level: 0, most };
     let root = expansion.node(&parsed.expression);
     expansion.tree.root = root;
     expansion.issues.or(expansion.tree)
@@ -35,6 +36,7 @@ pub(super) fn expand(source: &str, parsed: &syntax::Parsed) -> Result<Tree, Comp
 struct Expansion<'a> {
     source: &'a str,
     parsed: &'a syntax::Parsed,
+    dialect: Dialect,
     tree: Tree,
     issues: Issues<'a>,
     level: usize,
@@ -162,6 +164,9 @@ impl Expansion<'_> {
                 let operand = self.node(&select.operand);
                 self.add(Expr::Select { operand, field: select.field.as_str().into(), test: true }, offset)
             }
+            ("greatest" | "least", Some(target), arguments) if self.is_math(target) => {
+                self.extreme(offset, name, arguments)
+            }
             (_, target, arguments) => {
                 let target = target.map(|target| (target.id, self.node(target)));
                 if let Some((place, target)) = target
@@ -174,6 +179,30 @@ impl Expansion<'_> {
                 self.add(Expr::Call { function: name.into(), target, arguments }, offset)
             }
         }
+    }
+
+    /// Whether this is the space of the functions that are macros to Tekton.
+    fn is_math(&self, target: &IdedExpr) -> bool {
+        self.dialect == Dialect::Triggers && matches!(&target.expr, Parsed::Ident(name) if name == "math")
+    }
+
+    /// `math.greatest` and `math.least`, which take one list or up to two numbers, or make a list of more.
+    fn extreme(&mut self, at: usize, name: &str, arguments: &[IdedExpr]) -> Id {
+        let one = matches!(arguments, [_]);
+        if let Some(wrong) = arguments.iter().find(|argument| !is_numeric(argument, one)) {
+            let words = if one {
+                "invalid single argument value"
+            } else {
+                "simple literal arguments must be numeric"
+            };
+            return self.issue(wrong.id, format!("math.{name}() {words}"));
+        }
+        let mut given: Vec<Id> = arguments.iter().map(|argument| self.node(argument)).collect();
+        if given.len() > 2 {
+            let elements = given.into_iter().map(|element| (element, false)).collect();
+            given = vec![self.add(Expr::List { elements }, at)];
+        }
+        self.invoke(at, if name == "greatest" { "math.@max" } else { "math.@min" }, given)
     }
 
     fn receiver_macro(
@@ -449,5 +478,19 @@ impl Expansion<'_> {
             })),
         };
         self.add(node, offset)
+    }
+}
+
+/// Whether a number may come of it; of a list only where that is the only argument.
+fn is_numeric(argument: &IdedExpr, alone: bool) -> bool {
+    match &argument.expr {
+        Parsed::Literal(literal) => {
+            matches!(value_of(literal), Value::Double(_) | Value::Int(_) | Value::Uint(_))
+        }
+        Parsed::List(list) if alone => {
+            !list.elements.is_empty() && list.elements.iter().all(|element| is_numeric(element, false))
+        }
+        Parsed::List(_) | Parsed::Map(_) | Parsed::Struct(_) => false,
+        _ => true,
     }
 }

@@ -4,6 +4,7 @@ use super::infer::Typed;
 use super::literals::is_one_of;
 use super::tree::{Expr, Id};
 use super::types::Kind;
+use crate::environment::Dialect;
 use crate::value::Value;
 
 /// What a clause takes, and the words for anything else.
@@ -28,7 +29,7 @@ const SHOWN: &[Kind] = &[
 ];
 
 /// What is wrong with a call, and the node to blame.
-pub(super) fn check(typed: &Typed, id: Id) -> Option<(Id, String)> {
+pub(super) fn check(typed: &Typed, dialect: Dialect, id: Id) -> Option<(Id, String)> {
     let Expr::Call { target: Some(target), arguments, .. } = typed.tree.get(id) else { return None };
     let ([list], Expr::Literal(Value::String(text))) = (arguments.as_slice(), typed.tree.get(*target)) else {
         return None;
@@ -38,7 +39,7 @@ pub(super) fn check(typed: &Typed, id: Id) -> Option<(Id, String)> {
         return None;
     }
     let elements: Vec<Id> = elements.iter().map(|(element, _)| *element).collect();
-    let used = match clauses(typed, text, &elements) {
+    let used = match clauses(typed, dialect, text, &elements) {
         Ok(used) => used,
         Err((place, message)) => return Some((place.unwrap_or(id), message)),
     };
@@ -48,7 +49,12 @@ pub(super) fn check(typed: &Typed, id: Id) -> Option<(Id, String)> {
 }
 
 /// How many arguments the clauses take.
-fn clauses(typed: &Typed, text: &str, elements: &[Id]) -> Result<usize, (Option<Id>, String)> {
+fn clauses(
+    typed: &Typed,
+    dialect: Dialect,
+    text: &str,
+    elements: &[Id],
+) -> Result<usize, (Option<Id>, String)> {
     let mut rest = text;
     let mut used = 0;
     while let Some(at) = rest.find('%') {
@@ -64,7 +70,7 @@ fn clauses(typed: &Typed, text: &str, elements: &[Id]) -> Result<usize, (Option<
             return Err((None, format!("index {used} out of range")));
         };
         used += 1;
-        let (clause, length) = clause(rest)
+        let (clause, length) = clause(rest, dialect)
             .map_err(|message| (None, format!("could not parse formatting clause: {message}")))?;
         suits(typed, &clause, *element)
             .map_err(|(place, message)| (Some(place), format!("error during formatting: {message}")))?;
@@ -73,7 +79,7 @@ fn clauses(typed: &Typed, text: &str, elements: &[Id]) -> Result<usize, (Option<
     Ok(used)
 }
 
-fn clause(text: &str) -> Result<(Clause, usize), String> {
+fn clause(text: &str, dialect: Dialect) -> Result<(Clause, usize), String> {
     let mut length = 0;
     if let Some(tail) = text.strip_prefix('.') {
         let digits = tail.bytes().take_while(u8::is_ascii_digit).count();
@@ -91,7 +97,18 @@ fn clause(text: &str) -> Result<(Clause, usize), String> {
         }
     }
     let byte = text.as_bytes()[length];
-    let (kinds, words): (&[Kind], _) = match byte {
+    let found = match dialect {
+        Dialect::Kubernetes => kinds(byte),
+        Dialect::Triggers => newer_kinds(byte),
+    };
+    let (kinds, words) =
+        found.ok_or_else(|| format!("unrecognized formatting clause \"{}\"", char::from(byte)))?;
+    Ok((Clause { kinds, words }, length + 1))
+}
+
+/// What the clause of a letter takes, and the words for anything else, in the version of `format` that Kubernetes has.
+fn kinds(letter: u8) -> Option<(&'static [Kind], &'static str)> {
+    Some(match letter {
         b's' => (
             SHOWN,
             "string clause can only be used on strings, bools, bytes, ints, doubles, maps, lists, types, durations, \
@@ -106,9 +123,27 @@ fn clause(text: &str) -> Result<(Clause, usize), String> {
             "only integers, byte buffers, and strings can be formatted as hex",
         ),
         b'o' => (&[Kind::Int, Kind::Uint], "octal clause can only be used on integers"),
-        other => return Err(format!("unrecognized formatting clause \"{}\"", char::from(other))),
-    };
-    Ok((Clause { kinds, words }, length + 1))
+        _ => return None,
+    })
+}
+
+/// The same in the newest version, which Tekton has.
+fn newer_kinds(letter: u8) -> Option<(&'static [Kind], &'static str)> {
+    const NUMBERS: &[Kind] = &[Kind::Int, Kind::Uint, Kind::Double];
+    Some(match letter {
+        b'd' => (NUMBERS, "decimal clause can only be used on ints, uints, and doubles"),
+        b'f' => (NUMBERS, "fixed-point clause can only be used on ints, uints, and doubles"),
+        b'e' => (NUMBERS, "scientific clause can only be used on ints, uints, and doubles"),
+        b'b' => {
+            (&[Kind::Int, Kind::Uint, Kind::Bool], "only ints, uints, and bools can be formatted as binary")
+        }
+        b'x' | b'X' => (
+            &[Kind::Int, Kind::Uint, Kind::String, Kind::Bytes],
+            "only ints, uints, bytes, and strings can be formatted as hex",
+        ),
+        b'o' => (&[Kind::Int, Kind::Uint], "octal clause can only be used on ints and uints"),
+        other => return kinds(other),
+    })
 }
 
 fn suits(typed: &Typed, clause: &Clause, id: Id) -> Result<(), (Id, String)> {

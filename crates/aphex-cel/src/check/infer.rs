@@ -10,7 +10,7 @@ use super::signatures::{self, Overload};
 use super::tree::{Entry, Expr, Id, Loop, Tree};
 use super::types::{Kind, LETTERS, Object, Type};
 use super::unify::Unifier;
-use crate::environment::reserved_words;
+use crate::environment::{Dialect, reserved_words};
 use crate::error::{CompileError, Issues};
 use crate::value::Value;
 
@@ -26,9 +26,15 @@ pub(crate) struct Typed {
 }
 
 /// Infers all types, or says what is wrong, in the order it is found.
-pub(super) fn infer(source: &str, tree: Tree, declarations: &Declarations) -> Result<Typed, CompileError> {
+pub(super) fn infer(
+    source: &str,
+    tree: Tree,
+    dialect: Dialect,
+    declarations: &Declarations,
+) -> Result<Typed, CompileError> {
     let count = tree.nodes.len();
     let mut inference = Inference {
+        dialect,
         declarations,
         types: vec![Type::Error; count],
         overloads: vec![Vec::new(); count],
@@ -52,6 +58,7 @@ pub(super) fn infer(source: &str, tree: Tree, declarations: &Declarations) -> Re
 }
 
 struct Inference<'a> {
+    dialect: Dialect,
     declarations: &'a Declarations,
     tree: Tree,
     types: Vec<Type>,
@@ -104,7 +111,7 @@ impl Inference<'_> {
         if let Some((name, found)) = self.declarations.variable(plain) {
             return Some((Arc::clone(name), found.clone()));
         }
-        Some((plain.into(), Type::of(type_named(plain)?)))
+        Some((plain.into(), Type::of(type_named(plain, self.dialect)?)))
     }
 
     fn name(&mut self, id: Id, name: &str) -> Type {
@@ -172,20 +179,22 @@ impl Inference<'_> {
         }
         let Some(target) = target else {
             let plain = function.strip_prefix('.').unwrap_or(function);
-            let Some(overloads) = signatures::find(plain) else { return self.undeclared(id, function) };
+            let Some(overloads) = signatures::find(self.dialect, plain) else {
+                return self.undeclared(id, function);
+            };
             self.rename(id, plain);
             return self.overload(id, plain, overloads, None, arguments);
         };
         if let Some(space) = self.tree.dotted(target) {
             let full = format!("{space}.{function}");
             let plain = full.strip_prefix('.').unwrap_or(&full);
-            if let Some(overloads) = signatures::find(plain) {
+            if let Some(overloads) = signatures::find(self.dialect, plain) {
                 self.rename(id, plain);
                 return self.overload(id, plain, overloads, None, arguments);
             }
         }
         self.node(target);
-        match signatures::find(function) {
+        match signatures::find(self.dialect, function) {
             Some(overloads) => self.overload(id, function, overloads, Some(target), arguments),
             None => self.undeclared(id, function),
         }
@@ -406,7 +415,8 @@ fn literal(value: &Value) -> Type {
 }
 
 /// The type a name stands for where no variable does.
-fn type_named(name: &str) -> Option<Type> {
+fn type_named(name: &str, dialect: Dialect) -> Option<Type> {
+    let kubernetes = dialect == Dialect::Kubernetes;
     Some(match name {
         "bool" => Type::Bool,
         "bytes" => Type::Bytes,
@@ -420,8 +430,8 @@ fn type_named(name: &str) -> Option<Type> {
         "timestamp" | "google.protobuf.Timestamp" => Type::Timestamp,
         "type" => Type::Type(None),
         "uint" => Type::Uint,
-        "optional_type" => Type::optional(Type::Param(LETTERS + 21)),
-        "net.IP" | "net.CIDR" => Type::Opaque(name.into(), Arc::new([])),
+        "optional_type" if kubernetes => Type::optional(Type::Param(LETTERS + 21)),
+        "net.IP" | "net.CIDR" if kubernetes => Type::Opaque(name.into(), Arc::new([])),
         _ => return None,
     })
 }

@@ -1,10 +1,13 @@
 //! Literals that can only fail, and lists and maps of mixed types: cel-go's validators, which Kubernetes turns on.
+//!
+//! Of these Tekton has the one of `format`.
 
 use super::format;
 use super::infer::Typed;
 use super::tree::{Expr, Id};
 use super::types::{Kind, Type};
 use super::unify::Unifier;
+use crate::environment::Dialect;
 use crate::error::Issues;
 use crate::eval::Scope;
 use crate::functions;
@@ -14,15 +17,16 @@ use crate::value::Value;
 const BUDGET: u64 = 10_000;
 
 /// What is wrong with the literals of an expression whose types fit.
-pub(super) fn check<'a>(source: &'a str, typed: &'a Typed) -> Issues<'a> {
+pub(super) fn check<'a>(source: &'a str, dialect: Dialect, typed: &'a Typed) -> Issues<'a> {
     let unifier = Unifier::new(typed.tree.nodes.len());
-    let mut validation = Validation { typed, unifier, issues: Issues::new(source) };
+    let mut validation = Validation { typed, dialect, unifier, issues: Issues::new(source) };
     validation.node(typed.tree.root, false);
     validation.issues
 }
 
 struct Validation<'a> {
     typed: &'a Typed,
+    dialect: Dialect,
     unifier: Unifier,
     issues: Issues<'a>,
 }
@@ -34,22 +38,25 @@ impl Validation<'_> {
 
     fn node(&mut self, id: Id, formatting: bool) {
         let mut formatting = formatting;
+        let all = self.dialect == Dialect::Kubernetes;
         match self.typed.tree.get(id) {
             Expr::Call { function, arguments, target } => {
-                self.call(function, *target, arguments);
+                if all {
+                    self.call(function, *target, arguments);
+                }
                 if &**function == "format" {
                     formatting = true;
-                    if let Some((place, message)) = format::check(self.typed, id) {
+                    if let Some((place, message)) = format::check(self.typed, self.dialect, id) {
                         self.issue(place, message);
                     }
                 }
             }
-            Expr::List { elements } if !formatting => {
+            Expr::List { elements } if all && !formatting => {
                 let types: Vec<(Id, Type)> =
                     elements.iter().map(|(id, marked)| self.element(*id, *marked)).collect();
                 self.homogeneous(&types, true);
             }
-            Expr::Map { entries } if !formatting => {
+            Expr::Map { entries } if all && !formatting => {
                 let keys: Vec<(Id, Type)> =
                     entries.iter().map(|entry| self.element(entry.key, false)).collect();
                 let values: Vec<(Id, Type)> =

@@ -1,20 +1,29 @@
-//! What every function takes and gives: the declarations of Kubernetes v1.35, read from a table.
+//! What every function takes and gives: the declarations of Kubernetes v1.35 and Tekton Triggers v0.34, read from tables.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use super::types::Type;
+use crate::environment::Dialect;
 
 /// One line per overload: `name overload member|global (arguments) -> result`; single letters are type parameters.
 const KUBERNETES: &str = include_str!("kubernetes.txt");
 
-static TABLE: LazyLock<HashMap<&'static str, Vec<Overload>>> = LazyLock::new(|| {
-    let mut table: HashMap<&'static str, Vec<Overload>> = HashMap::new();
-    for (name, overload) in KUBERNETES.lines().filter_map(read) {
+/// The same for the environment of Tekton's CEL interceptor.
+const TRIGGERS: &str = include_str!("triggers.txt");
+
+type Table = HashMap<&'static str, Vec<Overload>>;
+
+static KUBERNETES_TABLE: LazyLock<Table> = LazyLock::new(|| table(KUBERNETES));
+static TRIGGERS_TABLE: LazyLock<Table> = LazyLock::new(|| table(TRIGGERS));
+
+fn table(lines: &'static str) -> Table {
+    let mut table = Table::new();
+    for (name, overload) in lines.lines().filter_map(read) {
         table.entry(name).or_default().push(overload);
     }
     table
-});
+}
 
 /// One way to call a function.
 #[derive(Debug)]
@@ -29,8 +38,12 @@ pub(crate) struct Overload {
 }
 
 /// The overloads of a function, in the order they are tried.
-pub(crate) fn find(name: &str) -> Option<&'static [Overload]> {
-    TABLE.get(name).map(Vec::as_slice)
+pub(crate) fn find(dialect: Dialect, name: &str) -> Option<&'static [Overload]> {
+    let table = match dialect {
+        Dialect::Kubernetes => &KUBERNETES_TABLE,
+        Dialect::Triggers => &TRIGGERS_TABLE,
+    };
+    table.get(name).map(Vec::as_slice)
 }
 
 fn read(line: &'static str) -> Option<(&'static str, Overload)> {
@@ -107,8 +120,11 @@ mod tests {
 
     #[test]
     fn every_line_of_the_table_is_read() {
-        let read: usize = TABLE.values().map(Vec::len).sum();
-        assert_eq!(read, KUBERNETES.lines().count());
+        for (table, lines) in [(&KUBERNETES_TABLE, KUBERNETES), (&TRIGGERS_TABLE, TRIGGERS)] {
+            let read: usize = table.values().map(Vec::len).sum();
+            assert_eq!(read, lines.lines().count());
+        }
+        let find = |name| find(Dialect::Kubernetes, name);
         let insert = find("cel.@mapInsert").unwrap_or_default();
         assert_eq!(insert.len(), 2);
         assert_eq!(insert[0].parameters.len(), 2);

@@ -95,18 +95,41 @@ pub(super) fn failure(name: &str, callees: &[Callee], nodes: &[Node]) -> Option<
         ("matches" | "find" | "findAll", [_, Node::Literal(Value::String(pattern)), ..]) => {
             functions::compile_pattern(pattern).err()
         }
+        // Go's times reach some hours further than ours: such a one fails where it is come to, not before.
+        ("timestamp", [Node::Literal(Value::String(text))]) if text.starts_with("9999-12-3") => None,
         (_, [Node::Literal(value)]) if CONVERSIONS.contains(&name) => {
             let mut scope = Scope::new(BUDGET);
-            callees.iter().find_map(|callee| match callee {
+            let mut unfit = false;
+            let failed = callees.iter().find_map(|callee| match callee {
                 Callee::Builtin(function) => match (function.run)(&mut scope, std::slice::from_ref(value)) {
                     Err(Fault::Message(message)) => Some(message),
+                    Err(Fault::NoOverload) => {
+                        unfit = true;
+                        None
+                    }
                     _ => None,
                 },
                 Callee::Extension(_) => None,
-            })
+            });
+            let null = unfit && matches!(value, Value::Null);
+            failed.or_else(|| null.then(|| format!("no such overload: {name}(null_type)")))
         }
         _ => None,
     }
+}
+
+/// cel-go's name for a constant that nothing can be looked up with.
+pub(super) fn no_index(value: &Value) -> Option<&'static str> {
+    Some(match value {
+        Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Double(_) | Value::String(_) => return None,
+        Value::List(_) => "*types.baseList",
+        Value::Map(_) => "*types.baseMap",
+        Value::Null => "types.Null",
+        Value::Bytes(_) => "types.Bytes",
+        Value::Timestamp(_) => "types.Timestamp",
+        Value::Duration(_) => "types.Duration",
+        _ => "*types.Type",
+    })
 }
 
 impl Lowering<'_> {

@@ -6,10 +6,10 @@
 mod keys;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use aphex_api::delivery::SecretKeyRef;
-use aphex_cel::{Environment, Extension, Key, Limits, Program, Value};
+use aphex_cel::{Declarations, Environment, Extension, Key, Limits, Program, Type, Value};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
@@ -21,7 +21,6 @@ use crate::signature::same;
 
 /// How many variables there are beside the body.
 const OTHERS: usize = 3;
-const VARIABLES: [&str; 4] = ["body", "header", "extensions", "requestURL"];
 /// How many compiled expressions are kept.
 const KEPT: usize = 2_000;
 /// Longest observed value that goes into a Delivery's status.
@@ -38,7 +37,7 @@ impl Programs {
             return Ok(program);
         }
         let program =
-            compile(source).map_err(|error| format!("failed to parse expression {source:?}: {error}"))?;
+            compile(source).map_err(|error| format!("expression {source:?} check failed: {error}"))?;
         let mut programs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if programs.len() >= KEPT {
             programs.clear();
@@ -48,15 +47,28 @@ impl Programs {
     }
 }
 
+/// The variables of an expression, with the types that upstream declares.
+static VARIABLES: LazyLock<Declarations> = LazyLock::new(|| {
+    let object = || Type::map(Type::String, Type::Dyn);
+    Declarations::new()
+        .with("body", object())
+        .with("header", object())
+        .with("extensions", object())
+        .with("requestURL", Type::String)
+});
+
 /// Compiles an expression.
 ///
-/// A pattern in it that is none fails it as a whole, as upstream, whose programs compile their patterns when they are made.
-/// Else it would match nothing, or everything (`all` over no files), until an event comes to it, and nobody would be told.
+/// Types that do not fit, or a constant in it that can only fail, fail it as a whole, as upstream, which checks it and
+/// computes constants when it makes a program. Else nobody would be told until an event comes to that part of it; and a
+/// pattern that is none would match nothing, or everything (`all` over no files), until then.
 fn compile(source: &str) -> Result<Program, String> {
-    let program = Environment::triggers().compile(source, &VARIABLES).map_err(|error| error.to_string())?;
-    match program.unreadable_pattern() {
-        Some((pattern, reason)) => Err(format!("the pattern '{pattern}' cannot be read: {reason}")),
-        None => Ok(program),
+    let checked = Environment::triggers().check(source, &VARIABLES).map_err(|error| error.to_string())?;
+    let program = checked.program();
+    match (program.unreadable_pattern(), checked.doomed()) {
+        (Some((pattern, reason)), _) => Err(format!("the pattern '{pattern}' cannot be read: {reason}")),
+        (None, Some(reason)) => Err(format!("a constant in it can only fail: {reason}")),
+        (None, None) => Ok(program.clone()),
     }
 }
 
