@@ -200,6 +200,7 @@ fn make(
         listener: evaluation.listener.metadata.name.as_deref().unwrap_or_default(),
         namespace: &offer.namespace,
         trigger: &offer.name,
+        group: offer.group.as_ref().filter(|_| offer.by_group).map(|group| group.name.as_str()),
         label: &offer.label,
         event_id: &evaluation.event.id,
         seed: evaluation.seed,

@@ -88,14 +88,18 @@ pub fn unguarded(listener: &EventListener, known: &dyn Triggers) -> Vec<String> 
     let mut beside = listener.clone();
     beside.spec.triggers.retain(|entry| entry.template.is_none());
     let mut offers = select::offers(&beside, known);
-    offers.retain(|offer| offer.secrets(namespace).is_empty());
-    let told = |offer: Offer| {
+    // Of one that is reached in several ways it is told once.
+    let mut told = BTreeSet::new();
+    offers.retain(|offer| {
+        offer.secrets(namespace).is_empty() && told.insert((offer.namespace.clone(), offer.label.clone()))
+    });
+    let sentence = |offer: Offer| {
         format!(
             "it offers events to Trigger {}/{}, which has no interceptor with a secretRef, so it never fires: {HEALS}",
-            offer.namespace, offer.name
+            offer.namespace, offer.label
         )
     };
-    offers.into_iter().map(told).collect()
+    offers.into_iter().map(sentence).collect()
 }
 
 impl Checked for TriggerTemplate {

@@ -1,9 +1,9 @@
 //! Which triggers a listener offers an event to.
 //!
 //! Follows `merge` and `selectTriggers` of Tekton's sink: Trigger objects chosen by namespace and label, triggers written
-//! in the listener, references to Trigger objects beside it, and groups. A trigger reached twice is offered once.
+//! in the listener, references to Trigger objects beside it, and groups. A trigger reached twice runs twice, as there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aphex_api::foreign::triggers::{EventListener, NamespaceSelector, Trigger, TriggerGroup, TriggerSpec};
@@ -27,7 +27,8 @@ pub struct Account {
 /// A trigger that is offered an event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Offer {
-    /// Name of the trigger; `trigger-<index>` for one that a listener holds without a name.
+    /// Name of the trigger; `trigger-<index>` for one that a listener holds without a name. The second of a name that is
+    /// reached in the same way is `<name>#2`, so that results and resources of the two are told apart.
     pub name: String,
     /// What the label of its resources says: the name as it is written.
     pub label: String,
@@ -37,6 +38,8 @@ pub struct Offer {
     pub trigger: Arc<Trigger>,
     /// The group that offers it, whose interceptors come first.
     pub group: Option<Arc<TriggerGroup>>,
+    /// Whether names of resources derive from the group too, since an earlier offer has the namespace and the name already.
+    pub by_group: bool,
     /// Who creates its resources: the trigger's account, else the listener's, else the listener's namespace's `default`.
     pub account: Account,
 }
@@ -116,10 +119,32 @@ pub fn offers(listener: &EventListener, known: &dyn Triggers) -> Vec<Offer> {
             select(&selector.namespace_selector, selector.label_selector.as_ref(), &namespace, known);
         offers.extend(members.iter().map(|trigger| offer(trigger, Some(&group), listener)));
     }
-    let mut seen = BTreeSet::new();
-    let group = |offer: &Offer| offer.group.as_ref().map(|group| group.name.clone());
-    offers.retain(|offer| seen.insert((offer.namespace.clone(), offer.name.clone(), group(offer))));
+    tell_apart(&mut offers);
     offers
+}
+
+/// Marks offers of the same namespace and name, in their order, so that each is itself again whenever the event is looked at.
+///
+/// The first stays as it is, which is all that most listeners have. No name of a trigger has a `#`: a label holds it.
+fn tell_apart(offers: &mut [Offer]) {
+    let mut times = BTreeMap::new();
+    let mut taken = BTreeSet::new();
+    let marks: Vec<(usize, bool)> = offers
+        .iter()
+        .map(|offer| {
+            let group = offer.group.as_ref().map(|group| group.name.as_str());
+            let name = (offer.namespace.as_str(), offer.name.as_str());
+            let time: &mut usize = times.entry((name, group)).or_default();
+            *time += 1;
+            (*time, !taken.insert((name, *time)))
+        })
+        .collect();
+    for (offer, (time, by_group)) in offers.iter_mut().zip(marks) {
+        offer.by_group = by_group;
+        if time > 1 {
+            offer.name = format!("{}#{time}", offer.name);
+        }
+    }
 }
 
 fn offer(trigger: &Arc<Trigger>, group: Option<&Arc<TriggerGroup>>, listener: &EventListener) -> Offer {
@@ -138,6 +163,7 @@ fn offer(trigger: &Arc<Trigger>, group: Option<&Arc<TriggerGroup>>, listener: &E
         namespace,
         trigger: Arc::clone(trigger),
         group: group.cloned(),
+        by_group: false,
         account,
     }
 }

@@ -67,14 +67,28 @@ pub struct Origin<'a> {
     pub listener: &'a str,
     /// Namespace of the trigger; also of resources that name none.
     pub namespace: &'a str,
-    /// Name of the trigger.
+    /// Name of the trigger, which is not that of another one of the listener.
     pub trigger: &'a str,
+    /// Name of the group that offered it, where that is what tells it apart.
+    pub group: Option<&'a str>,
     /// The trigger's name as the label says it.
     pub label: &'a str,
     /// The event's id.
     pub event_id: &'a str,
     /// What makes this evaluation the same as another one: the Delivery, and its replay if there is one.
     pub seed: &'a str,
+}
+
+impl Origin<'_> {
+    /// What the names that this trigger's evaluation of the event makes up derive from.
+    fn seed(&self) -> String {
+        let Self { seed, namespace, trigger, .. } = self;
+        match self.group {
+            None => format!("{seed}/{namespace}/{trigger}"),
+            // No name of a trigger has an `@`: a label holds it.
+            Some(group) => format!("{seed}/{namespace}/{trigger}@{group}"),
+        }
+    }
 }
 
 /// The resources that a template makes of parameters, in order, ready to be created.
@@ -84,7 +98,7 @@ pub fn render(
     old_escape: bool,
     origin: Origin<'_>,
 ) -> Result<Vec<Value>, TemplateError> {
-    let uid = uid(&format!("{}/{}/{}", origin.seed, origin.namespace, origin.trigger));
+    let uid = uid(&origin.seed());
     let one = |(index, resource): (usize, &Value)| {
         let text = fill(&resource.to_string(), params, old_escape)
             .map_err(|name| TemplateError::NoValue { index, name })?
@@ -149,8 +163,7 @@ fn complete(mut value: Value, index: usize, origin: Origin<'_>) -> Result<Value,
         if prefix.is_empty() {
             return Err(TemplateError::Incomplete { index, field: "name or generateName" });
         }
-        let seed = format!("{}/{}/{}/{index}", origin.seed, origin.namespace, origin.trigger);
-        let name = generated_name(prefix, &seed);
+        let name = generated_name(prefix, &format!("{}/{index}", origin.seed()));
         metadata.remove("generateName");
         metadata.insert("name".to_owned(), name.into());
     }
@@ -203,6 +216,7 @@ mod tests {
         listener: "el",
         namespace: "org-acme",
         trigger: "web-trigger",
+        group: None,
         label: "web-trigger",
         event_id: "e1",
         seed: "d1",
@@ -265,6 +279,10 @@ mod tests {
         let other = render(&template, &BTreeMap::new(), false, Origin { seed: "d2", ..ORIGIN }).unwrap();
         assert_ne!(other[0]["metadata"]["name"], first["metadata"]["name"]);
         assert_ne!(other[0]["spec"], first["spec"]);
+        let grouped =
+            render(&template, &BTreeMap::new(), false, Origin { group: Some("g"), ..ORIGIN }).unwrap();
+        assert_ne!(grouped[0]["metadata"]["name"], first["metadata"]["name"]);
+        assert_ne!(grouped[0]["spec"], first["spec"]);
     }
 
     #[test]

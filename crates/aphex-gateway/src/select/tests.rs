@@ -72,7 +72,7 @@ fn triggers_in_place_and_by_name_follow_the_selected() {
         triggers: vec![by_name("b"), in_place, unnamed, by_name("missing")],
         ..EventListenerSpec::default()
     };
-    assert_eq!(names(spec), "acme/a acme/b acme/inline acme/trigger-2");
+    assert_eq!(names(spec), "acme/a acme/b acme/b#2 acme/inline acme/trigger-2");
 }
 
 #[test]
@@ -106,6 +106,56 @@ fn groups_without_a_name_are_told_apart() {
     let groups: Vec<_> =
         all.iter().filter_map(|offer| offer.group.as_ref()).map(|group| group.name.as_str()).collect();
     assert_eq!(groups, ["group-0", "group-1"]);
+}
+
+#[test]
+fn triggers_of_the_same_name_are_all_offered_and_told_apart() {
+    let in_place = EventListenerTrigger {
+        name: "b".into(),
+        template: Some(TemplateRef::default()),
+        ..EventListenerTrigger::default()
+    };
+    let by_name = EventListenerTrigger { trigger_ref: "b".into(), ..EventListenerTrigger::default() };
+    let selector = TriggerSelector { label_selector: Some(labelled("acme")), ..TriggerSelector::default() };
+    let group = |name: &str| TriggerGroup {
+        name: name.into(),
+        trigger_selector: selector.clone(),
+        ..TriggerGroup::default()
+    };
+    let spec = EventListenerSpec {
+        label_selector: Some(labelled("acme")),
+        triggers: vec![by_name, in_place],
+        trigger_groups: vec![group("g"), group("g"), group("h")],
+        ..EventListenerSpec::default()
+    };
+    let all = offers(&listener(spec), &snapshot());
+    let told: Vec<(&str, &str, Option<&str>, bool)> = all
+        .iter()
+        .map(|o| (o.name.as_str(), o.label.as_str(), o.group.as_ref().map(|g| g.name.as_str()), o.by_group))
+        .collect();
+    let expected = [
+        ("b", "b", None, false),
+        ("b#2", "b", None, false),
+        ("b#3", "b", None, false),
+        ("b", "b", Some("g"), true),
+        ("b#2", "b", Some("g"), true),
+        ("b", "b", Some("h"), true),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn a_trigger_that_only_groups_reach_is_itself_in_the_first() {
+    let selector = TriggerSelector { label_selector: Some(labelled("acme")), ..TriggerSelector::default() };
+    let group = |name: &str| TriggerGroup {
+        name: name.into(),
+        trigger_selector: selector.clone(),
+        ..TriggerGroup::default()
+    };
+    let spec =
+        EventListenerSpec { trigger_groups: vec![group("g"), group("h")], ..EventListenerSpec::default() };
+    let all = offers(&listener(spec), &snapshot());
+    assert_eq!(all.iter().map(|offer| offer.by_group).collect::<Vec<_>>(), [false, true]);
 }
 
 #[test]

@@ -135,8 +135,10 @@ impl Place {
         // An object's label has the trigger's name only; it is empty for the one trigger of a group without a name.
         let mut keys = BTreeMap::new();
         for result in &status.triggers {
-            let key = key(&result.namespace, &result.name, &self.namespace);
-            keys.insert(result.name.clone(), key.clone());
+            // Triggers of the same name are one case: the label does not tell them apart.
+            let name = result.name.split('#').next().unwrap_or_default();
+            let key = key(&result.namespace, name, &self.namespace);
+            keys.insert(name.to_owned(), key.clone());
             let silence = (result.verdict != TriggerVerdict::Created).then(|| reason(&result.message));
             made.insert(key, Made { objects: Vec::new(), silence });
         }
