@@ -149,7 +149,7 @@ fn ask(evaluation: &Evaluation<'_>, offer: &Offer, listener_namespace: &str) -> 
         if let Some(replaced) = outcome.replaced {
             event = Cow::Owned(if grouped && at == 0 {
                 // A group hands on the headers that a webhook gave it, and the body as it was received.
-                Event { headers: replaced.headers, ..evaluation.event.clone() }
+                evaluation.event.clone().with_headers(replaced.headers)
             } else {
                 replaced
             });

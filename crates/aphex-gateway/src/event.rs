@@ -11,6 +11,8 @@ use aphex_api::dispatch;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+/// GitHub says in this header what an event is.
+pub(crate) const KIND_HEADER: &str = "X-Github-Event";
 /// The commit id that GitHub sends where there is no commit.
 const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
 /// GitHub Actions' own list (docs: "Skipping workflow runs"); the trailers are below.
@@ -34,6 +36,14 @@ pub struct Event {
     pub url: String,
     /// When it was received.
     pub received: Timestamp,
+}
+
+impl Event {
+    /// The event with other headers, of which its type is one.
+    pub(crate) fn with_headers(self, headers: BTreeMap<String, String>) -> Self {
+        let kind = headers.get(KIND_HEADER).cloned().unwrap_or_default();
+        Self { kind, headers, ..self }
+    }
 }
 
 /// The text of JSON that was read, which therefore is UTF-8.

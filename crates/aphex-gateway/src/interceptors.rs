@@ -8,6 +8,7 @@ pub mod cel;
 pub mod github;
 pub(crate) mod gitlab;
 pub mod outside;
+mod params;
 mod remote;
 pub(crate) mod slack;
 mod webhook;
@@ -17,12 +18,12 @@ use std::sync::Arc;
 
 use aphex_api::delivery::{InterceptorResult, InterceptorVerdict, SecretKeyRef};
 use aphex_api::foreign::triggers::TriggerInterceptor;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::event::Event;
 use crate::signature::proofs::Scheme;
 use outside::{Interceptors, Outside};
+pub(crate) use params::params;
 
 /// What every interceptor of a chain is given.
 #[derive(Clone)]
@@ -146,7 +147,8 @@ pub fn run(
             }
             Reply::Replace(with) => {
                 let Replacement { body, raw, headers } = *with;
-                outcome.replaced = Some(Event { headers, body, raw, ..current.clone() });
+                let event = Event { body, raw, ..current.clone() };
+                outcome.replaced = Some(event.with_headers(headers));
                 (InterceptorVerdict::Passed, String::new())
             }
             Reply::Stop(message, rejection) => {
@@ -253,6 +255,12 @@ fn ask(
             with(params(interceptor).map(|params| gitlab::ask(gitlab::BITBUCKET, &params, context, event)))
         }
         Some(Builtin::Slack) => with(params(interceptor).map(|params| slack::ask(&params, context, event))),
+        Some(Builtin::Cel) if !(event.body.is_object() || event.body.is_null()) => {
+            // A webhook interceptor may have answered with any JSON.
+            let message =
+                "error making the evaluation context: failed to parse the body as JSON: it is no object";
+            Answer::plain(Reply::Fail(message.to_owned()))
+        }
         Some(Builtin::Cel) => match params(interceptor) {
             Ok(params) => cel::ask(&params, context, event, extensions),
             Err(message) => Answer::plain(Reply::Fail(message)),
@@ -277,14 +285,6 @@ fn named(interceptor: &TriggerInterceptor, message: String) -> String {
 fn title(interceptor: &TriggerInterceptor) -> String {
     let name = &interceptor.reference.name;
     if interceptor.webhook.is_some() && name.is_empty() { "webhook".to_owned() } else { name.clone() }
-}
-
-/// The parameters as the interceptor's own type.
-pub(crate) fn params<T: DeserializeOwned>(interceptor: &TriggerInterceptor) -> Result<T, String> {
-    let params: Map<String, Value> =
-        interceptor.params.iter().map(|param| (param.name.clone(), param.value.clone())).collect();
-    serde_json::from_value(Value::Object(params))
-        .map_err(|error| format!("failed to parse interceptor params: {error}"))
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 
 mod reading;
 
+pub use reading::or_default;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
 use serde::{Deserialize, Serialize};
@@ -42,7 +44,7 @@ pub type Rest = Map<String, Value>;
 #[serde(rename_all = "camelCase")]
 pub struct EventListenerSpec {
     /// Account that creates resources for triggers that name none.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub service_account_name: String,
     /// Triggers written in place or referred to by name.
     #[serde(default, deserialize_with = "reading::each", skip_serializing_if = "Vec::is_empty")]
@@ -51,7 +53,7 @@ pub struct EventListenerSpec {
     #[serde(default, deserialize_with = "reading::each", skip_serializing_if = "Vec::is_empty")]
     pub trigger_groups: Vec<TriggerGroup>,
     /// Namespaces whose Trigger objects are offered the events.
-    #[serde(default, skip_serializing_if = "NamespaceSelector::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "NamespaceSelector::is_empty")]
     pub namespace_selector: NamespaceSelector,
     /// Labels of the Trigger objects that are offered the events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,22 +75,22 @@ impl EventListenerSpec {
 #[serde(rename_all = "camelCase")]
 pub struct EventListenerTrigger {
     /// Name of the entry.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Name of a Trigger in the listener's namespace.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub trigger_ref: String,
     /// Where parameters come from.
-    #[serde(default, deserialize_with = "reading::list", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub bindings: Vec<Binding>,
     /// What is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<TemplateRef>,
     /// Who may stop the event.
-    #[serde(default, deserialize_with = "reading::list", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub interceptors: Vec<TriggerInterceptor>,
     /// Account that creates the resources.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub service_account_name: String,
     /// Everything else.
     #[serde(flatten)]
@@ -103,13 +105,13 @@ pub struct EventListenerTrigger {
 #[serde(rename_all = "camelCase")]
 pub struct TriggerGroup {
     /// Name of the group.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub name: String,
     /// Asked once, before the group's triggers are selected.
-    #[serde(default, deserialize_with = "reading::list")]
+    #[serde(default, deserialize_with = "or_default")]
     pub interceptors: Vec<TriggerInterceptor>,
     /// Which Trigger objects belong to the group.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub trigger_selector: TriggerSelector,
     /// Everything else.
     #[serde(flatten)]
@@ -124,7 +126,7 @@ pub struct TriggerGroup {
 #[serde(rename_all = "camelCase")]
 pub struct TriggerSelector {
     /// By namespace.
-    #[serde(default, skip_serializing_if = "NamespaceSelector::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "NamespaceSelector::is_empty")]
     pub namespace_selector: NamespaceSelector,
     /// By label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -136,7 +138,7 @@ pub struct TriggerSelector {
 #[serde(rename_all = "camelCase")]
 pub struct NamespaceSelector {
     /// The names.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub match_names: Vec<String>,
 }
 
@@ -161,19 +163,19 @@ impl NamespaceSelector {
 #[serde(rename_all = "camelCase")]
 pub struct TriggerSpec {
     /// A name for people.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Where parameters come from.
-    #[serde(default, deserialize_with = "reading::list")]
+    #[serde(default, deserialize_with = "or_default")]
     pub bindings: Vec<Binding>,
     /// What is created.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub template: TemplateRef,
     /// Who may stop the event.
-    #[serde(default, deserialize_with = "reading::list", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub interceptors: Vec<TriggerInterceptor>,
     /// Account, in the Trigger's namespace, that creates the resources.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub service_account_name: String,
     /// Everything else.
     #[serde(flatten)]
@@ -185,16 +187,21 @@ pub struct TriggerSpec {
 #[serde(rename_all = "camelCase")]
 pub struct Binding {
     /// Name of the parameter.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Its value; `$(…)` expressions are replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
     /// Name of a TriggerBinding or ClusterTriggerBinding.
-    #[serde(rename = "ref", default, skip_serializing_if = "String::is_empty")]
+    #[serde(
+        rename = "ref",
+        default,
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub reference: String,
     /// `TriggerBinding` (also when empty) or `ClusterTriggerBinding`.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub kind: String,
 }
 
@@ -217,10 +224,10 @@ pub struct TriggerInterceptor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Which interceptor.
-    #[serde(rename = "ref", default)]
+    #[serde(rename = "ref", default, deserialize_with = "or_default")]
     pub reference: InterceptorRef,
     /// What it is told.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub params: Vec<InterceptorParam>,
     /// An interceptor of the old kind: any HTTP service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -232,13 +239,13 @@ pub struct TriggerInterceptor {
 #[serde(rename_all = "camelCase")]
 pub struct InterceptorRef {
     /// Its name.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// `ClusterInterceptor` (also when empty) or `NamespacedInterceptor`.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub kind: String,
     /// Its group and version.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub api_version: String,
 }
 
@@ -246,6 +253,7 @@ pub struct InterceptorRef {
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct InterceptorParam {
     /// Its name.
+    #[serde(default, deserialize_with = "or_default")]
     pub name: String,
     /// Its value.
     #[serde(default)]
@@ -265,7 +273,7 @@ pub struct InterceptorParam {
 )]
 pub struct TriggerBindingSpec {
     /// The parameters.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub params: Vec<Param>,
 }
 
@@ -281,7 +289,7 @@ pub struct TriggerBindingSpec {
 )]
 pub struct ClusterTriggerBindingSpec {
     /// The parameters.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub params: Vec<Param>,
 }
 
@@ -289,9 +297,10 @@ pub struct ClusterTriggerBindingSpec {
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Param {
     /// Its name.
+    #[serde(default, deserialize_with = "or_default")]
     pub name: String,
     /// Its value; `$(…)` expressions are replaced.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub value: String,
 }
 
@@ -308,10 +317,15 @@ pub struct Param {
 )]
 pub struct TriggerTemplateSpec {
     /// The parameters it takes.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub params: Vec<TemplateParam>,
     /// The resources it makes.
-    #[serde(rename = "resourcetemplates", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        rename = "resourcetemplates",
+        default,
+        deserialize_with = "or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub resource_templates: Vec<Value>,
 }
 
@@ -319,9 +333,10 @@ pub struct TriggerTemplateSpec {
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct TemplateParam {
     /// Its name.
+    #[serde(default, deserialize_with = "or_default")]
     pub name: String,
     /// What it is for.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// Its value when no binding gives one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -342,7 +357,7 @@ pub struct TemplateParam {
 #[serde(rename_all = "camelCase")]
 pub struct ClusterInterceptorSpec {
     /// Where it is reached.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub client_config: ClientConfig,
     /// Everything else.
     #[serde(flatten)]
@@ -364,7 +379,7 @@ pub struct ClusterInterceptorSpec {
 #[serde(rename_all = "camelCase")]
 pub struct InterceptorSpec {
     /// Where it is reached.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub client_config: ClientConfig,
     /// Everything else.
     #[serde(flatten)]
@@ -390,13 +405,13 @@ pub struct ClientConfig {
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceReference {
     /// Its name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub name: String,
     /// Its namespace.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub namespace: String,
     /// Path of the request.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub path: String,
     /// Its port: 8443 with a `caBundle`, else 80, where none is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]

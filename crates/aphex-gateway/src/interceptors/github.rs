@@ -11,13 +11,16 @@ mod owners;
 use aphex_api::delivery::SecretKeyRef;
 use aphex_api::foreign::triggers::TriggerInterceptor;
 use serde::Deserialize;
-use serde_json::Map;
+use serde_json::{Map, Value};
 
-use super::{Context, Rejection, Reply};
-use crate::event::Event;
+use super::{Context, Rejection, Reply, gitlab, params};
+use crate::event::{Event, KIND_HEADER};
 
 /// GitHub Enterprise Server names itself in this header.
 const ENTERPRISE_HOST: &str = "X-Github-Enterprise-Host";
+
+/// Where others than GitHub say what an event is, which is not what this interceptor asks for.
+const OTHERS: [&str; 2] = [gitlab::GITLAB.event, gitlab::BITBUCKET.event];
 
 /// The interceptor's parameters.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -56,10 +59,11 @@ type Asked<T> = Result<T, Reply>;
 
 /// The webhook secret that an interceptor asks for.
 pub(super) fn secret(interceptor: &TriggerInterceptor, namespace: &str) -> Option<SecretKeyRef> {
-    // Each request asks all triggers of its listener: the other parameters are left alone. Of several the last one counts.
-    let param = interceptor.params.iter().rfind(|param| param.name == "secretRef")?;
-    let reference = Option::<SecretRef>::deserialize(&param.value).ok()??;
-    (!reference.secret_key.is_empty()).then(|| key(&reference, namespace))
+    let fields = params::param(interceptor, "secretRef")?.as_object()?;
+    // What is no text fails the interceptor as a whole.
+    let text = |name: &str| params::field(fields, name).map_or(Some(""), Value::as_str);
+    let (name, key) = (text("secretName")?.to_owned(), text("secretKey")?.to_owned());
+    (!key.is_empty()).then(|| SecretKeyRef { namespace: namespace.to_owned(), name, key })
 }
 
 pub(super) fn key(reference: &SecretRef, namespace: &str) -> SecretKeyRef {
@@ -70,9 +74,18 @@ pub(super) fn key(reference: &SecretRef, namespace: &str) -> SecretKeyRef {
     }
 }
 
+/// What GitHub says the event is: its header, or the type alone of a Delivery that has no headers.
+fn kind(event: &Event) -> &str {
+    match event.headers.get(KIND_HEADER) {
+        Some(kind) => kind,
+        None if OTHERS.iter().any(|other| event.headers.contains_key(*other)) => "",
+        None => &event.kind,
+    }
+}
+
 /// Decides on an event.
 pub(super) fn ask(params: &Params, context: &Context<'_>, event: &Event) -> Reply {
-    let kind = event.headers.get("X-Github-Event").map_or(event.kind.as_str(), String::as_str);
+    let kind = kind(event);
     if params.event_types.as_ref().is_some_and(|types| !types.iter().any(|known| known == kind)) {
         return Reply::Stop(format!("event type {kind} is not allowed"), Rejection::EventType);
     }

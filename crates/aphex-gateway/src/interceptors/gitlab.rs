@@ -28,7 +28,7 @@ impl Params {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Host {
     name: &'static str,
-    event: &'static str,
+    pub(super) event: &'static str,
     refused: &'static str,
 }
 

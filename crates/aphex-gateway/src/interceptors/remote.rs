@@ -8,29 +8,45 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aphex_api::foreign::triggers::TriggerInterceptor;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::outside::{Endpoint, Question, Whom};
+use super::params::is_named;
 use super::{Context, Rejection, Reply};
 use crate::event::Event;
 
 /// Longest part of a service's words that goes into a Delivery's status.
 const SAID_MAX: usize = 256;
 
-/// What a service answers.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+/// What a service answers, read as Go does: names in any case, null as what is not given.
+#[derive(Debug, Default)]
 struct Answer {
-    extensions: Option<Map<String, Value>>,
-    r#continue: bool,
-    status: Status,
+    extensions: Map<String, Value>,
+    goes_on: bool,
+    message: String,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Status {
-    message: String,
+impl Answer {
+    fn read(text: &str) -> Result<Self, serde_json::Error> {
+        let mut answer = Self::default();
+        for (name, value) in fields(serde_json::from_str(text)?)? {
+            if is_named(&name, "continue") {
+                answer.goes_on = serde_json::from_value(value)?;
+            } else if is_named(&name, "extensions") {
+                answer.extensions = serde_json::from_value(value)?;
+            } else if is_named(&name, "status") {
+                let said = fields(value)?.find(|(name, _)| is_named(name, "message"));
+                answer.message = said.map_or(Ok(String::new()), |(_, said)| serde_json::from_value(said))?;
+            }
+        }
+        Ok(answer)
+    }
+}
+
+/// The fields of an object that are given; null is an object without any.
+fn fields(value: Value) -> Result<impl Iterator<Item = (String, Value)>, serde_json::Error> {
+    let fields: Option<Map<String, Value>> = serde_json::from_value(value)?;
+    Ok(fields.unwrap_or_default().into_iter().filter(|(_, value)| !value.is_null()))
 }
 
 /// Decides on an event.
@@ -80,7 +96,7 @@ pub(super) fn ask(
 }
 
 fn read(name: &str, body: &str) -> Reply {
-    let answer: Answer = match serde_json::from_str(body) {
+    let answer = match Answer::read(body) {
         Ok(answer) => answer,
         Err(error) => {
             return Reply::Fail(format!(
@@ -88,10 +104,10 @@ fn read(name: &str, body: &str) -> Reply {
             ));
         }
     };
-    if answer.r#continue {
-        return Reply::Continue(answer.extensions.unwrap_or_default());
+    if answer.goes_on {
+        return Reply::Continue(answer.extensions);
     }
-    let said = cut(&answer.status.message);
+    let said = cut(&answer.message);
     let message = if said.is_empty() { format!("interceptor {name} gave no reason") } else { said };
     Reply::Stop(message, Rejection::Other)
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use aphex_api::foreign::triggers::or_default;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -25,15 +26,20 @@ const OWN: [&str; 6] =
 struct Webhook {
     url: Option<String>,
     object_ref: Option<ObjectRef>,
+    #[serde(deserialize_with = "or_default")]
     header: Vec<Header>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct ObjectRef {
+    #[serde(deserialize_with = "or_default")]
     api_version: String,
+    #[serde(deserialize_with = "or_default")]
     kind: String,
+    #[serde(deserialize_with = "or_default")]
     name: String,
+    #[serde(deserialize_with = "or_default")]
     namespace: String,
 }
 

@@ -32,13 +32,13 @@ pub(super) fn each<'de, D: Deserializer<'de>, T: Entry>(deserializer: D) -> Resu
             T::unreadable(rest, error.to_string())
         })
     };
-    Ok(list::<_, Value>(deserializer)?.into_iter().map(read).collect())
+    Ok(or_default::<_, Vec<Value>>(deserializer)?.into_iter().map(read).collect())
 }
 
-/// A list; null is an empty one.
-pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+/// A value; null is what it is where it is not written, as to Go.
+pub fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
-) -> Result<Vec<T>, D::Error> {
+) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
@@ -46,9 +46,9 @@ pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 #[derive(Deserialize)]
 pub(super) struct Written {
     name: Option<String>,
-    #[serde(rename = "ref", default)]
+    #[serde(rename = "ref", default, deserialize_with = "or_default")]
     reference: InterceptorRef,
-    #[serde(default, deserialize_with = "list")]
+    #[serde(default, deserialize_with = "or_default")]
     params: Vec<InterceptorParam>,
     webhook: Option<Value>,
     bitbucket: Option<Hook>,
@@ -106,7 +106,10 @@ impl From<Written> for TriggerInterceptor {
 mod tests {
     use serde_json::json;
 
-    use super::super::EventListenerSpec;
+    use super::super::{
+        Binding, ClusterInterceptorSpec, EventListenerSpec, NamespaceSelector, Param, TemplateParam,
+        TriggerBindingSpec, TriggerSpec, TriggerTemplateSpec,
+    };
     use super::*;
 
     fn interceptor(written: Value) -> TriggerInterceptor {
@@ -179,5 +182,37 @@ mod tests {
         let written = json!({ "ref": { "name": "cel" }, "params": [{ "name": "filter" }] });
         assert_eq!(interceptor(written).params[0].value, Value::Null);
         assert_eq!(interceptor(json!({ "ref": { "name": "cel" }, "params": null })).params, []);
+    }
+
+    #[test]
+    fn null_is_what_is_not_written() {
+        let listener: EventListenerSpec = serde_json::from_value(json!({
+            "serviceAccountName": null, "namespaceSelector": null, "labelSelector": null, "triggerGroups": null,
+            "triggers": [{
+                "name": null, "triggerRef": null, "template": null, "serviceAccountName": null,
+                "bindings": [{ "name": null, "value": null, "ref": null, "kind": null }],
+                "interceptors": [{ "name": null, "ref": null, "params": null, "webhook": null, "cel": null }],
+            }],
+        }))
+        .unwrap();
+        assert_eq!(listener.triggers[0].unreadable, None);
+        assert_eq!(listener.triggers[0].bindings, [Binding::default()]);
+        let within: NamespaceSelector = serde_json::from_value(json!({ "matchNames": null })).unwrap();
+        assert!(within.is_empty());
+        let template: TriggerTemplateSpec =
+            serde_json::from_value(json!({ "params": null, "resourcetemplates": null })).unwrap();
+        assert_eq!(template, TriggerTemplateSpec::default());
+        let declared: TemplateParam =
+            serde_json::from_value(json!({ "name": "p", "description": null, "default": null })).unwrap();
+        assert_eq!(declared.default, None);
+        let binding: TriggerBindingSpec = serde_json::from_value(json!({ "params": null })).unwrap();
+        assert_eq!(binding, TriggerBindingSpec::default());
+        let param: Param = serde_json::from_value(json!({ "name": "p", "value": null })).unwrap();
+        assert_eq!(param.value, "");
+        let trigger: TriggerSpec = serde_json::from_value(json!({ "name": null, "template": null })).unwrap();
+        assert_eq!(trigger, TriggerSpec::default());
+        let service: ClusterInterceptorSpec =
+            serde_json::from_value(json!({ "clientConfig": null })).unwrap();
+        assert_eq!(service, ClusterInterceptorSpec::default());
     }
 }

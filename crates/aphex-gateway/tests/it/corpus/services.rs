@@ -45,6 +45,19 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         "/stop" => {
             (StatusCode::OK, json!({ "continue": false, "status": { "code": 9, "message": "not today" } }))
         }
+        "/nulls" => (
+            StatusCode::OK,
+            json!({ "continue": true, "extensions": null, "status": { "code": null, "message": null } }),
+        ),
+        // As a Go program writes a struct of its own.
+        "/untagged" => {
+            (StatusCode::OK, json!({ "Continue": true, "Extensions": { "Own": 1 }, "Status": null }))
+        }
+        "/null" => (StatusCode::OK, Value::Null),
+        "/quiet" => (StatusCode::OK, json!({ "continue": null, "status": { "message": null } })),
+        "/list" => (StatusCode::OK, json!([1])),
+        "/wrong-type" => (StatusCode::OK, json!({ "continue": "true" })),
+        "/typed" => (StatusCode::OK, json!({})),
         // What a service is told, as an extension.
         "/echo" => {
             let mut told = body.clone();
@@ -70,5 +83,8 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     headers.insert("x-service", http::HeaderValue::from_static("seen"));
     headers.insert("content-type", http::HeaderValue::from_static("application/json"));
     headers.insert("location", http::HeaderValue::from_static("/pass"));
+    if path == "/typed" {
+        headers.insert("x-github-event", http::HeaderValue::from_static("issues"));
+    }
     Ok(response)
 }
