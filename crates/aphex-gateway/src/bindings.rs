@@ -168,11 +168,9 @@ fn text(found: &[&Value]) -> String {
 pub fn go_json(value: &Value) -> String {
     match value {
         Value::Null | Value::Bool(_) => value.to_string(),
-        Value::Number(number) => {
-            let text = number.to_string();
-            // Every number is a float64 to Go, which writes whole ones below 1e21 as integers.
-            text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
-        }
+        // Whole numbers that fit keep all their digits; every other one is a double, as all are to Go.
+        Value::Number(number) if !number.is_f64() => number.to_string(),
+        Value::Number(number) => number.as_f64().map_or_else(|| number.to_string(), aphex_cel::json_number),
         Value::String(_) => value
             .to_string()
             .replace('<', "\\u003c")

@@ -45,13 +45,28 @@ pub enum JsonPathError {
     TooMany,
 }
 
-/// The values that a path such as `body.commits[*].id` selects; the leading dot and the braces are optional.
+/// The values of an event that a path such as `body.commits[*].id` selects; the leading dot and the braces are optional.
 pub fn find<'a>(root: &'a Value, path: &str) -> Result<Vec<&'a Value>, JsonPathError> {
     if path.len() > MAX_LENGTH {
         return Err(JsonPathError::Syntax("the expression is too long".to_owned()));
     }
-    let steps = parse::path(path)?;
+    let mut steps = parse::path(path)?;
+    rename(&mut steps);
     walk(vec![root], &steps)
+}
+
+/// To Go the event and its context are structs, whose fields go by their names in Go too.
+fn rename(steps: &mut [Step]) {
+    let Some((Step::Field(first), rest)) = steps.split_first_mut() else { return };
+    if matches!(first.as_str(), "Body" | "Header" | "Extensions" | "Context") {
+        first.make_ascii_lowercase();
+    }
+    if first == "context"
+        && let Some(Step::Field(second)) = rest.first_mut()
+        && second == "EventID"
+    {
+        "eventID".clone_into(second);
+    }
 }
 
 /// Whether a path can be read at all.
@@ -173,13 +188,13 @@ fn passes(item: &Value, filter: &Filter) -> Result<bool, JsonPathError> {
     let Some((operator, right)) = &filter.comparison else {
         return Ok(left.is_ok_and(|found| !found.is_empty()));
     };
+    // An item that lacks either side is passed over; the right one is not looked for where there is no left one.
+    let Some(left) = single(left?)? else { return Ok(false) };
     let right = match right {
         Operand::Path(steps) => walk(vec![item], steps)?,
         Operand::Literal(value) => vec![value],
     };
-    let (&[left], &[right]) = (left?.as_slice(), right.as_slice()) else {
-        return Err(JsonPathError::Syntax("can only compare one element at a time".to_owned()));
-    };
+    let Some(right) = single(right)? else { return Ok(false) };
     let order = compare(left, right)?;
     Ok(match operator.as_str() {
         "==" => order == Ordering::Equal,
@@ -190,6 +205,15 @@ fn passes(item: &Value, filter: &Filter) -> Result<bool, JsonPathError> {
         ">=" => order != Ordering::Less,
         other => return Err(JsonPathError::Syntax(format!("unrecognized filter operator {other}"))),
     })
+}
+
+/// The one value of a side, if it has any.
+fn single(found: Vec<&Value>) -> Result<Option<&Value>, JsonPathError> {
+    match found.as_slice() {
+        [] => Ok(None),
+        [one] => Ok(Some(one)),
+        _ => Err(JsonPathError::Syntax("can only compare one element at a time".to_owned())),
+    }
 }
 
 fn compare(left: &Value, right: &Value) -> Result<Ordering, JsonPathError> {
@@ -225,7 +249,9 @@ mod tests {
             "body": {
                 "a": "x", "null": null, "list": [0, 1, 2, 3], "dotted.key": 7,
                 "child": [{ "a": "b", "w": 1 }, { "a": "c", "w": 2 }, { "a": "d", "w": 3, "deep": { "w": 4 } }],
-            }
+                "tagged": [{ "id": 1, "tags": ["a"] }, { "id": 2, "tags": [] }],
+            },
+            "context": { "eventID": "e" },
         });
         find(&root, path).map(|values| values.into_iter().cloned().collect::<Vec<_>>().into())
     }
@@ -252,6 +278,11 @@ mod tests {
             ("body.child[?(@.deep)].a", json!(["d"])),
             ("body..w", json!([1, 2, 3, 4])),
             ("body.child[0].*", json!(["b", 1])),
+            ("body.tagged[?(@.tags[*] == 'a')].id", json!([1])),
+            ("body.tagged[?('a' == @.tags[*])].id", json!([1])),
+            ("Body.a", json!(["x"])),
+            ("context.EventID", json!(["e"])),
+            ("Context['EventID']", json!(["e"])),
         ];
         for (path, expected) in cases {
             assert_eq!(found(path), Ok(expected), "{path}");
@@ -264,9 +295,21 @@ mod tests {
         assert_eq!(found("body.null.a"), Err(JsonPathError::NotFound("a".into())));
         assert_eq!(found("body.list[4]"), Err(JsonPathError::OutOfBounds { index: 4, length: 4 }));
         assert_eq!(found("body.a[0]"), Err(JsonPathError::NotAList("string")));
-        for wrong in
-            ["{.hello", "+12.3.0", "[1", "body[a]", "body[?(@.a", "{foo.bar}}", "{{foo.bar", "body.a}", ""]
-        {
+        for wrong in [
+            "{.hello",
+            "+12.3.0",
+            "body.['a']",
+            "body.list[+1]",
+            "body.Body",
+            "BODY.a",
+            "[1",
+            "body[a]",
+            "body[?(@.a",
+            "{foo.bar}}",
+            "{{foo.bar",
+            "body.a}",
+            "",
+        ] {
             assert!(found(wrong).is_err(), "{wrong}");
         }
     }

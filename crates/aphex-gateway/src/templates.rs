@@ -118,12 +118,14 @@ fn fill(text: &str, params: &BTreeMap<String, String>, old_escape: bool) -> Resu
         let after = &rest[at + MARK.len()..];
         let end = after.find(')').unwrap_or(after.len());
         let name = &after[..end];
-        if !is_name(name) {
+        let Some(value) = params.get(name) else {
+            if is_name(name) {
+                return Err(name.to_owned());
+            }
             filled.push_str(MARK);
             rest = after;
             continue;
-        }
-        let value = params.get(name).ok_or_else(|| name.to_owned())?;
+        };
         let value = if old_escape { value.replace('"', "\\\"") } else { value.clone() };
         // Tekton would read `$(` in the created object as its own variable; `$$(` is its escape.
         filled.push_str(&value.replace("$(", "$$("));
@@ -133,7 +135,7 @@ fn fill(text: &str, params: &BTreeMap<String, String>, old_escape: bool) -> Resu
     Ok(filled)
 }
 
-/// Whether this can be a parameter's name (`paramsRegexp` upstream); what cannot is left as it is.
+/// Whether this is a parameter's name even where nothing gives it a value (`paramsRegexp` upstream); else it is left as it is.
 fn is_name(name: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(inner)
@@ -242,12 +244,20 @@ mod tests {
             ("$(tt.params.p)", "$(tasks.x.results.y)", "$$(tasks.x.results.y)"),
             ("$(tt.params.p)", "$(tt.params.p)", "$$(tt.params.p)"),
             ("$(params.p)", "x", "$(params.p)"),
+            ("$(tt.params.2fa) $(tt.params.größe)", "x", "$(tt.params.2fa) $(tt.params.größe)"),
             ("$(tt.params.p $(tt.params.p)", "x", "$(tt.params.p x"),
         ];
         for (text, value, expected) in cases {
             let made = rendered(config_map(text), &[("p", value)]).unwrap();
             assert_eq!(made["data"]["k"], expected, "{text} with {value}");
         }
+    }
+
+    #[test]
+    fn a_parameter_that_has_a_value_is_replaced_whatever_its_name() {
+        let text = "$(tt.params.2fa) $(tt.params.größe) $(tt.params.a b)";
+        let made = rendered(config_map(text), &[("2fa", "1"), ("größe", "2"), ("a b", "3")]).unwrap();
+        assert_eq!(made["data"]["k"], "1 2 3");
     }
 
     #[test]

@@ -100,11 +100,10 @@ fn steps(text: &str, depth: usize) -> Result<Vec<Step>, JsonPathError> {
             after
         } else if let Some(after) = rest.strip_prefix('[') {
             let (inside, after) = after.split_once(']').ok_or_else(|| syntax("unterminated array"))?;
-            found.push(bracket(inside, depth)?);
+            bracket(inside, depth, &mut found)?;
             after
         } else if let Some(after) = rest.strip_prefix('.') {
-            // `.[` is read as the bracket alone; client-go sees an empty name there and never finds it.
-            if after.starts_with('[') { after } else { field(after, &mut found) }
+            field(after, &mut found)
         } else if matches!(first, ' ' | '@' | '$') {
             &rest[1..]
         } else {
@@ -133,33 +132,44 @@ fn field<'a>(text: &'a str, found: &mut Vec<Step>) -> &'a str {
     &text[end..]
 }
 
-fn bracket(inside: &str, depth: usize) -> Result<Step, JsonPathError> {
+fn bracket(inside: &str, depth: usize, found: &mut Vec<Step>) -> Result<(), JsonPathError> {
     if inside.contains(',') {
         let branches = inside.split(',').map(|part| steps(&format!("[{}]", part.trim()), depth + 1));
-        return Ok(Step::Union(branches.collect::<Result<_, _>>()?));
-    }
-    if let Some(name) = inside.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
+        found.push(Step::Union(branches.collect::<Result<_, _>>()?));
+    } else if let Some(name) = inside.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
         // As upstream: a dot within is the next field, unless a backslash is before it.
-        return Ok(Step::Union(vec![steps(&format!(".{name}"), depth + 1)?]));
+        found.extend(steps(&format!(".{name}"), depth + 1)?);
+    } else {
+        found.push(Step::Slice(slice(inside)?));
     }
+    Ok(())
+}
+
+fn slice(inside: &str) -> Result<Slice, JsonPathError> {
     if inside == "*" {
-        return Ok(Step::Slice(Slice::Range { start: None, end: None, step: 1 }));
+        return Ok(Slice::Range { start: None, end: None, step: 1 });
     }
     let wrong = || syntax(format!("invalid array index {inside}"));
     let number = |part: &str| -> Result<Option<i64>, JsonPathError> {
-        if part.is_empty() { Ok(None) } else { part.parse().map(Some).map_err(|_| wrong()) }
+        if part.is_empty() {
+            return Ok(None);
+        }
+        if part.starts_with('+') {
+            return Err(wrong());
+        }
+        part.parse().map(Some).map_err(|_| wrong())
     };
     let parts: Vec<&str> = inside.split(':').collect();
     match parts.as_slice() {
-        [index] => Ok(Step::Slice(Slice::Index(number(index)?.unwrap_or(0)))),
-        [start, end] => Ok(Step::Slice(Slice::Range { start: number(start)?, end: number(end)?, step: 1 })),
+        [index] => Ok(Slice::Index(number(index)?.unwrap_or(0))),
+        [start, end] => Ok(Slice::Range { start: number(start)?, end: number(end)?, step: 1 }),
         [start, end, step] => {
             let step = number(step)?.unwrap_or(1);
             let step = usize::try_from(step)
                 .ok()
                 .filter(|step| *step > 0)
                 .ok_or_else(|| syntax("step must be > 0"))?;
-            Ok(Step::Slice(Slice::Range { start: number(start)?, end: number(end)?, step }))
+            Ok(Slice::Range { start: number(start)?, end: number(end)?, step })
         }
         _ => Err(wrong()),
     }
