@@ -127,9 +127,34 @@ fn skip_word(message: &str) -> Option<&'static str> {
     if let Some(word) = SKIP_WORDS.into_iter().find(|word| lower.contains(word)) {
         return Some(word);
     }
-    // A trailer stands on its own line, after an empty one.
-    let mut lines = lower.lines().skip(1).skip_while(|line| !line.trim().is_empty());
-    lines.find_map(|line| SKIP_TRAILERS.into_iter().find(|trailer| line.trim() == *trailer))
+    skip_trailer(&lower)
+}
+
+/// Trailers are the last paragraph, each on a line of its own, and not the first one, which is the title.
+fn skip_trailer(message: &str) -> Option<&'static str> {
+    let mut found = None;
+    for line in message.trim().lines().rev() {
+        if line.trim().is_empty() {
+            return found;
+        }
+        if let Some(trailer) = SKIP_TRAILERS.into_iter().find(|trailer| line.trim() == *trailer) {
+            found = Some(trailer);
+        } else if !is_trailer(line) {
+            return None;
+        }
+    }
+    None
+}
+
+/// Whether git takes a line for a trailer, or for what goes on from one.
+fn is_trailer(line: &str) -> bool {
+    if line.starts_with([' ', '\t']) || line.starts_with("(cherry picked from commit ") {
+        return true;
+    }
+    let token = line.split_once(':').map(|(token, _)| token.trim_end());
+    token.is_some_and(|token| {
+        !token.is_empty() && token.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    })
 }
 
 /// The extensions that bindings and expressions find there before any interceptor adds its own.
@@ -190,13 +215,22 @@ mod tests {
             "typo [no ci]",
             "Typo\n\nskip-checks: true",
             "T\n\nBody\n\nskip-checks:true\n",
+            "T\n\n\nSkip-Checks: true",
+            "T\n\nSigned-off-by: A <a@b.c>\nskip-checks: true",
+            "T\r\n\r\nskip-checks: true\r\nCo-authored-by: A\r\n <a@b.c>\r\n",
         ] {
             let event = push("refs/heads/main", "1", message);
             assert!(matches!(settled(&event, false), Some((DeliveryVerdict::SkipRequested, _))), "{message}");
         }
-        for message in
-            ["skip ci", "skip-checks: true", "Typo\nskip-checks: true", "Typo\n\nskip-checks: false"]
-        {
+        for message in [
+            "skip ci",
+            "skip-checks: true",
+            "\n\nskip-checks: true",
+            "Typo\nskip-checks: true",
+            "Typo\n\nskip-checks: false",
+            "Mentions\n\nskip-checks: true\nis a trailer of GitHub",
+            "T\n\nskip-checks: true\n\nBody",
+        ] {
             assert_eq!(settled(&push("refs/heads/main", "1", message), false), None, "{message}");
         }
     }

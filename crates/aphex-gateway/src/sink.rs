@@ -306,10 +306,13 @@ fn from_form(listener: &EventListener, received: &Received) -> Result<Bytes, Ans
     }
 }
 
-/// Headers by canonical name, several values joined by commas as Tekton joins them; without those that carry secrets.
+/// Headers by canonical name, several values joined by commas as Tekton joins them; without those that carry secrets, and
+/// without `Host`, which to Go is no header.
 pub fn kept_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
     let mut kept: BTreeMap<String, String> = BTreeMap::new();
-    for name in headers.keys().filter(|name| !SECRET_HEADERS.contains(&name.as_str())).take(MAX_HEADERS) {
+    let is_kept =
+        |name: &&header::HeaderName| *name != header::HOST && !SECRET_HEADERS.contains(&name.as_str());
+    for name in headers.keys().filter(is_kept).take(MAX_HEADERS) {
         let values: Vec<&str> =
             headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
         let joined = values.join(",");
@@ -332,6 +335,7 @@ mod tests {
             ("accept", "a"),
             ("accept", "b"),
             ("authorization", "Bearer x"),
+            ("host", "hooks.example.com"),
             ("x-hub-signature-256", "sha256=x"),
         ] {
             headers.append(name, value.parse().unwrap());

@@ -119,6 +119,9 @@ impl Report {
                  - A listener takes events that no secret signed only with the annotation `platform.aphex/unsigned-events: accept`.\n\
                  - Nothing accepted is lost: what the API server or a service does not take is tried again, for a day; a\n  \
                  redelivery creates nothing twice, so names and `$(uid)` derive from the delivery.\n\
+                 - A push of a tag, a push that deletes, and one whose head commit says `[skip ci]` or another of GitHub's words for it\n  \
+                 start nothing, with a verdict of their own, unless the listener has the annotation\n  \
+                 `platform.aphex/event-policy: none`; the corpus has it. Tekton gives them to the triggers.\n\
                  - Form-encoded hooks of GitHub are taken; a `ping` is answered and goes to no trigger.\n\
                  - `spec.cloudEventURI` is told of an event once it has its verdict, `failed` also where a trigger failed, and of none\n  \
                  that was refused; `started` and `done` then come together.\n\
@@ -127,7 +130,8 @@ impl Report {
                  - Services are called for five seconds at most, without following redirects, and at loopback or link-local\n  \
                  addresses only with `--allow-interceptor-address`.\n\
                  - Headers with secrets or signatures are checked before the event is stored and not kept, so no binding,\n  \
-                 expression or service sees them; several values of one header are one, joined by commas.\n";
+                 expression or service sees them; several values of one header are one, joined by commas. Of the others 64 are kept, and\n  \
+                 none longer than 1024 bytes.\n";
         page
     }
 }
