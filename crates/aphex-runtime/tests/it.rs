@@ -6,3 +6,5 @@
 mod lease;
 #[path = "it/serve.rs"]
 mod serve;
+#[path = "it/unread.rs"]
+mod unread;

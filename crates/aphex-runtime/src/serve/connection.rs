@@ -58,18 +58,19 @@ impl Speaker {
             let (place, shutdown) = (Arc::clone(&place), shutdown.clone());
             move |mut request: Request<Incoming>| {
                 let version = request.version();
-                let under_way = place.begin(version);
+                let mut under_way = place.begin(version);
                 if version == Version::HTTP_2 {
                     name_host(&mut request);
                 }
                 let (answer, shutdown) = (answer(request), shutdown.clone());
                 async move {
                     let mut response = answer.await?;
+                    under_way.answered();
                     // On HTTP/2 the connection says it itself.
                     if shutdown.is_leaving() && version != Version::HTTP_2 {
                         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                     }
-                    Ok::<_, Infallible>(response.map(|body| Held { body, _under_way: under_way }))
+                    Ok::<_, Infallible>(response.map(|body| Held { body, under_way }))
                 }
             }
         });
@@ -99,7 +100,7 @@ impl Speaker {
             tokio::select! {
                 _ = connection.as_mut() => return,
                 () = tokio::time::sleep(LINGER) => {
-                    if !place.is_busy() {
+                    if place.is_quiet_for(LINGER) {
                         return;
                     }
                 }
@@ -161,10 +162,10 @@ where
     }
 }
 
-/// A body whose request is under way until it was handed on.
+/// A body that tells whether its client is waited for, or waits.
 struct Held<B> {
     body: B,
-    _under_way: UnderWay,
+    under_way: UnderWay,
 }
 
 impl<B: Body + Unpin> Body for Held<B> {
@@ -175,7 +176,14 @@ impl<B: Body + Unpin> Body for Held<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        // It is asked for more once there is room for it, and not before.
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        match &polled {
+            Poll::Pending => self.under_way.awaited(),
+            Poll::Ready(Some(_)) => self.under_way.answered(),
+            Poll::Ready(None) => {}
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -235,5 +243,46 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Listening<S> {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use bytes::Bytes;
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+    use crate::serve::Limits;
+    use crate::serve::places::Places;
+
+    /// One piece, and nothing more for now.
+    struct Later(Option<Bytes>);
+
+    impl Body for Later {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            self.0.take().map_or(Poll::Pending, |piece| Poll::Ready(Some(Ok(Frame::data(piece)))))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_not_all_there_is_under_way() {
+        let place = Places::new(Limits::of(1)).take(Ipv4Addr::LOCALHOST.into()).await.unwrap();
+        let mut under_way = place.begin(Version::HTTP_2);
+        assert!(!place.is_quiet_for(Duration::ZERO));
+        under_way.answered();
+        let mut held = Held { body: Later(Some(Bytes::from_static(b"x"))), under_way };
+        assert!(held.frame().await.is_some() && place.is_quiet_for(Duration::ZERO));
+        let more = tokio::time::timeout(Duration::from_millis(1), held.frame()).await;
+        assert!(more.is_err() && !place.is_quiet_for(Duration::ZERO));
+        drop(held);
+        assert!(place.is_quiet_for(Duration::ZERO));
     }
 }

@@ -13,6 +13,10 @@ use super::{HEAD_TIMEOUT, Limits};
 
 /// How long a connection may be without a request after its first; longer than proxies keep theirs (nginx: 60 s).
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// How long a client may take nothing of the answers that are there for it.
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often it is looked whether answers are left unread: that they are there is told to nobody.
+const LOOK: Duration = HEAD_TIMEOUT;
 
 /// The connections of a listener.
 #[derive(Debug)]
@@ -29,7 +33,7 @@ struct Taken {
     /// How many are taken, by whom.
     sources: HashMap<IpAddr, usize>,
     count: usize,
-    /// Those without a request under way, the one that is so longest first.
+    /// Those without a request under way, the one that is so longest first; answers that nobody reads keep no place.
     idle: BTreeMap<(Instant, u64), Arc<Shared>>,
 }
 
@@ -47,6 +51,10 @@ struct Shared {
 #[derive(Debug, Clone, Copy)]
 struct State {
     under_way: usize,
+    /// Answers that are there, and that the client has not taken.
+    unread: usize,
+    /// When it took one last.
+    read: Instant,
     idle_since: Instant,
     /// When the first byte of the next request's head came.
     head_since: Option<Instant>,
@@ -65,9 +73,13 @@ pub(super) struct Place {
     places: Arc<Places>,
 }
 
-/// A request under way.
+/// A request under way, and then its answer until the client has it.
 #[derive(Debug)]
-pub(super) struct UnderWay(Arc<Place>);
+pub(super) struct UnderWay {
+    place: Arc<Place>,
+    /// Whether it is for the client to go on.
+    answered: bool,
+}
 
 impl Places {
     pub(super) fn new(limits: Limits) -> Arc<Self> {
@@ -109,6 +121,8 @@ impl Places {
         let idle_since = Instant::now();
         let state = State {
             under_way: 0,
+            unread: 0,
+            read: idle_since,
             idle_since,
             head_since: None,
             used: false,
@@ -154,33 +168,51 @@ impl Shared {
 }
 
 impl Place {
-    /// Notes that a request has arrived; it is under way until what is returned is dropped.
+    /// Notes that a request has arrived; it is under way until it is answered or what is returned is dropped.
     pub(super) fn begin(self: &Arc<Self>, version: Version) -> UnderWay {
+        self.work(|state, shared| {
+            state.head_since = None;
+            state.multiplexed = version == Version::HTTP_2;
+            if !state.used {
+                state.used = true;
+                shared.changed.notify_one();
+            }
+        });
+        UnderWay { place: Arc::clone(self), answered: false }
+    }
+
+    /// One more is under way.
+    fn work(&self, note: impl FnOnce(&mut State, &Shared)) {
         let mut taken = self.places.taken();
         let mut state = self.shared.state();
         if state.under_way == 0 {
             taken.idle.remove(&(state.idle_since, self.shared.number));
         }
         state.under_way += 1;
-        state.head_since = None;
-        state.multiplexed = version == Version::HTTP_2;
-        if !state.used {
-            state.used = true;
-            self.shared.changed.notify_one();
-        }
-        UnderWay(Arc::clone(self))
+        note(&mut state, &self.shared);
     }
 
-    fn end(&self) {
+    /// One less is under way.
+    fn end(&self, note: impl FnOnce(&mut State)) {
         let mut taken = self.places.taken();
         let mut state = self.shared.state();
         state.under_way -= 1;
+        note(&mut state);
         if state.under_way == 0 {
             state.idle_since = Instant::now();
             if !state.gone {
                 taken.idle.insert((state.idle_since, self.shared.number), Arc::clone(&self.shared));
+                // Whoever waits may take this one's place.
+                self.places.freed.notify_one();
             }
         }
+    }
+
+    /// Notes that the client has an answer, or will never have it.
+    fn read(&self) {
+        let mut state = self.shared.state();
+        state.unread -= 1;
+        state.read = Instant::now();
     }
 
     /// Notes that bytes came: without a request under way they begin the next one's head.
@@ -194,9 +226,10 @@ impl Place {
         }
     }
 
-    /// Whether a request is under way.
-    pub(super) fn is_busy(&self) -> bool {
-        self.shared.state().under_way > 0
+    /// Whether no request has been under way for so long: who reads answers had the time to read the last.
+    pub(super) fn is_quiet_for(&self, time: Duration) -> bool {
+        let state = *self.shared.state();
+        state.under_way == 0 && state.idle_since.elapsed() >= time
     }
 
     /// Whether its client speaks HTTP/2.
@@ -221,19 +254,19 @@ impl Place {
         }
     }
 
-    /// Resolves when the client has taken too long for its next request.
+    /// Resolves when the client has taken too long for its next request, or for its answers.
     pub(super) async fn overdue(&self) {
         loop {
             let Some(deadline) = self.deadline() else {
                 // Looked at again when the answer, which has limits of its own, may be done.
-                tokio::time::sleep(HEAD_TIMEOUT).await;
+                tokio::time::sleep(LOOK).await;
                 continue;
             };
             if deadline <= Instant::now() {
                 return;
             }
             tokio::select! {
-                () = tokio::time::sleep_until(deadline) => {}
+                () = tokio::time::sleep_until(deadline.min(Instant::now() + LOOK)) => {}
                 () = self.shared.changed.notified() => {}
             }
         }
@@ -243,7 +276,8 @@ impl Place {
         let state = *self.shared.state();
         let idle = state.idle_since + if state.used { IDLE_TIMEOUT } else { HEAD_TIMEOUT };
         let head = state.head_since.map(|since| since + HEAD_TIMEOUT);
-        (state.under_way == 0).then(|| head.map_or(idle, |head| head.min(idle)))
+        let unread = (state.unread > 0).then(|| state.idle_since.max(state.read) + UNREAD_TIMEOUT);
+        (state.under_way == 0).then(|| [head, unread].into_iter().flatten().fold(idle, Instant::min))
     }
 }
 
@@ -260,9 +294,32 @@ impl Drop for Place {
     }
 }
 
+impl UnderWay {
+    /// Notes that there is an answer, or the next piece of one: now it is for the client to take it.
+    pub(super) fn answered(&mut self) {
+        if !std::mem::replace(&mut self.answered, true) {
+            self.place.end(|state| {
+                state.unread += 1;
+                state.read = Instant::now();
+            });
+        }
+    }
+
+    /// Notes that the client waits for more of its answer.
+    pub(super) fn awaited(&mut self) {
+        if std::mem::replace(&mut self.answered, false) {
+            self.place.work(|state, _| state.unread -= 1);
+        }
+    }
+}
+
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.end();
+        if self.answered {
+            self.place.read();
+        } else {
+            self.place.end(|_| ());
+        }
     }
 }
 
@@ -308,8 +365,10 @@ mod tests {
         });
         tokio::task::yield_now().await;
         assert!(!next.is_finished());
-        drop((request, only));
-        assert!(next.await.unwrap());
+        // Its connection stays, and is idle.
+        drop(request);
+        assert!(next.await.unwrap() && is_dismissed(&only).await);
+        drop(only);
         assert_eq!(places.taken().count, 0);
         assert!(places.taken().idle.is_empty() && places.taken().sources.is_empty());
     }
@@ -327,6 +386,50 @@ mod tests {
         // Dismissed, it is counted no longer, and leaving changes nothing more.
         drop((first, second, third));
         assert_eq!(places.taken().count, 0);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_reads_keeps_no_place() {
+        let places = Places::new(Limits { connections: 1, per_source: 1 });
+        let first = places.take(HERE).await.unwrap();
+        let mut request = first.begin(Version::HTTP_2);
+        request.answered();
+        let second = places.take(THERE).await.unwrap();
+        assert!(is_dismissed(&first).await);
+        drop((request, first));
+        // One who waits for more of its answer is not sent away.
+        let mut stream = second.begin(Version::HTTP_2);
+        stream.answered();
+        stream.awaited();
+        let next = tokio::spawn({
+            let places = Arc::clone(&places);
+            async move { places.take(HERE).await.is_some() }
+        });
+        tokio::task::yield_now().await;
+        assert!(!next.is_finished() && !is_dismissed(&second).await);
+        drop((stream, second));
+        assert!(next.await.unwrap());
+        assert_eq!(places.taken().count, 0);
+        assert!(places.taken().idle.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_its_answers_is_overdue() {
+        let places = Places::new(Limits::of(2));
+        let (began, place) = (Instant::now(), places.take(HERE).await.unwrap());
+        let (mut first, mut second) = (place.begin(Version::HTTP_2), place.begin(Version::HTTP_2));
+        first.answered();
+        second.answered();
+        tokio::time::advance(Duration::from_secs(5)).await;
+        drop(first);
+        place.overdue().await;
+        assert_eq!(began.elapsed(), Duration::from_secs(5) + UNREAD_TIMEOUT);
+        // Who waits for the next piece of an answer waits as long as that takes.
+        second.awaited();
+        assert!(tokio::time::timeout(IDLE_TIMEOUT * 2, place.overdue()).await.is_err());
+        drop(second);
+        place.overdue().await;
+        assert!(place.is_quiet_for(IDLE_TIMEOUT));
     }
 
     #[tokio::test(start_paused = true)]

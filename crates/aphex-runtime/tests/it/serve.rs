@@ -15,21 +15,23 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-const LONG: Duration = Duration::from_secs(30);
-const GET: &[u8] = b"GET /here HTTP/1.1\r\nhost: x\r\n\r\n";
+pub(super) const LONG: Duration = Duration::from_secs(30);
+pub(super) const GET: &[u8] = b"GET /here HTTP/1.1\r\nhost: x\r\n\r\n";
 
 /// A listener that answers with what it was asked; `/slow` waits until it is let go on.
-struct World {
-    address: SocketAddr,
-    shutdown: Shutdown,
-    go_on: Arc<Semaphore>,
-    arrived: Arc<Semaphore>,
+pub(super) struct World {
+    pub(super) address: SocketAddr,
+    pub(super) shutdown: Shutdown,
+    pub(super) served: JoinHandle<()>,
+    pub(super) go_on: Arc<Semaphore>,
+    pub(super) arrived: Arc<Semaphore>,
 }
 
 impl World {
-    async fn new(limits: Limits, tls: Option<Tls>) -> Self {
+    pub(super) async fn new(limits: Limits, tls: Option<Tls>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::new();
@@ -51,15 +53,15 @@ impl World {
                 Response::new(Full::new(Bytes::from(text)))
             }
         };
-        tokio::spawn(async move { server.run(&stop, answer).await });
-        Self { address, shutdown, go_on, arrived }
+        let served = tokio::spawn(async move { server.run(&stop, answer).await });
+        Self { address, shutdown, served, go_on, arrived }
     }
 
-    async fn connect(&self) -> TcpStream {
+    pub(super) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    async fn connect_from(&self, source: [u8; 4]) -> TcpStream {
+    pub(super) async fn connect_from(&self, source: [u8; 4]) -> TcpStream {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.bind((IpAddr::from(source), 0).into()).unwrap();
         socket.connect(self.address).await.unwrap()
@@ -75,12 +77,12 @@ impl World {
 }
 
 /// Sends, and reads one answer with its body.
-async fn ask(stream: &mut TcpStream, request: &[u8]) -> std::io::Result<String> {
+pub(super) async fn ask(stream: &mut TcpStream, request: &[u8]) -> std::io::Result<String> {
     stream.write_all(request).await?;
     answer(stream).await
 }
 
-async fn answer(stream: &mut TcpStream) -> std::io::Result<String> {
+pub(super) async fn answer(stream: &mut TcpStream) -> std::io::Result<String> {
     let mut read = Vec::new();
     loop {
         let text = String::from_utf8_lossy(&read).into_owned();
@@ -97,7 +99,7 @@ async fn answer(stream: &mut TcpStream) -> std::io::Result<String> {
 }
 
 /// Whether the other side ends the connection, without a word.
-async fn is_closed(stream: &mut TcpStream) -> bool {
+pub(super) async fn is_closed(stream: &mut TcpStream) -> bool {
     let mut byte = [0];
     matches!(timeout(LONG, stream.read(&mut byte)).await, Ok(Ok(0) | Err(_)))
 }
