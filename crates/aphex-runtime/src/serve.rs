@@ -28,7 +28,7 @@ use tokio::time::timeout;
 
 use crate::Shutdown;
 use connection::Speaker;
-use places::Places;
+use places::{Place, Places};
 pub use tls::Tls;
 
 /// How long a client may take for its handshake, and to send a request's head.
@@ -87,23 +87,33 @@ impl Server {
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let Self { listener, what, limits, tls } = self;
-        let host = Host { what, tls, places: Places::new(limits), shutdown, answer };
-        loop {
+        let host = Host { what, tls, places: Places::new(limits), shutdown: shutdown.clone(), answer };
+        let mut late = Vec::new();
+        while !shutdown.is_triggered() {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = shutdown.triggered() => break,
             };
             match accepted {
-                Ok((stream, peer)) => host.welcome(stream, peer).await,
+                // Waits while nobody is idle.
+                Ok((stream, peer)) => tokio::select! {
+                    place = host.places.take(peer.ip()) => host.welcome(stream, peer, place),
+                    () = shutdown.triggered() => late.push((stream, peer)),
+                },
                 Err(error) => {
                     tracing::warn!(%error, listener = what, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
-        for (stream, peer) in close(listener) {
-            host.welcome(stream, peer).await;
-        }
+        late.extend(close(listener));
+        // Places may be taken for as long as requests are under way, and who ends the process waits for those no longer.
+        shutdown.spawn(async move {
+            for (stream, peer) in late {
+                let place = host.places.take(peer.ip()).await;
+                host.welcome(stream, peer, place);
+            }
+        });
     }
 }
 
@@ -120,15 +130,15 @@ fn close(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
 }
 
 /// Who takes connections in.
-struct Host<'a, A> {
+struct Host<A> {
     what: &'static str,
     tls: Option<Tls>,
     places: Arc<Places>,
-    shutdown: &'a Shutdown,
+    shutdown: Shutdown,
     answer: A,
 }
 
-impl<A, F, B> Host<'_, A>
+impl<A, F, B> Host<A>
 where
     A: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
@@ -136,9 +146,9 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    /// Gives a connection a place, and has it served there.
-    async fn welcome(&self, stream: TcpStream, peer: SocketAddr) {
-        let Some(place) = self.places.take(peer.ip()).await else {
+    /// Has a connection served at its place.
+    fn welcome(&self, stream: TcpStream, peer: SocketAddr, place: Option<Arc<Place>>) {
+        let Some(place) = place else {
             tracing::debug!(source = %peer.ip(), listener = self.what, "too many connections of one address");
             return;
         };

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use super::serve::{GET, LONG, World, ask, is_closed};
+use super::serve::{GET, LONG, World, answer, ask, is_closed};
 
 /// The preface of HTTP/2, SETTINGS with an initial window of zero, and HEADERS for a GET of `/` from `x`.
 const WITHOUT_WINDOW: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
@@ -72,4 +72,28 @@ async fn who_lets_no_answer_leave_keeps_no_process_from_ending() {
 
 async fn ended(stream: &mut TcpStream) {
     while !is_closed(stream).await {}
+}
+
+#[tokio::test]
+async fn shutdown_does_not_wait_for_a_place_and_who_waits_for_one_is_answered() {
+    let mut world = World::new(Limits { connections: 2, per_source: 2 }, None).await;
+    let mut busy = [world.connect().await, world.connect().await];
+    for stream in &mut busy {
+        stream.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    }
+    world.arrived.acquire_many(2).await.unwrap().forget();
+    // One that is taken in and has no place, and one that the system has let in.
+    let mut waiting = [world.connect_from([127, 0, 0, 2]).await, world.connect_from([127, 0, 0, 3]).await];
+    for stream in &mut waiting {
+        stream.write_all(GET).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    world.shutdown.trigger();
+    timeout(Duration::from_secs(5), &mut world.served).await.unwrap().unwrap();
+    assert!(!world.shutdown.drain(Duration::from_millis(100)).await, "requests are under way");
+    world.go_on.add_permits(2);
+    for stream in busy.iter_mut().chain(&mut waiting) {
+        assert!(answer(stream).await.unwrap().starts_with("HTTP/1.1 200"));
+    }
+    assert!(world.shutdown.drain(LONG).await);
 }
