@@ -45,7 +45,7 @@ const MOST_WAITING: usize = 4096;
 pub struct Limits {
     /// From everywhere; one more takes the place of the one that is idle longest, or waits.
     pub connections: usize,
-    /// From one address; one more takes the place of an idle one from there, or is closed.
+    /// From one address (of IPv6, one network of 64 bits); one more takes the place of an idle one from there, or is closed.
     pub per_source: usize,
 }
 

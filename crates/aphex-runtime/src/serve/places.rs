@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::{HEAD_TIMEOUT, Limits};
+use crate::proxies::network;
 
 /// How long a connection may be without a request after its first; longer than proxies keep theirs (nginx: 60 s).
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
@@ -90,8 +91,9 @@ impl Places {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a connection from this address; none while that address has too many.
+    /// A place for a connection from this address; none while it, or its IPv6 network of 64 bits, has too many.
     pub(super) async fn take(self: &Arc<Self>, source: IpAddr) -> Option<Arc<Place>> {
+        let source = network(source);
         loop {
             let freed = self.freed.notified();
             {
@@ -411,6 +413,28 @@ mod tests {
         assert!(next.await.unwrap());
         assert_eq!(places.taken().count, 0);
         assert!(places.taken().idle.is_empty());
+    }
+
+    #[tokio::test]
+    async fn all_addresses_of_an_ipv6_network_are_one() {
+        let places = Places::new(Limits { connections: 10, per_source: 2 });
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let mut held = Vec::new();
+        for own in ["2001:db8::1", "2001:db8::2"] {
+            let place = places.take(address(own)).await.unwrap();
+            held.push(place.begin(Version::HTTP_11));
+        }
+        assert!(places.take(address("2001:db8::ffff:3")).await.is_none());
+        assert!(places.take(address("2001:db8:0:1::1")).await.is_some());
+        // What IPv4 is called on a socket of IPv6.
+        let mapped = [address("::ffff:192.0.2.1"), address("192.0.2.1")];
+        for source in mapped {
+            held.push(places.take(source).await.unwrap().begin(Version::HTTP_11));
+        }
+        assert!(places.take(mapped[0]).await.is_none());
+        assert!(places.take(address("::ffff:192.0.2.2")).await.is_some());
+        drop(held);
+        assert!(places.taken().sources.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
