@@ -46,7 +46,7 @@ impl Folder {
         &self.path
     }
 
-    /// The finished files. What was being written when a process ended was never acknowledged, and is removed.
+    /// The finished files in order of arrival, which a folder does not keep. What was being written when a process ended was never acknowledged, and is removed.
     pub(super) fn list(&self) -> Result<Vec<(u64, Entry)>, SpoolError> {
         let failed = |error| SpoolError::Folder(self.path.clone(), error);
         let mut found = Vec::new();
@@ -63,6 +63,7 @@ impl Folder {
                 tracing::error!(file = %file.path().display(), "not a file of the spool; it is left alone");
             }
         }
+        found.sort_unstable_by_key(|(number, _)| *number);
         Ok(found)
     }
 

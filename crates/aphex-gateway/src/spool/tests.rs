@@ -75,6 +75,19 @@ async fn a_restart_finds_everything_in_its_order() {
 }
 
 #[tokio::test]
+async fn a_restart_keeps_the_order_of_a_sequence_whatever_order_the_folder_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(folder.path(), 1 << 20);
+    let ids: Vec<String> = (0..40).map(|number| format!("m{number}")).collect();
+    for id in &ids {
+        spool.keep(&incoming("a", id), Some("main")).await.unwrap();
+    }
+    drop(spool);
+    let left = waves(&open(folder.path(), 1 << 20)).await;
+    assert_eq!(left.concat(), ids);
+}
+
+#[tokio::test]
 async fn what_an_earlier_release_left_leaves_in_order_by_listener() {
     let folder = tempfile::tempdir().unwrap();
     let spool = open(folder.path(), 1 << 20);
