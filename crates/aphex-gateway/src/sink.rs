@@ -237,7 +237,7 @@ impl Sink {
         if body::is_too_fine(&json) {
             return Err(Answer::TooLarge);
         }
-        let (body, json) = unicode::read(json).map_err(|_| Answer::Payload)?;
+        let (body, json) = unicode::read(json)?;
         if !body.is_object() {
             return Err(Answer::Payload);
         }

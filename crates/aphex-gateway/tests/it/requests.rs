@@ -53,6 +53,14 @@ async fn requests_that_are_not_signed_events_are_refused_and_not_stored() -> any
         world.post(&path).header("content-type", "application/json").body(vec![b' '; 25 * 1024 * 1024 + 1]);
     // The answer comes before the body was sent, so a client may see the connection close instead.
     assert!(answer(large).await.map_or(true, |(code, _)| code == 413));
+    // Small enough as it comes, and not as it would be kept: with U+FFFD for each byte that is no UTF-8.
+    let growing = [b"{\"a\":\"", vec![0xff; 9_500_000].as_slice(), b"\"}"].concat();
+    let growing = world
+        .post(&path)
+        .header("content-type", "application/json")
+        .header("x-hub-signature-256", sign(SECRET.as_bytes(), &growing))
+        .body(growing);
+    assert_eq!(answer(growing).await?.0, 413);
     let get = reqwest::Method::GET;
     let request = world.post(&path).build()?;
     let mut get_request = reqwest::Request::new(get, request.url().clone());
