@@ -132,6 +132,9 @@ impl Sink {
         if head.method != Method::POST {
             return Err(Answer::Method);
         }
+        let source = proxies::source(peer.0.ip(), &head.headers, &self.trusted_proxies);
+        let begun = self.bodies.begin(&head, format!("from {}", source_name(source)));
+        let begun = begun.inspect_err(|_| self.metrics.held_back("memory"))?;
         let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let listeners = || route::listeners(&self.snapshot, host, head.uri.path(), &self.domain);
         let mut found = listeners();
@@ -152,9 +155,7 @@ impl Sink {
             return Err(Answer::Encoding);
         }
         let url = head.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
-        let source = proxies::source(peer.0.ip(), &head.headers, &self.trusted_proxies);
-        let sender = format!("from {}", source_name(source));
-        let held = self.bodies.read(body, &head.headers, sender).await;
+        let held = begun.read(body, &head.headers).await;
         let mut held = held.inspect_err(|answer| {
             if *answer == Answer::NoMemory {
                 self.metrics.held_back("memory");

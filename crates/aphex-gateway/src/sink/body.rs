@@ -1,13 +1,14 @@
 //! How bodies arrive: bounded each, bounded in time, and bounded all together.
 //!
 //! Memory is set aside as bytes come, not as a sender announces them: who announces 25 MiB and sends nothing takes
-//! nothing from others. Where there is none for it, the body that needs more is refused, so that none waits for another;
+//! nothing from others but what its head needs, which is counted before anything is waited for. Where there is none for it, the body that needs more is refused, so that none waits for another;
 //! who may have how much is `memory`'s.
 
 use std::error::Error;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::request;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Body;
@@ -21,9 +22,18 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Commas and colons of one body, which are about as many as its values and names.
 const MOST_VALUES: usize = 2_500_000;
 
-/// The memory for bodies.
+/// What a field of a head takes besides its bytes, about.
+const FIELD: usize = 128;
+
+/// The memory for bodies, and for the heads before them.
 #[derive(Debug, Default)]
 pub struct Bodies(Memory);
+
+/// A request whose body was not read yet, and the memory that its head has.
+pub(super) struct Begun<'a> {
+    memory: Claim<'a>,
+    head: usize,
+}
 
 /// A body, and the memory that it has until this is dropped.
 pub(super) struct Held<'a> {
@@ -32,13 +42,22 @@ pub(super) struct Held<'a> {
 }
 
 impl Bodies {
-    /// Reads a body of this sender whole, or says why not.
-    pub(super) async fn read<B>(
-        &self,
-        body: B,
-        headers: &HeaderMap,
-        sender: String,
-    ) -> Result<Held<'_>, Answer>
+    /// Takes memory for a head of this sender.
+    pub(super) fn begin(&self, head: &request::Parts, sender: String) -> Result<Begun<'_>, Answer> {
+        let (mut memory, head) = (self.0.claim(sender), size(head));
+        if memory.covers(head) { Ok(Begun { memory, head }) } else { Err(Answer::NoMemory) }
+    }
+}
+
+/// How many bytes a head takes, about.
+fn size(head: &request::Parts) -> usize {
+    let path = head.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    head.headers.iter().fold(path, |sum, (name, value)| sum + FIELD + name.as_str().len() + value.len())
+}
+
+impl<'a> Begun<'a> {
+    /// Reads the body whole, or says why not.
+    pub(super) async fn read<B>(self, body: B, headers: &HeaderMap) -> Result<Held<'a>, Answer>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -48,18 +67,15 @@ impl Bodies {
         if announced.is_some_and(|length: usize| length > MAX_BODY) {
             return Err(Answer::TooLarge);
         }
-        tokio::time::timeout(TIMEOUT, self.collect(body, sender)).await.map_err(|_| Answer::Timeout)?
+        tokio::time::timeout(TIMEOUT, self.collect(body)).await.map_err(|_| Answer::Timeout)?
     }
 
-    async fn collect<B>(&self, body: B, sender: String) -> Result<Held<'_>, Answer>
+    async fn collect<B>(self, body: B) -> Result<Held<'a>, Answer>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let mut memory = self.0.claim(sender);
-        if !memory.covers(0) {
-            return Err(Answer::NoMemory);
-        }
+        let Self { mut memory, head } = self;
         let mut pieces = Pieces::default();
         let mut body = std::pin::pin!(body);
         while let Some(frame) = body.frame().await {
@@ -70,7 +86,7 @@ impl Bodies {
             if length > MAX_BODY {
                 return Err(Answer::TooLarge);
             }
-            if !memory.covers(length) {
+            if !memory.covers(head + length) {
                 return Err(Answer::NoMemory);
             }
             pieces.push(&data);
@@ -143,6 +159,42 @@ mod tests {
 
     fn nobody() -> String {
         "192.0.2.1".to_owned()
+    }
+
+    fn head(fields: usize) -> request::Parts {
+        let mut head = http::Request::post("/a").body(()).unwrap().into_parts().0;
+        for _ in 0..fields {
+            head.headers.append("x", "y".parse().unwrap());
+        }
+        head
+    }
+
+    impl Bodies {
+        /// Reads a body that comes after hardly any head.
+        async fn read<B>(&self, body: B, headers: &HeaderMap, sender: String) -> Result<Held<'_>, Answer>
+        where
+            B: Body<Data = Bytes> + Send,
+            B::Error: Into<Box<dyn Error + Send + Sync>>,
+        {
+            Begun { head: 0, ..self.begin(&head(0), sender)? }.read(body, headers).await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_takes_memory_whatever_follows_it() {
+        let bodies = Bodies(Memory::of(100));
+        assert!((UNIT..UNIT + 1024).contains(&size(&head(510))));
+        let large = bodies.begin(&head(510), nobody()).unwrap();
+        assert_eq!(bodies.0.free(), 98, "many small fields take more than their text");
+        let held = large.read(chunks(1, UNIT), &HeaderMap::new()).await.unwrap();
+        assert_eq!(bodies.0.free(), 97, "the body comes in addition");
+        drop(held);
+        // Who sends heads alone leaves room for others.
+        let greedy: Vec<_> = std::iter::from_fn(|| bodies.begin(&head(1), nobody()).ok()).collect();
+        assert_eq!((greedy.len(), bodies.0.free()), (75, 25));
+        assert!(bodies.begin(&head(1), "192.0.2.2".to_owned()).is_ok());
+        drop(greedy);
+        assert_eq!(bodies.0.free(), 100);
     }
 
     fn chunks(

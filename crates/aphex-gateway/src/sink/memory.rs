@@ -51,9 +51,9 @@ impl Memory {
 }
 
 impl Claim<'_> {
-    /// Takes what a body of so many bytes needs; false where that is more than there is for it.
+    /// Takes what a head and a body of so many bytes need; false where that is more than there is for them.
     pub(super) fn covers(&mut self, bytes: usize) -> bool {
-        // An empty body has its head.
+        // The smallest head is one.
         let wanted = u64::try_from(bytes.div_ceil(UNIT).max(1)).unwrap_or(u64::MAX);
         let mut shares = self.memory.shares();
         while self.units < wanted {

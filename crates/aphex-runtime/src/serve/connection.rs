@@ -21,7 +21,7 @@ use super::places::{Place, UnderWay};
 use crate::Shutdown;
 
 /// The largest head of a request; GitHub's has about one kilobyte. What is larger is answered with 431.
-const MOST_HEAD: usize = 32 * 1024;
+const MOST_HEAD: usize = 16 * 1024;
 /// The most header fields of a request; more are answered with 431 (HTTP/2 bounds their size alone).
 const MOST_HEADERS: usize = 100;
 /// Requests at once on one HTTP/2 connection.
