@@ -1,7 +1,7 @@
 //! Asks what evaluation wants to know: services that tenants named, and GitHub's API.
 //!
-//! A service is called only at addresses that are allowed: loopback, link-local and the like are the gateway's own
-//! neighbourhood (a cloud's metadata service among them), and no tenant's business. The address is looked at after the
+//! A service is called only at addresses that are allowed: the machine's own, loopback, link-local and the like are the
+//! gateway's own neighbourhood (a cloud's metadata service among them), and no tenant's business. The address is looked at after the
 //! name was resolved, so no name leads there either. Redirects are not followed; time and size have limits.
 
 mod rules;

@@ -1,6 +1,6 @@
 //! Which addresses a service may have.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -46,45 +46,82 @@ impl Rule {
 /// Whether a service may be called at an address that its host has.
 pub(super) fn may_call(allowed: &[Rule], host: &str, address: IpAddr) -> bool {
     let address = address.to_canonical();
-    !is_near(address) || allowed.iter().any(|rule| rule.covers(host, address))
+    allowed.iter().any(|rule| rule.covers(host, address)) || !is_near(address)
 }
 
 /// What clouds answer their machines at besides 169.254.169.254: Alibaba, Oracle, Azure.
 const METADATA: [[u8; 4]; 3] = [[100, 100, 100, 200], [192, 0, 0, 192], [168, 63, 129, 16]];
+/// Addresses that are for documents, and hardly any machine has (RFC 5737, RFC 3849).
+const NOBODYS: (Ipv4Addr, Ipv6Addr) =
+    (Ipv4Addr::new(192, 0, 2, 1), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
 
 /// Addresses that lead to this machine or its link: what is there trusts whoever can reach it.
 fn is_near(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            address.is_loopback()
-                || address.is_link_local()
-                || address.is_unspecified()
-                || address.is_broadcast()
-                || address.is_multicast()
-                || address.octets()[0] == 0
-                || METADATA.contains(&address.octets())
-        }
-        IpAddr::V6(address) => {
-            // Metadata services of Amazon (fd00:ec2::254) and Google (fd20:ce::254).
-            let metadata = matches!(address.segments(), [0xfd00, 0xec2, ..] | [0xfd20, 0xce, ..]);
-            // 6to4, NAT64 (RFC 6052, RFC 8215) and IPv4-compatible addresses carry one of the old kind within.
-            let carried = match address.segments() {
-                [0x2002, high, low, ..]
-                | [0x64, 0xff9b, 0 | 1, _, _, _, high, low]
-                | [0, 0, 0, 0, 0, 0, high, low] => {
-                    let bits = u32::from(high) << 16 | u32::from(low);
-                    is_near(IpAddr::V4(bits.into()))
-                }
-                _ => false,
-            };
-            address.is_loopback()
-                || address.is_unicast_link_local()
-                || address.is_unspecified()
-                || address.is_multicast()
-                || metadata
-                || carried
-        }
-    }
+    let near = match address {
+        IpAddr::V4(address) => is_near_v4(address),
+        IpAddr::V6(address) => is_near_v6(address),
+    };
+    near || is_ours(address)
+}
+
+fn is_near_v4(address: Ipv4Addr) -> bool {
+    address.is_loopback()
+        || address.is_link_local()
+        || address.is_unspecified()
+        || address.is_broadcast()
+        || address.is_multicast()
+        || address.octets()[0] == 0
+        || METADATA.contains(&address.octets())
+}
+
+fn is_near_v6(address: Ipv6Addr) -> bool {
+    // Metadata services of Amazon (fd00:ec2::254) and Google (fd20:ce::254).
+    let metadata = matches!(address.segments(), [0xfd00, 0xec2, ..] | [0xfd20, 0xce, ..]);
+    // NAT64 of a network's own (RFC 8215): where in it the old address is, its operator decides.
+    let translated = matches!(address.segments(), [0x64, 0xff9b, 1, ..]);
+    address.is_loopback()
+        || address.is_unicast_link_local()
+        || address.is_unspecified()
+        || address.is_multicast()
+        || metadata
+        || translated
+        || carried(address).is_some_and(|carried| is_near(carried.into()))
+}
+
+/// The address of the old kind that one of the new kind carries within, and is translated to or sent to in the end.
+fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let (high, low) = match address.segments() {
+        // 6to4 (RFC 3056).
+        [0x2002, high, low, ..] => (high, low),
+        // Teredo (RFC 4380), which turns each bit.
+        [0x2001, 0, _, _, _, _, high, low] => (!high, !low),
+        // NAT64 (RFC 6052), IPv4-compatible (RFC 4291), IPv4-translated (RFC 2765), ISATAP (RFC 5214).
+        [0x64, 0xff9b, 0, _, _, _, high, low]
+        | [0, 0, 0, 0, 0, 0, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => (high, low),
+        _ => return None,
+    };
+    Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+}
+
+/// Whether this machine, or the pod, has the address itself: the system lets nobody listen at others'.
+fn is_ours(address: IpAddr) -> bool {
+    let may_listen = |address: IpAddr| UdpSocket::bind((address, 0)).is_ok();
+    let nobodys = if address.is_ipv4() { NOBODYS.0.into() } else { NOBODYS.1.into() };
+    may_listen(address) && (!may_listen(nobodys) || is_its_own_source(address))
+}
+
+/// The same where the system lets everybody listen anywhere (`ip_nonlocal_bind`): to its own address it sends from there.
+fn is_its_own_source(address: IpAddr) -> bool {
+    let any: IpAddr =
+        if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    // Nothing is sent: only the way is looked up.
+    let source = UdpSocket::bind((any, 0)).and_then(|socket| {
+        socket.connect((address, 9))?;
+        socket.local_addr()
+    });
+    source.is_ok_and(|source| source.ip() == address)
 }
 
 #[cfg(test)]
@@ -119,6 +156,12 @@ mod tests {
             "224.0.0.1",
             "ff02::1",
             "255.255.255.255",
+            "::ffff:0:127.0.0.1",
+            "2001:0:53aa:64c::5601:5601",
+            "fd12::5efe:127.0.0.1",
+            "2001:db8::200:5efe:a9fe:a9fe",
+            "64:ff9b:1:a9fe:a9:fe00::",
+            "64:ff9b:1::808:808",
         ] {
             assert!(!may(&[], "x", near), "{near}");
         }
@@ -130,6 +173,8 @@ mod tests {
             "fd12::1",
             "100.64.0.1",
             "64:ff9b::808:808",
+            "::ffff:0:8.8.8.8",
+            "2001:0:53aa:64c::f7f7:f7f7",
         ] {
             assert!(may(&[], "x", far), "{far}");
         }
@@ -140,6 +185,26 @@ mod tests {
         assert!(may(&["0.0.0.0/0"], "x", "169.254.1.1"));
         assert!(may(&["interceptor.local"], "Interceptor.local", "127.0.0.1"));
         assert!(!may(&["interceptor.local"], "other.local", "127.0.0.1"));
+    }
+
+    #[test]
+    fn an_address_of_this_machine_is_near_whatever_it_is() {
+        assert!(is_ours(Ipv4Addr::LOCALHOST.into()) && is_its_own_source(Ipv4Addr::LOCALHOST.into()));
+        assert!(!is_ours(NOBODYS.0.into()) && !is_its_own_source(NOBODYS.0.into()));
+        // What it sends from, where there is a way to anybody.
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        if socket.connect((NOBODYS.0, 9)).is_err() {
+            return;
+        }
+        let IpAddr::V4(own) = socket.local_addr().unwrap().ip() else { return };
+        let [a, b, c, d] = own.octets();
+        let within: IpAddr =
+            format!("64:ff9b::{:x}:{:x}", u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
+                .parse()
+                .unwrap();
+        let allowed: Rule = own.to_string().parse().unwrap();
+        assert!(!may_call(&[], "x", own.into()) && !may_call(&[], "x", within));
+        assert!(may_call(&[allowed], "x", own.into()));
     }
 
     #[test]
