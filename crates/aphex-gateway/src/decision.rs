@@ -4,6 +4,7 @@
 //! that are not applied yet. [`evaluate`] is pure and cannot wait, so a [`Decider`] begins it again whenever it asked for a
 //! Secret or for a service's answer that was not there yet. Nothing here writes: [`crate::dispatch`] does.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,8 +16,8 @@ use kube::ResourceExt as _;
 use secrecy::SecretSlice;
 
 use crate::calls::{Caller, Calls};
-use crate::deliveries::{Incoming, Payload, object_name};
-use crate::evaluate::{Evaluation, Planned, evaluate};
+use crate::deliveries::{Incoming, Mark, Payload, object_name, seed};
+use crate::evaluate::{Evaluation, Planned, accepts_unsigned, evaluate};
 use crate::event::{self, Event};
 use crate::interceptors::cel::Programs;
 use crate::interceptors::outside::{Outside, Question, Response};
@@ -52,7 +53,8 @@ pub struct Case {
 impl Case {
     /// The event that a Delivery keeps, or a replay of it.
     pub fn of(delivery: &Delivery, payload: Payload, replay: Option<&str>, now: Timestamp) -> Self {
-        Self::at(delivery, Arc::new(Self::event(delivery, payload, now)), replay)
+        let mark = payload.mark;
+        Self::at(delivery, Arc::new(Self::event(delivery, payload, now)), mark, replay)
     }
 
     /// The event that a Delivery keeps.
@@ -70,21 +72,26 @@ impl Case {
     }
 
     /// A Delivery, or a replay of it, whose event has been read.
-    pub(crate) fn at(delivery: &Delivery, event: Arc<Event>, replay: Option<&str>) -> Self {
+    pub(crate) fn at(delivery: &Delivery, event: Arc<Event>, mark: Mark, replay: Option<&str>) -> Self {
         let spec = &delivery.spec;
-        let listener_namespace = listener_namespace(delivery).to_owned();
-        let kept_in = delivery.namespace().unwrap_or_default();
-        // The same wherever the event is kept: sent again, it may be kept elsewhere, and must create the same.
-        let name = if kept_in == listener_namespace { delivery.name_any() } else { event.id.clone() };
-        let seed = format!("{listener_namespace}/{name}");
+        let seed = seed(delivery, &event.body, mark);
         Self {
             seed: replay.map(|replay| format!("{seed}/{replay}")).unwrap_or(seed),
             listener: spec.listener.clone(),
             verified: spec.verified_by.clone(),
             event,
-            listener_namespace,
-            kept_in,
+            listener_namespace: listener_namespace(delivery).to_owned(),
+            kept_in: delivery.namespace().unwrap_or_default(),
         }
+    }
+
+    /// The seed at this listener. Elsewhere each secret has triggers of its own; where all of them are asked, each has names.
+    fn seed_at(&self, listener: &EventListener) -> Cow<'_, str> {
+        if !accepts_unsigned(listener) || self.verified.is_empty() {
+            return Cow::Borrowed(&self.seed);
+        }
+        let signers = self.verified.iter().map(|signer| format!("/{}/{}", signer.namespace, signer.name));
+        Cow::Owned(std::iter::once(self.seed.clone()).chain(signers).collect())
     }
 }
 
@@ -210,7 +217,7 @@ impl Decider {
                     outside,
                     github_api: caller.github_api(),
                     cel: &cel,
-                    seed: &case.seed,
+                    seed: &case.seed_at(&listener),
                 })
             };
             planned = self.pace.run(&place, weight, run).await?;

@@ -65,7 +65,8 @@ use queue::{Key, Queue};
 use retention::Index;
 use told::Told;
 
-pub use payload::{Payload, UnpackError, fetch as fetch_payload};
+pub use payload::{Mark, Payload, UnpackError, fetch as fetch_payload};
+pub(crate) use same::{is_id_of, seed};
 pub use store::StoreError;
 pub use verdict::of as verdict_of;
 

@@ -19,6 +19,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::deliveries::is_id_of;
 use crate::select::Account;
 
 /// Answers of the engine that no later attempt changes: malformed, invalid, too large, no such verb.
@@ -202,7 +203,7 @@ impl Dispatcher {
                 let request = request.map_err(|error| failed(kube::Error::BuildRequest(error)))?;
                 // Read with the gateway's own eyes: an account that may create need not be allowed to read.
                 let there: DynamicObject = self.client.request(request).await.map_err(failed)?;
-                if there.labels().get(EVENT_ID_LABEL).map(String::as_str) != Some(event_id) {
+                if there.labels().get(EVENT_ID_LABEL).is_none_or(|label| !is_id_of(label, event_id, &name)) {
                     let name = full_name(namespace.as_deref(), &name);
                     return Err(DispatchError::Taken { kind: types.kind, name });
                 }

@@ -75,7 +75,7 @@ pub struct Origin<'a> {
     pub label: &'a str,
     /// The event's id.
     pub event_id: &'a str,
-    /// What makes this evaluation the same as another one: the Delivery, and its replay if there is one.
+    /// What makes this evaluation the same as another one: the event, and its replay if there is one.
     pub seed: &'a str,
 }
 

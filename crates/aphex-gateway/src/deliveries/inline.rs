@@ -8,7 +8,7 @@
 //!                                          store it without a verdict, answer, decide afterwards
 //! ```
 //!
-//! Nothing is answered before the Delivery is stored, and what is created has a name made of the Delivery's: who dies
+//! Nothing is answered before the Delivery is stored, and what is created has a name made of the event: who dies
 //! between the two leaves a run that the sender's next try finds (`docs/adr/0048-verdict-first.md`).
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use aphex_api::delivery::{Delivery, DeliveryStatus};
 use jiff::Timestamp;
 
-use super::{Deliveries, Incoming, object_name, verdict};
+use super::{Deliveries, Incoming, Mark, object_name, verdict};
 use crate::decision::{Asking, Case, Decision};
 use crate::event::{self, Event};
 
@@ -55,9 +55,14 @@ impl Decided {
 
 impl Deliveries {
     /// What triggers make of an event that is not stored yet; nothing when it is to be stored first.
-    pub(super) async fn decide_at_once(&self, delivery: &Delivery, event: &Arc<Event>) -> Option<Decided> {
+    pub(super) async fn decide_at_once(
+        &self,
+        delivery: &Delivery,
+        event: &Arc<Event>,
+        mark: Mark,
+    ) -> Option<Decided> {
         let began = self.clock.now();
-        let case = Case::at(delivery, Arc::clone(event), None);
+        let case = Case::at(delivery, Arc::clone(event), mark, None);
         let deciding = self.decider.decide_within(&case, Asking::Nobody);
         let decision = tokio::time::timeout(AT_ONCE, deciding).await.ok().flatten()?;
         Some(Decided { decision, began })

@@ -211,6 +211,7 @@ mod tests {
     use aphex_api::delivery::DeliverySpec;
 
     use super::*;
+    use crate::deliveries::payload::Mark;
 
     fn delivery(namespace: &str, name: &str, listener_namespace: &str, digest: &str) -> Delivery {
         let spec = DeliverySpec {
@@ -297,7 +298,7 @@ mod tests {
 
     #[test]
     fn the_first_part_is_among_the_secrets_where_the_delivery_has_none() {
-        let packed = Packed { first: "a".into(), rest: vec!["b".into(), "c".into()] };
+        let packed = Packed { first: "a".into(), rest: vec!["b".into(), "c".into()], mark: Mark::default() };
         let texts = |delivery: &Delivery| {
             PayloadParts::of(delivery).unwrap().texts(&packed).map(str::to_owned).collect::<Vec<_>>()
         };

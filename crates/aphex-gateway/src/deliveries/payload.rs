@@ -67,6 +67,27 @@ pub struct Packed {
     pub first: String,
     /// What does not fit one object; almost always nothing.
     pub rest: Vec<String>,
+    /// What tells it from other payloads with the same id.
+    pub mark: Mark,
+}
+
+/// What gzip ends with: checksum and length of what it compressed. Whoever compresses has computed it anyway.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mark(u64);
+
+impl Mark {
+    const LENGTH: usize = 8;
+
+    fn of(gzip: &[u8]) -> Self {
+        let end = gzip.len().checked_sub(Self::LENGTH).and_then(|at| gzip.get(at..)).unwrap_or_default();
+        Self(end.iter().fold(0, |mark, byte| mark << 8 | u64::from(*byte)))
+    }
+}
+
+impl std::fmt::Display for Mark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
 }
 
 impl Packed {
@@ -78,12 +99,14 @@ impl Packed {
 
 /// Compresses a payload; the same bytes always give the same text.
 pub fn pack(json: &[u8]) -> std::io::Result<Packed> {
-    let text = STANDARD.encode(gzip::compress(json)?);
+    let bytes = gzip::compress(json)?;
+    let mark = Mark::of(&bytes);
+    let text = STANDARD.encode(bytes);
     if text.len() <= PART {
-        return Ok(Packed { first: text, rest: Vec::new() });
+        return Ok(Packed { first: text, rest: Vec::new(), mark });
     }
     let mut pieces = text.as_bytes().chunks(PART).map(|piece| String::from_utf8_lossy(piece).into_owned());
-    Ok(Packed { first: pieces.next().unwrap_or_default(), rest: pieces.collect() })
+    Ok(Packed { first: pieces.next().unwrap_or_default(), rest: pieces.collect(), mark })
 }
 
 /// A payload, read and as it was sent.
@@ -93,6 +116,8 @@ pub struct Payload {
     pub body: Value,
     /// Its text, byte for byte.
     pub raw: Arc<str>,
+    /// What tells it from other payloads with the same id.
+    pub mark: Mark,
 }
 
 /// Reads what [`pack`] made, pieces joined.
@@ -103,7 +128,7 @@ pub fn unpack(text: &str) -> Result<Payload, UnpackError> {
     let limit = u64::try_from(MAX_BODY).unwrap_or(u64::MAX);
     GzDecoder::new(bytes.as_slice()).take(limit).read_to_end(&mut json).map_err(UnpackError::Gzip)?;
     let body = serde_json::from_slice(&json).map_err(UnpackError::Json)?;
-    Ok(Payload { body, raw: event::raw(&json) })
+    Ok(Payload { body, raw: event::raw(&json), mark: Mark::of(&bytes) })
 }
 
 /// The payload of a Delivery.
@@ -136,6 +161,8 @@ mod tests {
         assert_eq!(packed, pack(json.to_string().as_bytes()).unwrap());
         assert_eq!(unpack(&packed.first).unwrap().body, json);
         assert_eq!(&*unpack(&packed.first).unwrap().raw, json.to_string());
+        assert_eq!(unpack(&packed.first).unwrap().mark, packed.mark);
+        assert_ne!(pack(b"{}").unwrap().mark, packed.mark);
     }
 
     #[test]
@@ -151,7 +178,8 @@ mod tests {
         let packed = pack(json.to_string().as_bytes()).unwrap();
         assert!(!packed.rest.is_empty());
         assert_eq!(packed.digest(), hex(&(packed.first.clone() + &packed.rest.concat())));
-        assert_eq!(unpack(&(packed.first + &packed.rest.concat())).unwrap().body, json);
+        let unpacked = unpack(&(packed.first + &packed.rest.concat())).unwrap();
+        assert_eq!((unpacked.body, unpacked.mark), (json, packed.mark));
     }
 
     #[test]

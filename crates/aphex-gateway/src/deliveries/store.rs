@@ -149,7 +149,7 @@ impl Deliveries {
     ) -> Result<bool, StoreError> {
         let mut delivery = build(name, incoming, event, packed, &self.identity);
         let Some(parts) = PayloadParts::of(&delivery) else {
-            if let Some(decided) = self.decide_at_once(&delivery, event).await {
+            if let Some(decided) = self.decide_at_once(&delivery, event, packed.mark).await {
                 // A run that was deleted since must not be made again for an event that has its verdict.
                 let free = if decided.makes_nothing() {
                     Some(true)

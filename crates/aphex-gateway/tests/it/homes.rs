@@ -153,6 +153,43 @@ async fn what_a_full_namespace_has_already_is_not_kept_once_more_beside_the_list
 }
 
 #[tokio::test]
+async fn what_a_full_namespace_refuses_makes_one_run_though_its_name_is_taken_beside_the_listener()
+-> anyhow::Result<()> {
+    let world = World::start("full-run").await?;
+    world.at_home().await?;
+    for object in world.binding("other", OTHER) {
+        world.apply(object).await?;
+    }
+    world.apply(world.permission("other")).await?;
+    let quota = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota",
+        "metadata": { "name": "deliveries", "namespace": world.tenant() },
+        "spec": { "hard": { "count/deliveries.aphex.io": "0" } },
+    });
+    world.apply(quota).await?;
+    eventually("the other secret is known", || async {
+        Ok(world.deliver(ID, "push", &push()?, OTHER).await.ok())
+    })
+    .await?;
+    let mut attempt = 0;
+    eventually("the namespace takes no more", || {
+        attempt += 1;
+        let (id, world) = (format!("after-{attempt}"), &world);
+        async move {
+            world.deliver(&id, "ping", &json!({}), SECRET).await?;
+            Ok(world.kept_in(&world.organization()).await?.contains(&id).then_some(()))
+        }
+    })
+    .await?;
+    assert_eq!(world.runs().await?.len(), 1);
+    world.deliver(ID, "push", &push()?, SECRET).await?;
+    let of_the_event = |name: &&String| name.starts_with(ID);
+    assert_eq!(world.kept_in(&world.organization()).await?.iter().filter(of_the_event).count(), 2);
+    assert_eq!(world.runs().await?.len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_the_tenants_namespace_does_not_take_is_kept_beside_the_listener() -> anyhow::Result<()> {
     let world = World::start("away").await?;
     world.at_home().await?;

@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use aphex_api::delivery::{Delivery, DeliveryPhase, DeliveryStatus, DeliveryVerdict};
 use aphex_runtime::Shutdown;
-use aphex_testkit::platform;
+use aphex_testkit::{eventually, platform};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use super::world::{SECRET, World, large_push, push};
 
+const OTHER: &str = "whsec_of_the_other_repository";
 /// Within this time after a replica is lost, what it had must be done.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Rules that are used seldom: retention deletes finished Deliveries. On a server that several tests share, another test's
@@ -36,6 +37,85 @@ async fn the_same_event_at_two_replicas_at_once_makes_one_run() -> anyhow::Resul
     assert_eq!(world.runs().await?.len(), ids.len());
     stop.trigger();
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_id_at_two_webhooks_at_once_makes_one_run_for_each() -> anyhow::Result<()> {
+    let world = World::start("hooks").await?;
+    for object in world.binding("other", OTHER) {
+        world.apply(object).await?;
+    }
+    world.apply(world.permission("other")).await?;
+    eventually("the other secret is known", || async {
+        Ok(world.deliver("known", "ping", &json!({}), OTHER).await.ok())
+    })
+    .await?;
+    world.deliver("warm", "ping", &json!({}), SECRET).await?;
+    let body = push()?;
+    world.faults.hold(|call| call.verb == "get" && call.object.ends_with("/together"));
+    let together = async {
+        eventually("none is there when they are looked for", || async {
+            Ok((world.faults.holding() == 2).then_some(()))
+        })
+        .await?;
+        world.faults.release();
+        anyhow::Ok(())
+    };
+    let [one, two] = [SECRET, OTHER].map(|secret| world.deliver("together", "push", &body, secret));
+    let (one, two, together) = tokio::join!(one, two, together);
+    (one?, two?, together?);
+    assert_eq!(world.verdict("together").await?.0, DeliveryVerdict::Created);
+    let deliveries: Api<Delivery> = Api::namespaced(world.client.clone(), &world.organization());
+    let found = deliveries.list(&ListParams::default()).await?.items;
+    let mut named: Vec<String> = found
+        .into_iter()
+        .filter(|delivery| delivery.spec.delivery_id == "together")
+        .flat_map(|delivery| delivery.status.unwrap_or_default().created)
+        .map(|created| created.name)
+        .collect();
+    let mut runs: Vec<String> = world.runs().await?.iter().map(ResourceExt::name_any).collect();
+    named.sort();
+    runs.sort();
+    assert_eq!((runs.len(), runs), (2, named));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_payloads_with_one_id_at_once_make_one_run_each() -> anyhow::Result<()> {
+    let world = World::start("payloads").await?;
+    world.deliver("warm", "ping", &json!({}), SECRET).await?;
+    let (one, mut two) = (push()?, push()?);
+    two["after"] = "f".repeat(40).into();
+    // Once the run of one is made and its Delivery is not, the other comes.
+    world.faults.stage("together");
+    world.faults.hold(|call| {
+        let of_a_delivery =
+            call.stage == "together" && call.verb == "create" && call.kind == "deliveries.aphex.io";
+        of_a_delivery && call.object == "org-NAME/" && call.occurrence == 1
+    });
+    let other = async {
+        eventually("one has its run", || async { Ok((world.faults.holding() == 1).then_some(())) }).await?;
+        let answer = world.deliver("together", "push", &two, SECRET).await?;
+        world.faults.release();
+        anyhow::Ok(answer)
+    };
+    let (first, second) = tokio::join!(world.deliver("together", "push", &one, SECRET), other);
+    let ids = [first?, second?].map(|answer| text(&answer["eventID"]));
+    assert_ne!(ids[0], ids[1]);
+    for (id, body) in ids.iter().zip([&one, &two]) {
+        let (verdict, delivery) = world.verdict(id).await?;
+        assert_eq!((verdict, &delivery.spec.revision), (DeliveryVerdict::Created, &text(&body["after"])));
+        let created = delivery.status.unwrap_or_default().created.remove(0);
+        let run = world.run_api().get(&created.name).await?;
+        assert_eq!(run.data["spec"]["params"][0]["value"], body["after"], "the run is its own");
+        assert_eq!(world.deliver(id, "push", body, SECRET).await?["eventID"], id.as_str());
+    }
+    assert_eq!(world.runs().await?.len(), 2);
+    Ok(())
+}
+
+fn text(value: &serde_json::Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 #[tokio::test]
