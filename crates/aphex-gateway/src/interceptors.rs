@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 use crate::event::Event;
 use crate::signature::proofs::Scheme;
 use outside::{Interceptors, Outside};
-pub(crate) use params::params;
+pub(crate) use params::{is_hollow, params};
 
 /// What every interceptor of a chain is given.
 #[derive(Clone)]

@@ -189,12 +189,12 @@ fn passes(item: &Value, filter: &Filter) -> Result<bool, JsonPathError> {
         return Ok(left.is_ok_and(|found| !found.is_empty()));
     };
     // An item that lacks either side is passed over; the right one is not looked for where there is no left one.
-    let Some(left) = single(left?)? else { return Ok(false) };
+    let Some(left) = single(&left?)? else { return Ok(false) };
     let right = match right {
         Operand::Path(steps) => walk(vec![item], steps)?,
         Operand::Literal(value) => vec![value],
     };
-    let Some(right) = single(right)? else { return Ok(false) };
+    let Some(right) = single(&right)? else { return Ok(false) };
     let order = compare(left, right)?;
     Ok(match operator.as_str() {
         "==" => order == Ordering::Equal,
@@ -208,8 +208,8 @@ fn passes(item: &Value, filter: &Filter) -> Result<bool, JsonPathError> {
 }
 
 /// The one value of a side, if it has any.
-fn single(found: Vec<&Value>) -> Result<Option<&Value>, JsonPathError> {
-    match found.as_slice() {
+fn single<'a>(found: &[&'a Value]) -> Result<Option<&'a Value>, JsonPathError> {
+    match found {
         [] => Ok(None),
         [one] => Ok(Some(one)),
         _ => Err(JsonPathError::Syntax("can only compare one element at a time".to_owned())),

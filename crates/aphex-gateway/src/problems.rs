@@ -203,6 +203,9 @@ fn interceptor_problems(interceptor: &TriggerInterceptor) -> Vec<String> {
             read(interceptors::params::<gitlab::Params>(interceptor).map(|params| params.has_empty_key()))
         }
         Some(Builtin::Slack) => read(interceptors::params::<slack::Params>(interceptor).map(|_| false)),
+        Some(Builtin::Cel) if interceptors::is_hollow(interceptor, "filter") => {
+            vec!["has a filter without a value, so it lets every event pass".to_owned()]
+        }
         Some(Builtin::Cel) => match interceptors::params::<cel::Params>(interceptor) {
             Ok(params) => params.problems(),
             Err(message) => vec![format!("cannot be read: {message}")],

@@ -39,6 +39,12 @@ pub(super) fn param<'a>(interceptor: &'a TriggerInterceptor, name: &str) -> Opti
     named.max_by(|a, b| a.name.cmp(&b.name)).map(|param| &param.value)
 }
 
+/// Whether a parameter is written, but without a value.
+pub(crate) fn is_hollow(interceptor: &TriggerInterceptor, name: &str) -> bool {
+    interceptor.params.iter().any(|param| param.value.is_null() && is_named(&param.name, name))
+        && param(interceptor, name).is_none()
+}
+
 /// A field of a parameter that is an object.
 pub(super) fn field<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     let mut named = fields.iter().filter(|(key, value)| !value.is_null() && is_named(key, name));
@@ -82,11 +88,11 @@ mod tests {
 
     use super::*;
 
-    fn interceptor(params: Value) -> TriggerInterceptor {
+    fn interceptor(params: &Value) -> TriggerInterceptor {
         serde_json::from_value(json!({ "ref": { "name": "x" }, "params": params })).unwrap()
     }
 
-    fn all(written: Value) -> Value {
+    fn all(written: &Value) -> Value {
         params(&interceptor(written)).unwrap()
     }
 
@@ -101,7 +107,7 @@ mod tests {
         let expected = json!({
             "secretRef": { "secretName": "s" }, "overlays": [{ "key": "a", "expression": "b" }], "Unknown": 1,
         });
-        assert_eq!(all(written), expected);
+        assert_eq!(all(&written), expected);
         assert!(
             is_named("overlayſ", "overlays") && is_named("\u{212a}ey", "key") && !is_named("keys", "key")
         );
@@ -109,13 +115,13 @@ mod tests {
 
     #[test]
     fn of_several_the_one_counts_that_go_reads_last() {
-        let several = interceptor(json!([
+        let several = interceptor(&json!([
             { "name": "filter", "value": "first" }, { "name": "filter", "value": "second" },
             { "name": "FILTER", "value": "before it in order" },
         ]));
         assert_eq!(param(&several, "filter"), Some(&json!("second")));
         assert_eq!(params::<Value>(&several).unwrap(), json!({ "filter": "second" }));
         let emptied = json!([{ "name": "filter", "value": "x" }, { "name": "filter", "value": null }]);
-        assert_eq!(param(&interceptor(emptied), "filter"), Some(&json!("x")));
+        assert_eq!(param(&interceptor(&emptied), "filter"), Some(&json!("x")));
     }
 }
