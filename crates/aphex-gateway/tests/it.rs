@@ -30,6 +30,8 @@ mod malformed;
 mod options;
 #[path = "it/overload.rs"]
 mod overload;
+#[path = "it/redelivered.rs"]
+mod redelivered;
 #[path = "it/replicas.rs"]
 mod replicas;
 #[path = "it/requests.rs"]

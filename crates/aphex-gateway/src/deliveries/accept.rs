@@ -18,7 +18,10 @@ impl StoreError {
     pub(super) fn is_absence(&self) -> bool {
         match self {
             Self::Late(..) => true,
-            Self::Part(_, error) | Self::Create(_, error) | Self::Read(_, error) => is_absence(error),
+            Self::Part(_, error) | Self::Create(_, error) | Self::Read(_, error) | Self::Again(_, error) => {
+                is_absence(error)
+            }
+            Self::Fleeting(_) => false,
             Self::Pack(_) | Self::Taken(_) | Self::Spool(..) => false,
         }
     }
@@ -30,8 +33,10 @@ impl StoreError {
 
     fn cause(&self) -> Option<&kube::Error> {
         match self {
-            Self::Part(_, error) | Self::Create(_, error) | Self::Read(_, error) => Some(error),
-            Self::Late(..) | Self::Pack(_) | Self::Taken(_) | Self::Spool(..) => None,
+            Self::Part(_, error) | Self::Create(_, error) | Self::Read(_, error) | Self::Again(_, error) => {
+                Some(error)
+            }
+            Self::Fleeting(_) | Self::Late(..) | Self::Pack(_) | Self::Taken(_) | Self::Spool(..) => None,
         }
     }
 }

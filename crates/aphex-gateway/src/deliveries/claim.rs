@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aphex_api::delivery::{Delivery, DeliveryPhase, REPLAY_ANNOTATION};
+use aphex_api::delivery::{Delivery, DeliveryPhase, DeliveryStatus, REPLAY_ANNOTATION};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use serde_json::{Value, json};
@@ -16,6 +16,12 @@ const SKEW: Duration = Duration::from_secs(5);
 /// The replay that is asked for, if any ever was.
 pub(super) fn replay(delivery: &Delivery) -> Option<String> {
     delivery.metadata.annotations.as_ref()?.get(REPLAY_ANNOTATION).cloned()
+}
+
+/// Whether a replay is asked for that no verdict answers yet.
+pub(super) fn is_replay_open(delivery: &Delivery) -> bool {
+    let observed = delivery.status.as_ref().and_then(|status| status.observed_replay.as_deref());
+    replay(delivery).is_some_and(|replay| observed != Some(replay.as_str()))
 }
 
 /// When this replica may begin; nothing when there is nothing left to do.
@@ -40,9 +46,7 @@ pub(super) fn due(
     };
     let time = |time: &Option<MicroTime>| time.as_ref().map(|time| time.0);
     match status.phase {
-        DeliveryPhase::Done | DeliveryPhase::Failed => {
-            (replay(delivery).is_some() && replay(delivery) != status.observed_replay).then_some(now)
-        }
+        DeliveryPhase::Done | DeliveryPhase::Failed => is_replay_open(delivery).then_some(now),
         DeliveryPhase::Processing => {
             let lease = time(&status.lease_until).unwrap_or(now);
             let begun = time(&status.started_time).unwrap_or(received);
@@ -57,7 +61,10 @@ pub(super) fn due(
 
 /// The patch of the status that claims a Delivery; refused by the engine when anybody wrote to it meanwhile.
 pub(super) fn patch(delivery: &Delivery, identity: &str, now: Timestamp) -> Value {
-    let attempts = delivery.status.as_ref().map_or(0, |status| status.attempts);
+    // What has its verdict begins anew with a replay, and has all its attempts before it.
+    let open =
+        |status: &&DeliveryStatus| !matches!(status.phase, DeliveryPhase::Done | DeliveryPhase::Failed);
+    let attempts = delivery.status.as_ref().filter(open).map_or(0, |status| status.attempts);
     json!({
         "metadata": { "resourceVersion": delivery.metadata.resource_version },
         "status": {
@@ -77,7 +84,7 @@ pub(super) fn later(time: Timestamp, by: Duration) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use aphex_api::delivery::{DeliverySpec, DeliveryStatus};
+    use aphex_api::delivery::DeliverySpec;
 
     use super::*;
 
@@ -151,6 +158,17 @@ mod tests {
         assert_eq!(due_for("two", 900, Some(claimed)), Some(1010));
         let waiting = DeliveryStatus { next_attempt_time: Some(micro(5000)), ..DeliveryStatus::default() };
         assert_eq!(due_for("two", 900, Some(waiting)), Some(1010));
+    }
+
+    #[test]
+    fn attempts_are_counted_for_each_verdict() {
+        let attempts = |phase| {
+            let status = DeliveryStatus { phase, attempts: 10, ..DeliveryStatus::default() };
+            patch(&delivery(Some(status)), "one", at(1010))["status"]["attempts"].as_u64()
+        };
+        assert_eq!(attempts(DeliveryPhase::Pending), Some(11));
+        assert_eq!(attempts(DeliveryPhase::Processing), Some(11));
+        assert_eq!((attempts(DeliveryPhase::Done), attempts(DeliveryPhase::Failed)), (Some(1), Some(1)));
     }
 
     #[test]

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use aphex_api::delivery::{
-    Delivery, DeliveryPhase, DeliveryStatus, DeliveryVerdict, TriggerResult, TriggerVerdict,
-    listener_namespace,
+    Delivery, DeliveryStatus, DeliveryVerdict, TriggerResult, TriggerVerdict, listener_namespace,
 };
 use aphex_api::foreign::triggers::EventListener;
 use aphex_runtime::errors;
@@ -25,7 +24,7 @@ use crate::interceptors::Rejection;
 /// After how long a Delivery is looked at again when the engine could not be asked about it.
 const ENGINE_DOWN: Duration = Duration::from_secs(5);
 /// How often a status is written again after somebody else wrote to the Delivery.
-const WRITES: usize = 3;
+pub(super) const WRITES: usize = 3;
 /// How often an event is decided anew while an object that its trigger names is not known: for some seconds, since watches of
 /// different kinds may lag differently behind whoever applied them all.
 const LOOKS: u32 = 4;
@@ -95,10 +94,7 @@ impl Deliveries {
         found: Delivery,
     ) -> Result<Result<Delivery, Option<Timestamp>>, AttemptError> {
         let now = self.clock.now();
-        let retried = found.status.as_ref().is_some_and(|status| status.phase == DeliveryPhase::Failed);
         match claim::due(&found, &self.identity, self.started, now) {
-            // A failed Delivery is in the queue only because its sender sent it again.
-            None if retried => {}
             None => return Ok(Err(None)),
             Some(at) if at > now => return Ok(Err(Some(at))),
             Some(_) => {}
@@ -251,7 +247,7 @@ impl Deliveries {
     }
 }
 
-fn params() -> PatchParams {
+pub(super) fn params() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 

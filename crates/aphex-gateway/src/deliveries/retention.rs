@@ -47,6 +47,8 @@ struct Group {
 struct Entry {
     group: Group,
     received: Timestamp,
+    /// Since when it has been kept for its age: a replay, or a sender who sends it again, keeps it longer.
+    since: Timestamp,
     finished: bool,
     parts: Option<PayloadParts>,
     uid: Option<String>,
@@ -77,6 +79,8 @@ impl Index {
         let spec = &delivery.spec;
         let created = delivery.metadata.creation_timestamp.as_ref().map(|time| time.0);
         let received = spec.received_time.as_ref().map(|time| time.0).or(created).unwrap_or_default();
+        let completed = delivery.status.as_ref().and_then(|status| status.completed_time.as_ref());
+        let since = completed.map_or(received, |time| time.0.max(received));
         let phase = delivery.status.as_ref().map(|status| status.phase);
         let key = Key::of(delivery);
         let group = Group {
@@ -87,7 +91,7 @@ impl Index {
         };
         let finished = matches!(phase, Some(DeliveryPhase::Done | DeliveryPhase::Failed));
         let (parts, uid) = (PayloadParts::of(delivery), delivery.metadata.uid.clone());
-        self.entries.insert(key, Entry { group, received, finished, parts, uid });
+        self.entries.insert(key, Entry { group, received, since, finished, parts, uid });
     }
 
     pub(super) fn remove(&mut self, delivery: &Delivery) {
@@ -120,7 +124,7 @@ impl Index {
         for (group, members) in &mut groups {
             let keep = if group.failed { self.keep.failed } else { self.keep.last };
             members.sort_by_key(|(key, entry)| (std::cmp::Reverse(entry.received), *key));
-            let old = |entry: &Entry| now >= later(entry.received, self.keep.age);
+            let old = |entry: &Entry| now >= later(entry.since, self.keep.age);
             let many = members.len() >= keep.saturating_add(LOT);
             let last = if many { keep } else { usize::MAX };
             let gone =
@@ -393,6 +397,24 @@ mod tests {
         assert!(!index.names(&parts));
         index.insert(&apart("one"));
         assert!(index.names(&parts));
+    }
+
+    #[test]
+    fn what_was_decided_anew_is_kept_as_long_once_more() {
+        let mut index = index();
+        let week = 7 * 24 * 3600;
+        insert(&mut index, "once", "a", 0, DeliveryPhase::Failed);
+        let received = Some(MicroTime(Timestamp::from_second(0).unwrap()));
+        let mut again =
+            Delivery::new("again", DeliverySpec { received_time: received, ..DeliverySpec::default() });
+        again.status = Some(DeliveryStatus {
+            phase: DeliveryPhase::Done,
+            completed_time: Some(MicroTime(Timestamp::from_second(week - 1).unwrap())),
+            ..DeliveryStatus::default()
+        });
+        index.insert(&again);
+        assert_eq!(expired(&index, week), ["once"]);
+        assert_eq!(expired(&index, 2 * week - 1), ["again", "once"]);
     }
 
     #[test]

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aphex_api::delivery::{
-    Delivery, DeliveryPhase, DeliverySpec, EVENT_LABEL, LISTENER_LABEL, REPOSITORY_LABEL,
-};
+use aphex_api::delivery::{Delivery, DeliverySpec, EVENT_LABEL, LISTENER_LABEL, REPOSITORY_LABEL};
 use aphex_runtime::errors;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::Api;
@@ -22,6 +20,19 @@ use crate::event::{Event, Facts};
 use crate::spool::SpoolError;
 use crate::templates::hex;
 
+/// How often an event is stored anew whose name is taken by a Delivery that is gone when it is read.
+const LOOKS: usize = 3;
+
+/// What became of an event under a name.
+enum Stored {
+    /// A Delivery of it is there.
+    Here,
+    /// The Delivery of the name has another payload under the same id.
+    OtherPayload,
+    /// The Delivery of the name is of another listener or secret.
+    OtherEvent,
+}
+
 /// A Delivery could not be stored.
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -37,6 +48,12 @@ pub enum StoreError {
     /// The Delivery that has the name could not be read.
     #[error("cannot read Delivery {0}")]
     Read(String, #[source] Box<kube::Error>),
+    /// That a Delivery which failed is to be tried again could not be written to it.
+    #[error("cannot have Delivery {0} tried again")]
+    Again(String, #[source] Box<kube::Error>),
+    /// The Delivery that has the name goes whenever it is looked at.
+    #[error("Delivery {0} is there, and gone when it is read")]
+    Fleeting(String),
     /// The engine did not answer in time.
     #[error("the engine took longer than {1:?} to store Delivery {0}")]
     Late(String, Duration),
@@ -57,6 +74,8 @@ impl StoreError {
             }
             // Parts lie beside the listener in any case.
             Self::Part(..) | Self::Late(..) | Self::Pack(_) | Self::Taken(_) | Self::Spool(..) => false,
+            // It is there already.
+            Self::Again(..) | Self::Fleeting(_) => false,
         }
     }
 }
@@ -113,29 +132,50 @@ impl Deliveries {
             incoming.verified_by.iter().map(|s| format!("{}/{}", s.namespace, s.name)).collect();
         let other = hex(&format!("{id}/{}/{}", incoming.listener, signers.join(",")));
         for name in [id.clone(), format!("{}-{}", &id[..id.len().min(ID_MAX - 11)], &other[..10])] {
-            match self.create(&api, &name, incoming, event, packed).await {
-                Ok(true) => return Ok(Some(id)),
+            match self.store_named(&api, &name, incoming, event, packed).await? {
+                Stored::Here => return Ok(Some(id)),
+                Stored::OtherPayload => return Ok(None),
+                Stored::OtherEvent => {}
+            }
+        }
+        Err(StoreError::Taken(id))
+    }
+
+    /// Stores an event under a name, unless a Delivery has it.
+    async fn store_named(
+        &self,
+        api: &Api<Delivery>,
+        name: &str,
+        incoming: &Incoming,
+        event: &Arc<Event>,
+        packed: &payload::Packed,
+    ) -> Result<Stored, StoreError> {
+        for _ in 0..LOOKS {
+            match self.create(api, name, incoming, event, packed).await {
+                Ok(true) => return Ok(Stored::Here),
                 Ok(false) => {}
                 // A namespace that takes no more may have this one.
-                Err(error) if error.is_of_the_namespace() => match api.get_metadata_opt(&name).await {
+                Err(error) if error.is_of_the_namespace() => match api.get_metadata_opt(name).await {
                     Ok(Some(_)) => {}
                     _ => return Err(error),
                 },
                 Err(error) => return Err(error),
             }
-            let there = api.get_opt(&name).await;
-            let there = there.map_err(|error| StoreError::Read(name.clone(), Box::new(error)))?;
-            // Gone between the two requests: retention took it, so it had its verdict.
-            let Some(there) = there else { return Ok(Some(id)) };
-            if same_event(&there, incoming) {
-                if !self.same_payload(&there, event, packed).await? {
-                    return Ok(None);
-                }
-                self.again(&there);
-                return Ok(Some(id));
+            let there = api.get_opt(name).await;
+            let there = there.map_err(|error| StoreError::Read(name.to_owned(), Box::new(error)))?;
+            // Deleted between the two requests. What it was of nobody knows: the event is stored as if it had not been there.
+            let Some(there) = there else { continue };
+            if !same_event(&there, incoming) {
+                return Ok(Stored::OtherEvent);
+            }
+            if !self.same_payload(&there, event, packed).await? {
+                return Ok(Stored::OtherPayload);
+            }
+            if self.again(api, there).await? {
+                return Ok(Stored::Here);
             }
         }
-        Err(StoreError::Taken(id))
+        Err(StoreError::Fleeting(name.to_owned()))
     }
 
     /// Creates the Delivery, decided already if that is possible; false when the name is taken.
@@ -212,15 +252,6 @@ impl Deliveries {
                 self.seen(made);
             }
             None => self.queue.submit(made.clone()),
-        }
-    }
-
-    /// The same event came again: nothing to do, unless it failed, for then its sender asks for another try.
-    fn again(&self, there: &Delivery) {
-        self.metrics.duplicate();
-        if there.status.as_ref().is_some_and(|status| status.phase == DeliveryPhase::Failed) {
-            let now = self.clock.now();
-            self.queue.schedule(there, now, now);
         }
     }
 }

@@ -45,6 +45,7 @@ struct Status {
     lease_until: Option<MicroTime>,
     next_attempt_time: Option<MicroTime>,
     started_time: Option<MicroTime>,
+    completed_time: Option<MicroTime>,
     observed_replay: Option<String>,
 }
 
@@ -86,6 +87,7 @@ impl Told {
             lease_until: status.lease_until,
             next_attempt_time: status.next_attempt_time,
             started_time: status.started_time,
+            completed_time: status.completed_time,
             observed_replay: status.observed_replay,
             ..DeliveryStatus::default()
         });
@@ -185,6 +187,7 @@ mod tests {
             holder: Some("gateway-1".into()),
             lease_until: Some(time(1010)),
             started_time: Some(time(1001)),
+            completed_time: Some(time(1002)),
             next_attempt_time: Some(time(1020)),
             observed_replay: Some("before".into()),
             ..DeliveryStatus::default()

@@ -95,6 +95,24 @@ pub(super) fn status(
     }
 }
 
+/// The status of a Delivery that failed and is to be tried again, with all attempts before it; what it made stays in it.
+pub(super) fn anew(delivery: &Delivery, now: Timestamp) -> DeliveryStatus {
+    let before = delivery.status.clone().unwrap_or_default();
+    let message = "its sender sent it again".to_owned();
+    DeliveryStatus {
+        phase: DeliveryPhase::Pending,
+        verdict: None,
+        conditions: vec![ready(&before.conditions, None, &message, next_generation(delivery), now)],
+        message,
+        attempts: 0,
+        holder: None,
+        lease_until: None,
+        next_attempt_time: Some(MicroTime(now)),
+        completed_time: None,
+        ..before
+    }
+}
+
 /// The verdict on an event by what its triggers made of it, and the sentence that goes with it; none while one is to be tried again.
 pub fn of(triggers: &[TriggerResult]) -> (Option<DeliveryVerdict>, String) {
     let (verdict, message, _) = judge(triggers.to_vec(), false);

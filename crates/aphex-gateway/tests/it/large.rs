@@ -47,7 +47,8 @@ impl World {
     /// Makes a Delivery look so old that it is not kept.
     async fn received_long_ago(&self, namespace: &str, name: &str) -> anyhow::Result<()> {
         let received = MicroTime(Timestamp::now() - Duration::from_hours(8 * 24));
-        let patch = Patch::Merge(json!({ "spec": { "receivedTime": received } }));
+        let patch = json!({ "spec": { "receivedTime": received }, "status": { "completedTime": received } });
+        let patch = Patch::Merge(patch);
         self.deliveries_in(namespace).patch(name, &PatchParams::default(), &patch).await?;
         Ok(())
     }
