@@ -1,7 +1,11 @@
 //! The only place that prints: answers to standard output, everything else to standard error.
+//!
+//! What people read goes through [`say`], [`say_lines`], [`say_on`] and [`note`], which let no control character of a value
+//! through; documents, and lines of logs, go through [`print`] and [`print_on`] as they are.
 
 mod colour;
 mod feed;
+mod plain;
 mod template;
 
 use std::io::Write as _;
@@ -11,6 +15,7 @@ use serde_json::Value;
 
 pub(crate) use colour::{Tone, When, decide, paint, paint_answer};
 pub(crate) use feed::Feed;
+pub(crate) use plain::value;
 pub(crate) use template::Template;
 
 use crate::cli::Format;
@@ -35,11 +40,12 @@ impl Table {
     }
 
     pub(crate) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(Row { cells, toned: None });
+        self.toned_row(cells, None);
     }
 
     /// A row with one cell in a colour, where there are colours.
     pub(crate) fn toned_row(&mut self, cells: Vec<String>, toned: Option<(usize, Tone)>) {
+        let cells = cells.iter().map(|cell| value(cell).into_owned()).collect();
         self.rows.push(Row { cells, toned });
     }
 
@@ -98,7 +104,7 @@ pub(crate) fn objects(
         }
     };
     if let Some(text) = rendered(format, document)? {
-        say(&text);
+        print(&text);
         return Ok(());
     }
     match format {
@@ -133,7 +139,7 @@ pub(crate) fn answer(
     people: impl FnOnce(),
 ) -> anyhow::Result<()> {
     match rendered(format, document)? {
-        Some(text) => say(&text),
+        Some(text) => print(&text),
         None if format.is_for_people() => people(),
         None => say(name),
     }
@@ -145,28 +151,62 @@ pub(crate) fn title(object: &Value) -> String {
     let kind = object["kind"].as_str().unwrap_or_default().to_lowercase();
     let api_version = object["apiVersion"].as_str().unwrap_or_default();
     let group = api_version.split_once('/').map_or(String::new(), |(group, _)| format!(".{group}"));
-    format!("{kind}{group}/{}", object["metadata"]["name"].as_str().unwrap_or_default())
+    let title = format!("{kind}{group}/{}", object["metadata"]["name"].as_str().unwrap_or_default());
+    value(&title).into_owned()
 }
 
-/// Prints a line of the answer. A reader that went away (`| head`) is not an error.
+/// Prints lines of ours for people. A reader that went away (`| head`) is not an error.
 pub(crate) fn say(text: &str) {
+    print(&plain::shown(text));
+}
+
+/// Prints lines for people; a newline within one begins no other.
+pub(crate) fn say_lines<S: AsRef<str>>(lines: &[S]) {
+    let lines: Vec<_> = lines.iter().map(|line| value(line.as_ref())).collect();
+    say(&lines.join("\n"));
+}
+
+/// Prints lines for people, of an answer that goes on and on; tells whether somebody still reads.
+pub(crate) fn say_on(text: &str) -> bool {
+    print_on(&plain::shown(text))
+}
+
+/// Prints a document for programs as it is.
+pub(crate) fn print(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
-/// Prints a line of an answer that goes on and on; tells whether somebody still reads.
-pub(crate) fn say_on(text: &str) -> bool {
+/// The same of an answer that goes on and on; tells whether somebody still reads.
+pub(crate) fn print_on(text: &str) -> bool {
     let mut output = std::io::stdout().lock();
     writeln!(output, "{text}").and_then(|()| output.flush()).is_ok()
 }
 
+/// Prints a line of a log as it was written, behind a prefix of ours; tells whether somebody still reads.
+pub(crate) fn pass_on(prefix: &str, line: &str) -> bool {
+    print_on(&format!("{} {line}", plain::shown(&value(prefix))))
+}
+
+/// Prints bytes as they are, without a newline of ours.
+pub(crate) fn print_bytes(bytes: &[u8]) {
+    let mut output = std::io::stdout().lock();
+    let _ = output.write_all(bytes).and_then(|()| output.flush());
+}
+
+/// Prints an answer in its form, of those that go on and on; tells whether somebody still reads.
+pub(crate) fn show_on(format: &Format, text: &str) -> bool {
+    if format.is_for_people() { say_on(text) } else { print_on(text) }
+}
+
 /// Prints a line about the work to standard error.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", plain::shown(text));
 }
 
 /// Prints an error with its causes, and below it what to do next.
 pub(crate) fn complain(error: &anyhow::Error) {
-    let chain = aphex_runtime::errors::chain(error.as_ref());
+    // What a server says may have lines of its own; they do not begin as ours do.
+    let chain = aphex_runtime::errors::chain(error.as_ref()).replace('\n', "\n  ");
     note(&format!("{} {chain}", paint("error:", "1;31")));
     if let Some(step) = crate::advice::next_step(error) {
         note(&format!("{} {step}", paint("next:", "1;33")));

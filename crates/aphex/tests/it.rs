@@ -33,6 +33,7 @@ mod it {
     pub(crate) mod secrets;
     pub(crate) mod stranger;
     pub(crate) mod terminal;
+    pub(crate) mod trials;
     pub(crate) mod tunnel;
     pub(crate) mod versions;
     pub(crate) mod why;

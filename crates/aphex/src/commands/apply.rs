@@ -215,11 +215,11 @@ pub(crate) async fn wait_until_ready(
             && !message.is_empty()
             && *last != message
         {
-            progress(&format!(
+            progress(&output::value(&format!(
                 "  {}: {} - {message}",
                 applied.title,
                 status["phase"].as_str().unwrap_or_default()
-            ));
+            )));
             *last = message;
         }
         let current = object.and_then(|o| o.metadata.generation) == status["observedGeneration"].as_i64();

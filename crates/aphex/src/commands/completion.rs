@@ -5,7 +5,7 @@ use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
 
 use crate::cli::{Completion, Shell};
 use crate::complete;
-use crate::output::say;
+use crate::output::print;
 
 pub(crate) fn run(arguments: &Completion) -> anyhow::Result<()> {
     let shell: &dyn EnvCompleter = match arguments.shell {
@@ -17,7 +17,7 @@ pub(crate) fn run(arguments: &Completion) -> anyhow::Result<()> {
     shell
         .write_registration(complete::VARIABLE, "aphex", "aphex", &program(), &mut script)
         .context("cannot write the script")?;
-    say(String::from_utf8_lossy(&script).trim_end());
+    print(String::from_utf8_lossy(&script).trim_end());
     Ok(())
 }
 

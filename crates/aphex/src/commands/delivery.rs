@@ -17,7 +17,7 @@ pub(super) use filter::Filter;
 
 use super::look::{self, Query, Shown, age, name, text};
 use crate::cli::{DeliveryVerb, Filters, Format, GetDelivery, Global, ListDeliveries, Look, Within};
-use crate::output::say;
+use crate::output::{self, say_lines};
 use crate::{connect, exit};
 
 const SHOWN: Shown = Shown {
@@ -95,9 +95,9 @@ async fn get(global: &Global, arguments: GetDelivery) -> anyhow::Result<()> {
     let client = connect::client(global).await?;
     let delivery = find(&client, &named.name, named.namespace.as_deref()).await?;
     if payload {
-        say(&payload_of(&client, &delivery).await?.raw);
+        output::print_bytes(payload_of(&client, &delivery).await?.raw.as_bytes());
     } else {
-        say(&explain::delivery(&delivery, &fate::fates(&client, &delivery).await).join("\n"));
+        say_lines(&explain::delivery(&delivery, &fate::fates(&client, &delivery).await));
     }
     Ok(())
 }

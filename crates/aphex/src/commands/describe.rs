@@ -27,7 +27,7 @@ pub(crate) use activity::run as state_of_run;
 use super::look::{self, name, text};
 use super::settings;
 use crate::cli::{Describe, Described, Format, Global};
-use crate::output::{self, say};
+use crate::output;
 use crate::{connect, exit};
 
 /// Everything that was found about an object.
@@ -60,7 +60,7 @@ pub(crate) async fn run(global: &Global, arguments: Describe) -> anyhow::Result<
         return watch::run(global, &client, &arguments).await;
     }
     let found = find(&client, &arguments).await?;
-    say(&printed(&global.output, &found)?);
+    output::show_on(&global.output, &printed(&global.output, &found)?);
     Ok(())
 }
 

@@ -36,7 +36,7 @@ pub(crate) async fn run(global: &Global, arguments: Plan) -> anyhow::Result<u8> 
                 say(&render::name(change));
             }
         }
-        form => say(&output::rendered(form, &document(&answer)?)?.unwrap_or_default()),
+        form => output::print(&output::rendered(form, &document(&answer)?)?.unwrap_or_default()),
     }
     Ok(code(&answer))
 }
@@ -97,7 +97,7 @@ fn text(answer: &Answer) -> String {
     for refused in &answer.tried.refused {
         let title = render::title(refused.kind(), refused.namespace(), refused.name());
         let said = output::paint_answer(&format!("{title} would be refused:"), "1;31");
-        parts.push(format!("{said} {}", refused.message));
+        parts.push(format!("{said} {}", output::value(&refused.message)));
     }
     for going in &answer.tried.going {
         let title = render::title(&going.kind, going.namespace.as_deref(), &going.name);
@@ -128,6 +128,7 @@ fn told(subject: &Subject, verdict: &Verdict) -> Option<String> {
         "applied" => ("would say:", "0"),
         _ => ("would wait:", "33"),
     };
+    let message = output::value(message);
     Some(format!("{} {message}", output::paint_answer(&format!("{title} {said}"), colour)))
 }
 

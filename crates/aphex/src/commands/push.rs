@@ -15,7 +15,7 @@ use tokio::process::Command;
 
 use super::look;
 use crate::cli::{Global, Push};
-use crate::output::{self, note, say};
+use crate::output::{self, note, say, say_lines};
 use crate::{connect, exit};
 
 /// How long a verdict may take before we stop waiting; the gateway does not stop.
@@ -47,7 +47,9 @@ pub(crate) async fn run(global: &Global, arguments: Push) -> anyhow::Result<()> 
         url: arguments.url.as_deref(),
     };
     let sent = send(&binding, &event, payload).await?;
-    let line = format!("{} {}", sent.status, sent.body);
+    // The gateway ends its answer with a newline.
+    let line = format!("{} {}", sent.status, sent.body.trim_end());
+    let line = output::value(&line);
     if global.output.is_for_people() {
         say(&line);
     } else {
@@ -62,9 +64,7 @@ pub(crate) async fn run(global: &Global, arguments: Push) -> anyhow::Result<()> 
     }
     let delivery = verdict(&client, &sent).await?;
     output::answer(&global.output, &look::typed(&delivery)?, &sent.title(), || {
-        for line in describe(&delivery) {
-            say(&line);
-        }
+        say_lines(&describe(&delivery));
     })
 }
 

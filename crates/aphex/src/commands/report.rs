@@ -97,7 +97,7 @@ impl Report {
                     output::say(&format!("{}/{}", check.state.as_str(), check.name));
                 }
             }
-            form => output::say(&output::rendered(form, &self.document())?.unwrap_or_default()),
+            form => output::print(&output::rendered(form, &self.document())?.unwrap_or_default()),
         }
         Ok(())
     }

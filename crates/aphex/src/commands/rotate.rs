@@ -192,7 +192,7 @@ pub(crate) async fn run<K: Rotated>(global: &Global, arguments: &RotateSecret) -
         say(&format!("{noun} {name} has a new webhook secret; {before}"));
         note(&format!("enter it at GitHub; to read it: {}", K::how_to_read(name)));
         if let Some(secret) = &secret {
-            say(secret);
+            output::print(secret);
         }
     })
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::look::{self, Shown};
 use super::{apply, describe};
 use crate::cli::{Apply, Delete, Describe, DescribeOne, Described, Global, Tend};
-use crate::output::{note, say};
+use crate::output::{note, say, value};
 use crate::rights::{self, Wish};
 use crate::{ask, connect, exit, output};
 
@@ -131,7 +131,7 @@ async fn wait_until_gone(
             && !message.is_empty()
             && *last != message
         {
-            note(&format!("  {} {name}: {message}", shown.noun));
+            note(&value(&format!("  {} {name}: {message}", shown.noun)));
             message.clone_into(&mut last);
         }
         false

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::cli::Token;
-use crate::output::say;
+use crate::output::print;
 use crate::session::vault::Vault;
 use crate::session::{CLIENT, LOCAL_ISSUER, refresh};
 
@@ -26,7 +26,7 @@ pub(crate) async fn run(arguments: Token) -> anyhow::Result<()> {
         "spec": { "interactive": false },
         "status": { "token": session.id_token, "expirationTimestamp": until.to_string() },
     });
-    say(&credential.to_string());
+    print(&credential.to_string());
     Ok(())
 }
 

@@ -6,7 +6,7 @@ mod test;
 use crate::cli::{Global, TriggerVerb};
 
 use super::trial::objects::Problem;
-use crate::output::{note, paint};
+use crate::output::{note, paint, value};
 
 /// The exit code tells the outcome: see docs/exit-codes.md.
 pub(crate) async fn run(global: &Global, verb: TriggerVerb) -> anyhow::Result<u8> {
@@ -19,7 +19,7 @@ pub(crate) async fn run(global: &Global, verb: TriggerVerb) -> anyhow::Result<u8
 /// Says what is wrong with the objects of files, to people.
 fn tell(problems: &[Problem]) {
     for Problem { object, message } in problems {
-        note(&format!("{} {object}: {message}", paint("problem:", "1;31")));
+        note(&value(&format!("{} {object}: {message}", paint("problem:", "1;31"))));
     }
 }
 

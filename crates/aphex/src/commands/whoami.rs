@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::cli::{Format, Global, Whoami};
 use crate::connect;
-use crate::output::{Table, rendered, say};
+use crate::output::{Table, print, rendered, say};
 
 /// What everybody may ask, which tells nothing.
 const SELF: &[&str] = &["authorization.k8s.io", "authentication.k8s.io"];
@@ -33,7 +33,7 @@ pub(crate) async fn run(global: &Global, arguments: Whoami) -> anyhow::Result<()
         })
     };
     if let Some(text) = rendered(&global.output, &document())? {
-        say(&text);
+        print(&text);
         return Ok(());
     }
     if global.output == Format::Name {

@@ -9,6 +9,8 @@ use std::sync::OnceLock;
 use clap::ValueEnum;
 use serde_json::Value;
 
+use super::plain::inked;
+
 /// When answers are coloured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum When {
@@ -44,7 +46,7 @@ fn painted(text: &str, code: &str, terminal: bool) -> String {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let plain = set("NO_COLOR").is_some() || set("TERM").is_some_and(|terminal| terminal == "dumb");
     if wanted(WHEN.get().copied().unwrap_or_default(), terminal, plain) {
-        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        inked(text, code)
     } else {
         text.to_owned()
     }

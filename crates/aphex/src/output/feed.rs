@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Table, rendered, say, say_on};
+use super::{Table, print, print_on, rendered, say_on};
 use crate::cli::Format;
 
 /// What goes on and on: rows that line up with those before, or a document for each object.
@@ -36,9 +36,9 @@ impl<'a> Feed<'a> {
         for object in objects {
             let text = rendered(self.format, object)?.unwrap_or_else(|| name(object));
             if *self.format == Format::Yaml && std::mem::replace(&mut self.started, true) {
-                say("---");
+                print("---");
             }
-            if !say_on(&text) {
+            if !print_on(&text) {
                 return Ok(false);
             }
         }

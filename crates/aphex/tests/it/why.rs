@@ -12,13 +12,13 @@ fn json(text: &str) -> anyhow::Result<Value> {
     Ok(serde_json::from_str(text)?)
 }
 
-fn text(output: &Output) -> (String, String) {
+pub(crate) fn text(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr))
 }
 
 /// An engine with the examples' organization and binding, where one push was delivered.
-fn pushed(folder: &Path) -> anyhow::Result<Up> {
+pub(crate) fn pushed(folder: &Path) -> anyhow::Result<Up> {
     let up = Up::start(folder)?;
     let paths = ["organization.yaml", "repo-binding.yaml", "github-push.json"]
         .map(|name| example(name).to_string_lossy().into_owned());
@@ -228,7 +228,7 @@ async fn a_delivery_says_that_its_run_waits_for_its_turn_or_is_there_no_more() -
 }
 
 /// The binding's trigger with another condition on branches.
-fn changed(branch: &str) -> String {
+pub(crate) fn changed(branch: &str) -> String {
     format!(
         "apiVersion: triggers.tekton.dev/v1beta1\nkind: Trigger\n\
          metadata: {{name: hello-world-trigger, namespace: org-acme-corp, labels: {{platform.aphex/organization: acme-corp}}}}\n\

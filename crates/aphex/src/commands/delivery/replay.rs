@@ -24,7 +24,7 @@ use crate::commands::look;
 use crate::commands::trial::Trial;
 use crate::commands::trial::objects::Book;
 use crate::commands::trial::rehearsal::{self, Rehearsed};
-use crate::output::{self, note, say};
+use crate::output::{self, note, say, say_lines};
 use crate::rights::{self, Wish};
 use crate::{connect, exit};
 
@@ -45,7 +45,7 @@ pub(super) async fn run(global: &Global, arguments: Replay) -> anyhow::Result<()
     let done = verdict(&client, &delivery, &token, Duration::from_secs(arguments.wait)).await?;
     let object = look::typed(&done)?;
     output::answer(&global.output, &object, &output::title(&object), || {
-        say(&explain::delivery(&done, &Fates::default()).join("\n"));
+        say_lines(&explain::delivery(&done, &Fates::default()));
     })?;
     let status = done.status.unwrap_or_default();
     if status.verdict == Some(DeliveryVerdict::Failed) {
@@ -111,9 +111,10 @@ async fn dry_run(
     match &global.output {
         Format::Table | Format::Wide => {
             note("dry run: nothing is written");
-            say(&trial.lines().join("\n"));
-            for one in &rehearsed {
-                say(&one.line());
+            say_lines(&trial.lines());
+            let checked: Vec<String> = rehearsed.iter().map(Rehearsed::line).collect();
+            if !checked.is_empty() {
+                say_lines(&checked);
             }
         }
         Format::Name => trial.resources().for_each(|resource| say(&output::title(resource))),
@@ -121,7 +122,7 @@ async fn dry_run(
             let mut document = trial.document()?;
             document["dryRun"] = Value::from(true);
             document["checked"] = rehearsed.iter().map(Rehearsed::document).collect();
-            say(&output::rendered(form, &document)?.unwrap_or_default());
+            output::print(&output::rendered(form, &document)?.unwrap_or_default());
         }
     }
     if refused || trial.failed() {

@@ -1,6 +1,6 @@
 //! A tree of lines, drawn with the characters that `tree` uses.
 
-use crate::output::paint_answer;
+use crate::output::{paint_answer, value};
 
 /// A line, and the lines below it.
 #[derive(Clone, Debug, Default)]
@@ -41,12 +41,15 @@ impl Node {
     }
 
     fn painted(&self) -> String {
-        self.colour.map_or_else(|| self.text.clone(), |colour| paint_answer(&self.text, colour))
+        let text = value(&self.text);
+        self.colour.map_or_else(|| text.to_string(), |colour| paint_answer(&text, colour))
     }
 }
 
 /// Rows as lines with columns as wide as their widest cell.
 pub(super) fn columns(rows: &[Vec<String>]) -> Vec<String> {
+    let plain = |row: &Vec<String>| row.iter().map(|cell| value(cell).into_owned()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(plain).collect();
     let count = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
         rows.iter()

@@ -46,7 +46,7 @@ pub(super) async fn run(global: &Global, client: &Client, arguments: &Describe) 
             if shown.is_some() {
                 separate(&global.output);
             }
-            if !output::say_on(&printed(&global.output, &found)?) {
+            if !output::show_on(&global.output, &printed(&global.output, &found)?) {
                 return Ok(());
             }
             shown = Some(document);

@@ -19,7 +19,7 @@ use super::{RUN, has_ended, task_runs, tasks, wanted};
 use crate::cli::Logs;
 use crate::commands::describe::state_of_run;
 use crate::commands::look::{self, text};
-use crate::output::note;
+use crate::output::{note, value};
 
 pub(super) async fn run(
     client: &Client,
@@ -58,7 +58,7 @@ pub(super) async fn run(
     while let Some(done) = following.next().await {
         done?;
     }
-    note(&outcome(name, last.as_ref()));
+    note(&value(&outcome(name, last.as_ref())));
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{task_name, tasks};
 use crate::commands::look::{self, text};
-use crate::output::{self, note};
+use crate::output::{self, note, value};
 
 /// What the names of containers that are steps begin with (Tekton's pkg/pod).
 const STEP: &str = "step-";
@@ -34,10 +34,10 @@ impl Printer {
     /// Prints a line; tells whether somebody still reads.
     fn line(&self, task: &str, step: &str, line: &str) -> bool {
         if self.bare {
-            return output::say_on(line);
+            return output::print_on(line);
         }
         let prefix = output::paint_answer(&prefix(task, step), self.colour(task));
-        output::say_on(&format!("{prefix} {line}"))
+        output::pass_on(&prefix, line)
     }
 
     fn colour(&self, task: &str) -> &'static str {
@@ -111,7 +111,7 @@ impl Tail<'_> {
         let Some(found) = found else { return Ok(None) };
         let found = serde_json::to_value(found)?;
         if named(&found).is_none() {
-            note(&format!("[{}] no pod: {}", task_name(task), reason(&found)));
+            note(&value(&format!("[{}] no pod: {}", task_name(task), reason(&found))));
         }
         Ok(named(&found))
     }
@@ -135,7 +135,7 @@ impl Tail<'_> {
             Ok(stream) => stream,
             // 400: the container waits to begin, or never did; 404: the pod went meanwhile.
             Err(kube::Error::Api(status)) if matches!(status.code, 400 | 404) => {
-                note(&format!("{} no output: {}", prefix(task, step), status.message));
+                note(&value(&format!("{} no output: {}", prefix(task, step), status.message)));
                 return Ok(status.code != 404);
             }
             Err(error) => {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{NAME, Place, updated};
 use crate::cli::{Format, Global, ListSecrets};
 use crate::connect;
-use crate::output::{self, Table, note, say, say_on};
+use crate::output::{self, Table, note, say};
 
 /// Namespaces of organizations begin so.
 const PREFIX: &str = "org-";
@@ -53,7 +53,7 @@ pub(super) async fn run(global: &Global, arguments: ListSecrets) -> anyhow::Resu
         note(&format!("No secrets found: `aphex secret set {organization} KEY` sets one."));
         return Ok(());
     }
-    say(&view.render(&found)?);
+    output::show_on(view.format, &view.render(&found)?);
     Ok(())
 }
 
@@ -83,7 +83,7 @@ async fn follow(api: Api<Secret>, view: &View<'_>) -> anyhow::Result<()> {
         if shown.is_some() {
             view.separate();
         }
-        if !say_on(&view.render(&found)?) {
+        if !output::show_on(view.format, &view.render(&found)?) {
             return Ok(());
         }
         shown = Some(found.clone());

@@ -23,7 +23,7 @@ use crate::commands::delivery::Filter;
 use crate::commands::look;
 use crate::commands::trial::Trial;
 use crate::commands::trial::objects::{Book, Problem};
-use crate::output::{self, paint_answer, say};
+use crate::output::{self, paint_answer, say, say_lines};
 use crate::{connect, exit};
 
 /// Deliveries that are asked for at once.
@@ -65,7 +65,7 @@ pub(super) async fn run(global: &Global, arguments: Backtest) -> anyhow::Result<
                 say(&format!("delivery.aphex.io/{}", one.delivery.name_any()));
             }
         }
-        form => say(&output::rendered(form, &document(&answer)?)?.unwrap_or_default()),
+        form => output::print(&output::rendered(form, &document(&answer)?)?.unwrap_or_default()),
     }
     Ok(match (&answer.problems[..], &answer.different[..]) {
         ([_, ..], _) => exit::FAILURE,
@@ -214,17 +214,18 @@ fn people(answer: &Answer) -> anyhow::Result<()> {
         let spec = &one.delivery.spec;
         let name = format!("{}/{}", one.delivery.namespace().unwrap_or_default(), one.delivery.name_any());
         let title = format!("{name}: {} of {} {}", spec.event, spec.repository, spec.git_ref);
-        say(&paint_answer(title.trim_end(), "1;33"));
-        say(&format!("  now      {}: {}", one.before.word(), one.before.message));
-        say(&format!("  changed  {}: {}", one.after.word(), one.after.message));
+        let mut lines = vec![paint_answer(title.trim_end(), "1;33")];
+        lines.push(format!("  now      {}: {}", one.before.word(), one.before.message));
+        lines.push(format!("  changed  {}: {}", one.after.word(), one.after.message));
         for line in differences(one)? {
             let colour = match line.as_bytes() {
                 [b'+', ..] => "32",
                 [b'-', ..] => "31",
                 _ => "0",
             };
-            say(&format!("  {}", paint_answer(&line, colour)));
+            lines.push(format!("  {}", paint_answer(&line, colour)));
         }
+        say_lines(&lines);
     }
     let Answer { evaluated, without_payload, refused, different, .. } = answer;
     let mut summary = format!("{evaluated} evaluated, {} would be decided otherwise.", different.len());

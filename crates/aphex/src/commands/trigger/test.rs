@@ -27,7 +27,7 @@ use crate::commands::apply;
 use crate::commands::trial::Trial;
 use crate::commands::trial::objects::{ASSUMED, Book, Problem};
 use crate::exit;
-use crate::output::{self, note, say};
+use crate::output::{self, note, say, say_lines};
 
 /// The id of an event that was given none; always the same, so that names of objects are.
 const ID: &str = "00000000-0000-0000-0000-000000000000";
@@ -46,7 +46,7 @@ pub(super) async fn run(global: &Global, arguments: TestTriggers) -> anyhow::Res
         form => {
             let mut document = trial.document()?;
             document["problems"] = documents(&problems).into();
-            say(&output::rendered(form, &document)?.unwrap_or_default());
+            output::print(&output::rendered(form, &document)?.unwrap_or_default());
         }
     }
     Ok(code(&trial, &problems))
@@ -61,7 +61,7 @@ fn code(trial: &Trial, problems: &[Problem]) -> u8 {
 }
 
 fn people(trial: &Trial) -> anyhow::Result<()> {
-    say(&trial.lines().join("\n"));
+    say_lines(&trial.lines());
     for resource in trial.resources() {
         say("---");
         say(serde_saphyr::to_string(resource)?.trim_end());
