@@ -61,6 +61,7 @@ use crate::secrets::SecretCache;
 use crate::snapshot::Snapshot;
 use crate::spool::Spool;
 use crate::templates::hex;
+use crate::weight::Room;
 use leftovers::Leftovers;
 use queue::{Key, Queue};
 use retention::Index;
@@ -125,6 +126,9 @@ pub struct Deliveries {
     /// All Deliveries there are have been told of.
     listed: Notify,
     leftovers: Leftovers,
+    room: Room,
+    /// Held by who decompresses a large payload.
+    unpacking: tokio::sync::Mutex<()>,
     spool: Option<Spool>,
     reach: Reach,
     metrics: GatewayMetrics,
@@ -189,6 +193,8 @@ impl Deliveries {
             index: Mutex::new(Index::keeping(keep)),
             listed: Notify::new(),
             leftovers: Leftovers::default(),
+            room: Room::default(),
+            unpacking: tokio::sync::Mutex::default(),
             spool,
             reach,
             metrics,

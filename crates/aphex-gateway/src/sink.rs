@@ -168,6 +168,7 @@ impl Sink {
             return Err(Answer::Busy);
         }
         let json = if form { from_form(&listener, &received)? } else { received.body.clone() };
+        held.reads(&json).inspect_err(|_| self.metrics.held_back("memory"))?;
         self.store(&listener, received, json, verified).await
     }
 
@@ -235,9 +236,6 @@ impl Sink {
         json: Bytes,
         verified: Verified,
     ) -> Result<Answer, Answer> {
-        if body::is_too_fine(&json) {
-            return Err(Answer::TooLarge);
-        }
         let (body, json) = unicode::read(json)?;
         if !body.is_object() {
             return Err(Answer::Payload);

@@ -28,6 +28,7 @@ use crate::deliveries::Incoming;
 use crate::metrics::GatewayMetrics;
 use crate::shares::{Refusal, Shares};
 use crate::templates::hex;
+use crate::weight::{Room, Taken};
 use folder::Folder;
 pub use record::RecordError;
 pub(crate) use turns::PLACES;
@@ -155,6 +156,7 @@ impl State {
 pub(crate) struct Kept {
     pub(crate) incoming: Incoming,
     _room: Option<OwnedSemaphorePermit>,
+    _values: Taken,
 }
 
 /// The spool; cheap to clone.
@@ -293,9 +295,10 @@ impl Spool {
     }
 
     /// Reads an event, once there is memory for it; nothing when somebody took the file away.
-    pub(crate) async fn read(&self, number: u64) -> Result<Option<Kept>, SpoolError> {
+    pub(crate) async fn read(&self, number: u64, values: &Room) -> Result<Option<Kept>, SpoolError> {
         let Some(entry) = self.state().entries.get(&number).cloned() else { return Ok(None) };
         let (spool, looked) = (self.clone(), entry.clone());
+        let again = entry.clone();
         let size = move || spool.0.folder.unpacked(number, &looked);
         let Some(size) = blocking(size).await? else {
             self.state().remove(number);
@@ -310,10 +313,18 @@ impl Spool {
                 spool.state().remove(number);
                 return Ok(None);
             };
-            let incoming = record::decode(&bytes);
-            incoming.map(Some).map_err(|error| SpoolError::Broken(spool.0.folder.file(number, &entry), error))
+            let record = record::decode(&bytes);
+            record.map(Some).map_err(|error| SpoolError::Broken(spool.0.folder.file(number, &entry), error))
         };
-        Ok(blocking(read).await?.map(|incoming| Kept { incoming, _room: room }))
+        let Some(record) = blocking(read).await? else { return Ok(None) };
+        let taken = values.take(record.json()).await;
+        let (spool, entry) = (self.clone(), again);
+        let read = move || {
+            let broken = |error| SpoolError::Broken(spool.0.folder.file(number, &entry), error);
+            record.read().map_err(broken)
+        };
+        let incoming = blocking(read).await?;
+        Ok(Some(Kept { incoming, _room: room, _values: taken }))
     }
 
     /// Removes an event that the engine has.

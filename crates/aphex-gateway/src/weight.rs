@@ -1,5 +1,13 @@
 //! How much memory JSON takes once it is read: many times its text where it falls apart into small values.
 
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bytes of a unit of [`Room`].
+const UNIT: usize = 1 << 20;
+/// All units.
+const UNITS: u32 = 256;
 /// An object with anything in it: a node of the tree that keeps its members, which has room for eleven.
 const OBJECT: usize = 640;
 /// A list with anything in it: room for four values.
@@ -16,6 +24,36 @@ pub(crate) fn weight(json: &[u8]) -> usize {
     let (objects, lists) = (count(|byte| byte == b'{'), count(|byte| byte == b'['));
     let values = count(|byte| matches!(byte, b',' | b':'));
     json.len() * 2 + objects * OBJECT + lists * LIST + values * VALUE
+}
+
+/// Memory for payloads that are read while no sender waits: whoever reads one waits until there is enough.
+#[derive(Debug, Clone)]
+pub(crate) struct Room(Arc<Semaphore>);
+
+/// What a payload has of it, until this is dropped.
+pub(crate) type Taken = Option<OwnedSemaphorePermit>;
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(UNITS as usize)))
+    }
+}
+
+impl Room {
+    /// What these values take; a small one takes nothing, and the largest has to be alone.
+    pub(crate) async fn take(&self, json: &[u8]) -> Taken {
+        self.take_bytes(weight(json)).await
+    }
+
+    /// The same for so many bytes.
+    pub(crate) async fn take_bytes(&self, bytes: usize) -> Taken {
+        let units = u32::try_from(bytes / UNIT).unwrap_or(UNITS).min(UNITS);
+        if units == 0 {
+            return None;
+        }
+        // Nobody closes it.
+        Arc::clone(&self.0).acquire_many_owned(units).await.ok()
+    }
 }
 
 #[cfg(test)]
@@ -58,6 +96,20 @@ mod tests {
             let told = weight(json.as_bytes());
             assert!(told * 10 >= taken * 9, "{told} told, {taken} taken: {}", &json[..40]);
         }
+    }
+
+    #[tokio::test]
+    async fn large_payloads_wait_for_each_other_and_small_ones_for_nobody() {
+        let room = Room::default();
+        let fine = format!("[{}]", vec!["{\"\":1}"; 200_000].join(","));
+        let (first, small) = (room.take(fine.as_bytes()).await, room.take(b"{}").await);
+        assert!(first.is_some() && small.is_none());
+        let mut second = std::pin::pin!(room.take(fine.as_bytes()));
+        assert!(futures::poll!(&mut second).is_pending());
+        assert!(room.take(b"[1]").await.is_none());
+        drop(first);
+        assert!(second.await.is_some());
+        assert!(room.take_bytes(usize::MAX).await.is_some(), "it is alone");
     }
 
     #[test]

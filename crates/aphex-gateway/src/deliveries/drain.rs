@@ -104,7 +104,7 @@ impl Deliveries {
     }
 
     async fn step(&self, spool: &Spool, number: u64, stop: &CancellationToken) -> Step {
-        let mut kept = match spool.read(number).await {
+        let mut kept = match spool.read(number, &self.room).await {
             Ok(Some(kept)) => kept,
             Ok(None) => {
                 tracing::error!(number, "an event was taken from the spool by somebody else");

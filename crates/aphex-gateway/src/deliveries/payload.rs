@@ -21,6 +21,8 @@ use crate::templates::hex;
 
 /// How much base64 text one object carries.
 const PART: usize = 900 * 1024;
+/// Up to so many bytes many payloads may be decompressed at once.
+pub(super) const SMALL: usize = 1 << 20;
 
 /// A stored payload cannot be read.
 #[derive(Debug, Error)]
@@ -122,13 +124,44 @@ pub struct Payload {
 
 /// Reads what [`pack`] made, pieces joined.
 pub fn unpack(text: &str) -> Result<Payload, UnpackError> {
-    let bytes = STANDARD.decode(text).map_err(UnpackError::Base64)?;
-    let mut json = Vec::new();
-    // Nobody who may write Deliveries may fill this process's memory with one.
-    let limit = u64::try_from(MAX_BODY).unwrap_or(u64::MAX);
-    GzDecoder::new(bytes.as_slice()).take(limit).read_to_end(&mut json).map_err(UnpackError::Gzip)?;
-    let body = serde_json::from_slice(&json).map_err(UnpackError::Json)?;
-    Ok(Payload { body, raw: event::raw(&json), mark: Mark::of(&bytes) })
+    Text::unpack(text, MAX_BODY)?.read()
+}
+
+/// Whether a payload is all in its Delivery, and small once it is decompressed: gzip ends with how much it is (RFC 1952,
+/// section 2.3.1).
+pub(super) fn is_small(delivery: &Delivery) -> bool {
+    let text = &delivery.spec.payload;
+    let end =
+        text.len().checked_sub(8).and_then(|at| text.get(at..)).and_then(|end| STANDARD.decode(end).ok());
+    let length = end.and_then(|end| end.last_chunk().copied().map(u32::from_le_bytes));
+    delivery.spec.payload_parts == 0 && length.is_some_and(|length| length as usize <= SMALL)
+}
+
+/// The text of a payload, which is not read yet.
+pub(super) struct Text {
+    json: Vec<u8>,
+    mark: Mark,
+}
+
+impl Text {
+    /// Decompresses what [`pack`] made, so many bytes at most.
+    pub(super) fn unpack(text: &str, most: usize) -> Result<Self, UnpackError> {
+        let bytes = STANDARD.decode(text).map_err(UnpackError::Base64)?;
+        let mut json = Vec::new();
+        // Nobody who may write Deliveries may fill this process's memory with one.
+        let limit = u64::try_from(most).unwrap_or(u64::MAX);
+        GzDecoder::new(bytes.as_slice()).take(limit).read_to_end(&mut json).map_err(UnpackError::Gzip)?;
+        Ok(Self { json, mark: Mark::of(&bytes) })
+    }
+
+    pub(super) fn json(&self) -> &[u8] {
+        &self.json
+    }
+
+    pub(super) fn read(self) -> Result<Payload, UnpackError> {
+        let body = serde_json::from_slice(&self.json).map_err(UnpackError::Json)?;
+        Ok(Payload { body, raw: event::raw(&self.json), mark: self.mark })
+    }
 }
 
 /// The payload of a Delivery.
@@ -163,6 +196,14 @@ mod tests {
         assert_eq!(&*unpack(&packed.first).unwrap().raw, json.to_string());
         assert_eq!(unpack(&packed.first).unwrap().mark, packed.mark);
         assert_ne!(pack(b"{}").unwrap().mark, packed.mark);
+        for (bytes, parts, small) in [(10, 0, true), (SMALL - 2, 0, true), (SMALL, 0, false), (10, 1, false)]
+        {
+            let json = format!("\"{}\"", "x".repeat(bytes));
+            let mut delivery = Delivery::new("d", aphex_api::delivery::DeliverySpec::default());
+            delivery.spec.payload = pack(json.as_bytes()).unwrap().first;
+            delivery.spec.payload_parts = parts;
+            assert_eq!(is_small(&delivery), small, "{bytes}");
+        }
     }
 
     #[test]

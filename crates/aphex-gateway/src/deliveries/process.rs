@@ -12,6 +12,7 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use thiserror::Error;
 
+use super::payload::{Payload, Text, UnpackError};
 use super::queue::Work;
 use super::verdict::{self, Outcome};
 use super::{Deliveries, FIELD_MANAGER, claim, object_name, payload};
@@ -20,6 +21,8 @@ use crate::decision::{Asking, Case, Decision};
 use crate::evaluate::Planned;
 use crate::event::Event;
 use crate::interceptors::Rejection;
+use crate::sink::MAX_BODY;
+use crate::weight::Taken;
 
 /// After how long a Delivery is looked at again when the engine could not be asked about it.
 const ENGINE_DOWN: Duration = Duration::from_secs(5);
@@ -109,8 +112,8 @@ impl Deliveries {
     }
 
     async fn decide(&self, delivery: &Delivery, replay: Option<&str>) -> Outcome {
-        let payload = match payload::fetch(&self.client, delivery).await {
-            Ok(payload) => payload,
+        let (payload, _room) = match self.payload(delivery).await {
+            Ok(read) => read,
             Err(error) if error.may_pass() => return Outcome::Later(errors::chain(&error)),
             Err(error) => return Outcome::Settled(DeliveryVerdict::Failed, errors::chain(&error)),
         };
@@ -119,6 +122,22 @@ impl Deliveries {
             Some(decision) => self.carry_out(decision, delivery, &case.event, replay).await,
             None => Outcome::Later("the event could not be evaluated".to_owned()),
         }
+    }
+
+    /// The payload of a Delivery, once there is memory for it.
+    async fn payload(&self, delivery: &Delivery) -> Result<(Payload, Taken), UnpackError> {
+        // Of large ones one is decompressed at a time: what its values take shows only then.
+        let (text, room) = if payload::is_small(delivery) {
+            let text = Text::unpack(&delivery.spec.payload, payload::SMALL)?;
+            let room = self.room.take(text.json()).await;
+            (text, room)
+        } else {
+            let _unpacking = self.unpacking.lock().await;
+            let text = Text::unpack(&payload::text(&self.client, delivery).await?, MAX_BODY)?;
+            let room = self.room.take(text.json()).await;
+            (text, room)
+        };
+        Ok((text.read()?, room))
     }
 
     /// Does what was decided: creates what triggers ask for.

@@ -16,12 +16,13 @@ use hyper::body::Body;
 use super::MAX_BODY;
 use super::memory::{Claim, Memory, UNIT};
 use crate::response::Answer;
+use crate::weight::weight;
 
 /// A sender slower than this is not GitHub, which gives up after ten seconds itself.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Commas and colons of one body, which are about as many as its values and names.
-const MOST_VALUES: usize = 2_500_000;
-
+/// What a payload may take once it is read: less than half of all memory for bodies, which is what one may have. GitHub's
+/// largest take seven to nine times their text.
+const MOST_READ: usize = 240 << 20;
 /// What a field of a head takes besides its bytes, about.
 const FIELD: usize = 128;
 
@@ -39,6 +40,20 @@ pub(super) struct Begun<'a> {
 pub(super) struct Held<'a> {
     pub(super) bytes: Bytes,
     pub(super) memory: Claim<'a>,
+    head: usize,
+}
+
+impl Held<'_> {
+    /// Takes memory for the values of this JSON, which is to be read.
+    ///
+    /// 25 MiB of `[0,0,…]` are 800 MiB when read, and of `[{"":0},…]` two gigabytes.
+    pub(super) fn reads(&mut self, json: &[u8]) -> Result<(), Answer> {
+        let weight = weight(json);
+        if weight > MOST_READ {
+            return Err(Answer::TooLarge);
+        }
+        if self.memory.covers(self.head + weight) { Ok(()) } else { Err(Answer::NoMemory) }
+    }
 }
 
 impl Bodies {
@@ -91,7 +106,7 @@ impl<'a> Begun<'a> {
             }
             pieces.push(&data);
         }
-        Ok(Held { bytes: pieces.join(), memory })
+        Ok(Held { bytes: pieces.join(), memory, head })
     }
 }
 
@@ -136,15 +151,6 @@ impl Pieces {
 pub(super) fn is_plain(headers: &HeaderMap) -> bool {
     let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
     encodings.all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
-}
-
-/// Whether JSON falls apart into so many values that reading it takes many times its size in memory.
-///
-/// 25 MiB of `[0,0,…]` are 400 MiB when read. Commas and colons in texts count as well: real payloads have no more than
-/// one in ten bytes of both.
-pub(super) fn is_too_fine(json: &[u8]) -> bool {
-    // Nearly all are shorter than that, and need not be gone through.
-    json.len() > MOST_VALUES && json.iter().filter(|byte| matches!(byte, b',' | b':')).count() > MOST_VALUES
 }
 
 #[cfg(test)]
@@ -288,11 +294,23 @@ mod tests {
         assert!(Pieces::default().join().is_empty());
     }
 
-    #[test]
-    fn a_body_of_nothing_but_numbers_is_bounded_by_their_count() {
-        let numbers = |count: usize| format!("{{\"a\":[0{}]}}", ",0".repeat(count)).into_bytes();
-        assert!(!is_too_fine(&numbers(MOST_VALUES - 1)));
-        assert!(is_too_fine(&numbers(MOST_VALUES)));
+    #[tokio::test]
+    async fn what_is_read_of_a_body_has_memory_of_its_own() {
+        let bodies = Bodies::default();
+        let request = http::Request::builder().uri("/acme").body(()).unwrap().into_parts().0;
+        let held = async || {
+            let body = Full::new(Bytes::from_static(b"{}"));
+            bodies.begin(&request, "one".into()).unwrap().read(body, &request.headers).await
+        };
+        let fine = |count: usize| format!("[{}]", vec!["{\"\":0}"; count].join(",")).into_bytes();
+        let (mut one, mut two, mut three) =
+            (held().await.unwrap(), held().await.unwrap(), held().await.unwrap());
+        assert_eq!(one.reads(&fine(1_000_000)), Err(Answer::TooLarge));
+        assert_eq!(one.reads(&fine(300_000)), Ok(()));
+        assert_eq!(two.reads(&fine(150_000)), Ok(()));
+        assert_eq!(three.reads(&fine(200_000)), Err(Answer::NoMemory));
+        drop((one, two, three));
+        assert_eq!(held().await.unwrap().reads(&fine(300_000)), Ok(()));
     }
 
     #[test]

@@ -91,7 +91,7 @@ pub(super) fn encode(head: &Head, json: &[u8]) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Incoming, RecordError> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
     let end = bytes.iter().position(|byte| *byte == b'\n').ok_or(RecordError::Start)?;
     let line = std::str::from_utf8(&bytes[..end]).map_err(|_| RecordError::Start)?;
     let words: Vec<&str> = line.split(' ').collect();
@@ -112,20 +112,37 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Incoming, RecordError> {
     // Nobody who may write into the folder may fill this process's memory with one file.
     let limit = u64::try_from(MAX_BODY).unwrap_or(u64::MAX);
     GzDecoder::new(payload).take(limit).read_to_end(&mut json).map_err(RecordError::Gzip)?;
-    Ok(Incoming {
-        body: serde_json::from_slice(&json).map_err(RecordError::Payload)?,
-        json: json.into(),
-        namespace: head.namespace,
-        listener_namespace: head.listener_namespace,
-        listener: head.listener,
-        delivery_id: head.delivery_id,
-        event: head.event,
-        headers: head.headers,
-        url: head.url,
-        source: head.source,
-        verified_by: head.verified_by,
-        received: head.received,
-    })
+    Ok(Record { head, json })
+}
+
+/// An event whose payload is not read yet.
+pub(super) struct Record {
+    head: Head,
+    json: Vec<u8>,
+}
+
+impl Record {
+    pub(super) fn json(&self) -> &[u8] {
+        &self.json
+    }
+
+    pub(super) fn read(self) -> Result<Incoming, RecordError> {
+        let Self { head, json } = self;
+        Ok(Incoming {
+            body: serde_json::from_slice(&json).map_err(RecordError::Payload)?,
+            json: json.into(),
+            namespace: head.namespace,
+            listener_namespace: head.listener_namespace,
+            listener: head.listener,
+            delivery_id: head.delivery_id,
+            event: head.event,
+            headers: head.headers,
+            url: head.url,
+            source: head.source,
+            verified_by: head.verified_by,
+            received: head.received,
+        })
+    }
 }
 
 fn checksum(content: &[u8]) -> String {
@@ -168,7 +185,7 @@ mod tests {
 
     #[test]
     fn an_event_reads_back_the_same() {
-        let read = decode(&bytes()).unwrap();
+        let read = decode(&bytes()).unwrap().read().unwrap();
         assert_eq!(Head::of(&read), Head::of(&incoming()));
         assert_eq!((read.body, read.json), (incoming().body, incoming().json));
     }

@@ -41,7 +41,7 @@ async fn waves(spool: &Spool) -> Vec<Vec<String>> {
         assert!(!numbers.is_empty(), "something can leave");
         let mut ids = Vec::new();
         for number in numbers {
-            ids.push(spool.read(number).await.unwrap().unwrap().incoming.delivery_id);
+            ids.push(spool.read(number, &Room::default()).await.unwrap().unwrap().incoming.delivery_id);
             spool.remove(number).await.unwrap();
         }
         waves.push(ids);
@@ -112,9 +112,9 @@ async fn payloads_on_their_way_have_so_much_memory_and_no_more() {
     spool.keep(&large, None).await.unwrap();
     spool.keep(&incoming("a", "small"), None).await.unwrap();
     let room = || spool.0.room.available_permits();
-    let large = spool.read(spool.begin().unwrap()).await.unwrap();
+    let large = spool.read(spool.begin().unwrap(), &Room::default()).await.unwrap();
     assert_eq!(room(), 64 - 11, "what it is unpacked counts, in mebibytes");
-    let small = spool.read(spool.begin().unwrap()).await.unwrap();
+    let small = spool.read(spool.begin().unwrap(), &Room::default()).await.unwrap();
     assert_eq!(room(), 64 - 12);
     drop((large, small));
     assert_eq!(room(), 64);
@@ -218,7 +218,7 @@ async fn a_damaged_file_is_told_of_and_set_aside() {
     bytes[last] ^= 1;
     fs::write(&file, &bytes).unwrap();
     let number = spool.begin().unwrap();
-    let broken = spool.read(number).await;
+    let broken = spool.read(number, &Room::default()).await;
     assert!(matches!(broken, Err(SpoolError::Broken(..))), "{broken:?}");
     spool.set_aside(number).await.unwrap();
     assert!(spool.is_empty() && event(".event").is_none());

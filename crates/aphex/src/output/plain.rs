@@ -24,7 +24,11 @@ pub(crate) fn value(text: &str) -> Cow<'_, str> {
 /// Lines of ours as they are written out, in their colours.
 pub(super) fn shown(text: &str) -> Cow<'_, str> {
     let may_stay = |letter: char| matches!(letter, '\n' | '\t') || is_plain(letter);
-    if text.chars().all(may_stay) { Cow::Borrowed(text) } else { Cow::Owned(escaped(text, may_stay, "\u{1b}")) }
+    if text.chars().all(may_stay) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(escaped(text, may_stay, "\u{1b}"))
+    }
 }
 
 /// Escapes all but what may stay, with something in place of the ink.
@@ -63,10 +67,7 @@ mod tests {
     #[test]
     fn what_a_value_does_to_a_terminal_is_written_out() {
         let forged = "x\u{1b}[31m…\u{1b}]0;owned\u{7}\nVerdict\tCreated\r\u{9b}1A\u{202e}é";
-        assert_eq!(
-            value(forged),
-            "x\\x1b[31m…\\x1b]0;owned\\x07\\nVerdict\\tCreated\\r\\u{9b}1A\\u{202e}é"
-        );
+        assert_eq!(value(forged), "x\\x1b[31m…\\x1b]0;owned\\x07\\nVerdict\\tCreated\\r\\u{9b}1A\\u{202e}é");
         assert!(matches!(value("refs/heads/grün"), Cow::Borrowed(_)));
     }
 

@@ -31,7 +31,8 @@ fn push(git_ref: &str) -> anyhow::Result<Value> {
 }
 
 /// Ends one line, begins another, and colours both.
-const FORGED: &str = "refs/heads/x\u{1b}[31m…\u{1b}]0;owned\u{7}\nVerdict    Created: created PipelineRun hello-world/fake";
+const FORGED: &str =
+    "refs/heads/x\u{1b}[31m…\u{1b}]0;owned\u{7}\nVerdict    Created: created PipelineRun hello-world/fake";
 
 /// No line is the payload's own, and nothing in it moves the terminal.
 fn is_plain(told: &str) -> bool {
