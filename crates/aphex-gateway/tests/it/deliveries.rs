@@ -403,3 +403,55 @@ async fn a_changed_secret_counts_at_once_and_its_predecessor_while_it_may() -> a
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn of_triggers_of_one_name_each_makes_its_own_run_and_makes_it_once() -> anyhow::Result<()> {
+    let world = World::start("same-name").await?;
+    let mut first = world.binding("web", SECRET)[2]["spec"].clone();
+    first["name"] = "same".into();
+    let mut second = first.clone();
+    second["template"]["ref"] = "late".into();
+    world
+        .apply(json!({
+            "apiVersion": "triggers.tekton.dev/v1beta1", "kind": "EventListener",
+            "metadata": { "name": "same", "namespace": world.organization() },
+            "spec": { "triggers": [first, second] },
+        }))
+        .await?;
+    let path = format!("/{}/same", world.organization());
+    eventually("the gateway knows the listener", || async {
+        Ok((world.post(&path).send().await?.status().as_u16() != 404).then_some(()))
+    })
+    .await?;
+    let body = push()?.to_string();
+    let sent = world
+        .post(&path)
+        .header("content-type", "application/json")
+        .header("x-github-event", "push")
+        .header("x-github-delivery", "of-one-name")
+        .header("x-hub-signature-256", aphex_gateway::sign(SECRET.as_bytes(), body.as_bytes()));
+    assert_eq!(sent.body(body).send().await?.status().as_u16(), 200);
+    let api: Api<Delivery> = Api::namespaced(world.client.clone(), &world.organization());
+    let waiting = eventually("the first has made its run, and the second waits", || async {
+        let triggers = api.get("of-one-name").await?.status.unwrap_or_default().triggers;
+        Ok((triggers.len() == 2).then_some(triggers))
+    })
+    .await?;
+    assert_eq!(
+        (waiting[0].verdict, waiting[1].verdict),
+        (TriggerVerdict::Created, TriggerVerdict::Retrying),
+        "{waiting:?}"
+    );
+    let templates: Api<TriggerTemplate> = Api::namespaced(world.client.clone(), &world.organization());
+    let run = templates.get("run").await?.spec;
+    templates.create(&PostParams::default(), &TriggerTemplate::new("late", run)).await?;
+    let (verdict, delivery) = world.verdict("of-one-name").await?;
+    assert_eq!(verdict, DeliveryVerdict::Created);
+    let triggers = delivery.status.unwrap_or_default().triggers;
+    assert_eq!(triggers[0], waiting[0], "what it made is not made again");
+    let names: Vec<&str> = triggers.iter().map(|trigger| trigger.name.as_str()).collect();
+    assert_eq!(names, ["same", "same#2"]);
+    assert_ne!(triggers[1].created[0].name, triggers[0].created[0].name);
+    assert_eq!(world.runs().await?.len(), 2);
+    Ok(())
+}
