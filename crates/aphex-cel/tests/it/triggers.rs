@@ -1,6 +1,6 @@
 //! Tekton Triggers' functions and variables.
 
-use aphex_cel::{Environment, Extension, Limits, Value};
+use aphex_cel::{Declarations, Environment, Extension, Limits, Type, Value};
 use serde_json::json;
 
 fn bindings() -> Vec<(&'static str, Value)> {
@@ -144,4 +144,68 @@ fn results_become_json_as_cel_go_s_do() {
     assert_eq!(json("timestamp('2020-01-02T03:04:05Z')"), json!("2020-01-02T03:04:05Z"));
     assert_eq!(json("duration('1.5s')"), json!("1.5s"));
     assert_eq!(json("{1: true, 'a': null}"), json!({"1": true, "a": null}));
+}
+
+/// What is wrong with an expression before it runs.
+fn wrong(source: &str) -> Option<String> {
+    let object = || Type::map(Type::String, Type::Dyn);
+    let declarations = Declarations::new()
+        .with("body", object())
+        .with("header", object())
+        .with("extensions", object())
+        .with("requestURL", Type::String);
+    match Environment::triggers().check(source, &declarations) {
+        Ok(checked) => checked.doomed().map(str::to_owned),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+#[test]
+fn types_that_cel_go_takes_are_taken() {
+    for source in [
+        "body.number == 1",
+        "body.ref + 1 == 2",
+        "[1, 'a'].exists(x, x == 1)",
+        "{'a': 1, 'b': 'c'}.a == 'x'",
+        "(body.flag ? body.ref : 'x') == 'x'",
+        "header['X'][0] == 'a' || header.exists(h, h.startsWith('X'))",
+        "body.commits.map(c, c.id).sortBy(x, x)",
+        "math.greatest(1, 2.5, body.number) == math.least([1, 2u])",
+        "[1].first() + [2].last() == body.list.reverse()",
+        "'%d %s'.format([1.5, body.number]) == 'x'.reverse()",
+        "requestURL.parseURL().query.a == 1",
+        "true || 'a'.translate('[z-a]', '') == ''",
+        "true || [1, 2][5] == 1 / 0",
+        "true || timestamp('9999-12-31T23:59:59Z') == timestamp(1)",
+    ] {
+        assert_eq!(wrong(source), None, "{source}");
+    }
+}
+
+#[test]
+fn types_that_cel_go_refuses_are_refused() {
+    for (source, words) in [
+        ("true || 'a' == 1", "found no matching overload for '_==_' applied to '(string, int)'"),
+        ("size(body.list) > 2.5", "found no matching overload for '_>_' applied to '(int, double)'"),
+        ("body.match('a')", "found no matching overload for 'match'"),
+        ("'a'.marshalJSON()", "found no matching overload for 'marshalJSON' applied to 'string.()'"),
+        ("[1].existsOne(x, x == 1)", "undeclared reference to 'existsOne'"),
+        ("[?body.a]", "unsupported syntax '?'"),
+        ("{?'a': body.a}", "unsupported syntax '?'"),
+        ("net.IP", "undeclared reference to 'net'"),
+        ("math.greatest('a')", "math.greatest() invalid single argument value"),
+        ("math.least(1, 'a')", "math.least() simple literal arguments must be numeric"),
+        (
+            "'%d'.format(['x'])",
+            "decimal clause can only be used on ints, uints, and doubles, was given string",
+        ),
+        ("'%s'.format(['x', 1])", "too many arguments supplied to string.format (expected 1, got 2)"),
+        ("true || int('x') == 1", "type conversion error from 'string' to 'int'"),
+        ("true || int(null) == 1", "no such overload: int(null_type)"),
+        ("true || body.ref.matches('[z-a]')", "error parsing regexp"),
+        ("true || body.ref[null] == 1", "invalid qualifier type: types.Null"),
+    ] {
+        let found = wrong(source).unwrap_or_default();
+        assert!(found.contains(words), "{source}: {found}");
+    }
 }

@@ -26,24 +26,30 @@ const KEPT: usize = 2_000;
 /// Longest observed value that goes into a Delivery's status.
 const VALUE_MAX: usize = 256;
 
-/// Compiled expressions by their source; shared by all triggers.
+/// Longest reason that is kept for an expression that does not compile; a longer one is found anew with each event.
+const REASON_MAX: usize = 4_000;
+
+/// Compiled expressions by their source, or why they do not compile; shared by all triggers.
 #[derive(Debug, Default)]
-pub struct Programs(Mutex<HashMap<String, Program>>);
+pub struct Programs(Mutex<HashMap<String, Result<Program, String>>>);
 
 impl Programs {
     fn get(&self, source: &str) -> Result<Program, String> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(source).cloned();
-        if let Some(program) = known {
-            return Ok(program);
+        if let Some(compiled) = known {
+            return compiled;
         }
-        let program =
-            compile(source).map_err(|error| format!("expression {source:?} check failed: {error}"))?;
+        let compiled =
+            compile(source).map_err(|error| format!("expression {source:?} check failed: {error}"));
+        if compiled.as_ref().is_err_and(|reason| reason.len() > REASON_MAX) {
+            return compiled;
+        }
         let mut programs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if programs.len() >= KEPT {
             programs.clear();
         }
-        programs.insert(source.to_owned(), program.clone());
-        Ok(program)
+        programs.insert(source.to_owned(), compiled.clone());
+        compiled
     }
 }
 
