@@ -243,3 +243,31 @@ fn shorten(mut value: String) -> String {
     }
     value
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_a_problem_before_any_event() {
+        let overlays = json!([{ "key": "a", "expression": "body.a" }, { "key": "b", "expression": "true || int('x') == 1" }]);
+        let params = json!({ "filter": "size(body.list) > 2.5", "overlays": overlays });
+        let problems = serde_json::from_value::<Params>(params).unwrap().problems();
+        let told = |words: &str| problems.iter().any(|problem| problem.contains(words));
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(told("found no matching overload for '_>_' applied to '(int, double)'"), "{problems:?}");
+        assert!(told("a constant in it can only fail"), "{problems:?}");
+    }
+
+    #[test]
+    fn an_expression_is_compiled_once_whether_it_can_be_or_not() {
+        let programs = Programs::default();
+        for source in ["body.a == 1", "body.a ==", "requestURL > 1"] {
+            let first = programs.get(source);
+            let known = programs.0.lock().unwrap().get(source).cloned();
+            assert_eq!(known.map(|known| known.is_ok()), Some(first.is_ok()), "{source}");
+        }
+    }
+}
