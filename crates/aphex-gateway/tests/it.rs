@@ -1,5 +1,7 @@
 //! The gateway against golden files, and against an API server: the embedded one, or that of `APHEX_TEST_KUBECONFIG`.
 
+#[path = "it/bounds.rs"]
+mod bounds;
 #[path = "it/calls.rs"]
 mod calls;
 #[path = "it/cloudevents.rs"]

@@ -1,5 +1,6 @@
 //! One attempt at a Delivery: read, claim, evaluate, dispatch, publish the status.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use aphex_api::delivery::{
@@ -84,9 +85,10 @@ impl Deliveries {
         let attempts = delivery.status.as_ref().map_or(1, |status| status.attempts);
         let now = self.clock.now();
         let status = verdict::status(&delivery, outcome, attempts, replay, began, now);
-        self.report(&delivery, &status, now);
         let again = status.next_attempt_time.as_ref().map(|time| time.0);
-        self.publish(&api, delivery, &status).await?;
+        if let Some(status) = self.publish(&api, &delivery, status).await? {
+            self.report(&delivery, &status, now);
+        }
         Ok(again)
     }
 
@@ -230,31 +232,42 @@ impl Deliveries {
         self.announcer.tell(&listener, messages);
     }
 
+    /// Writes the status, with less in it if the engine does not take all; gives it back unless somebody else has decided.
     async fn publish(
         &self,
         api: &Api<Delivery>,
-        mut delivery: Delivery,
-        status: &DeliveryStatus,
-    ) -> Result<(), AttemptError> {
+        delivery: &Delivery,
+        mut status: DeliveryStatus,
+    ) -> Result<Option<DeliveryStatus>, AttemptError> {
         let name = delivery.name_any();
+        let mut there = Cow::Borrowed(delivery);
+        let mut shortened = false;
         for _ in 0..WRITES {
-            let patch = verdict::patch(&delivery, status).map_err(AttemptError::Encode)?;
+            let patch = verdict::patch(&there, &status).map_err(AttemptError::Encode)?;
             match api.patch(&name, &params(), &Patch::Merge(patch)).await {
-                Ok(made) if verdict::is_kept(&made, status) => return Ok(()),
+                Ok(made) if verdict::is_kept(&made, &status) => return Ok(Some(status)),
                 Ok(_) => return Err(AttemptError::Dropped),
-                Err(kube::Error::Api(answer)) if answer.code == 404 => return Ok(()),
+                Err(kube::Error::Api(answer)) if answer.code == 404 => return Ok(Some(status)),
                 Err(kube::Error::Api(answer)) if answer.code == 409 => {
                     let found = api.get_opt(&name).await.map_err(|e| AttemptError::Read(Box::new(e)))?;
-                    let Some(found) = found else { return Ok(()) };
+                    let Some(found) = found else { return Ok(Some(status)) };
                     if self.lost(&found) {
-                        return Ok(());
+                        return Ok(None);
                     }
-                    delivery = found;
+                    there = Cow::Owned(found);
+                }
+                Err(error) if verdict::is_too_much(&error) && !shortened => {
+                    tracing::warn!(
+                        delivery.name = %name, error = %errors::chain(&error),
+                        "the engine does not take all that a verdict says; the least of it is written"
+                    );
+                    status = verdict::least(status);
+                    shortened = true;
                 }
                 Err(error) => return Err(AttemptError::Publish(Box::new(error))),
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Whether another replica has taken the Delivery over.

@@ -15,13 +15,16 @@ use super::parts::PayloadParts;
 use super::queue::Key;
 use super::same::{own_id, same_event};
 use super::told::Told;
-use super::{Deliveries, FIELD_MANAGER, ID_MAX, Incoming, object_name, payload};
+use super::{Deliveries, FIELD_MANAGER, ID_MAX, Incoming, object_name, payload, verdict};
 use crate::event::{Event, Facts};
 use crate::spool::SpoolError;
 use crate::templates::hex;
 
 /// How often an event is stored anew whose name is taken by a Delivery that is gone when it is read.
 const LOOKS: usize = 3;
+
+/// How much a Delivery says of each fact of a payload: more than a name or ref of git has.
+const FACT: usize = 1024;
 
 /// What became of an event under a name.
 enum Stored {
@@ -222,10 +225,26 @@ impl Deliveries {
         Ok(true)
     }
 
-    /// Stores a Delivery; nothing when the name is taken.
-    async fn post(&self, api: &Api<Delivery>, delivery: Delivery) -> Result<Option<Delivery>, StoreError> {
+    /// Stores a Delivery, with less of its verdict if the engine does not take all of it; nothing when the name is taken.
+    async fn post(
+        &self,
+        api: &Api<Delivery>,
+        mut delivery: Delivery,
+    ) -> Result<Option<Delivery>, StoreError> {
         let key = Key::of(&delivery);
-        let made = match self.client.request::<Told>(create(api, &delivery)?).await {
+        let mut answer = self.client.request::<Told>(create(api, &delivery)?).await;
+        if let Err(error) = &answer
+            && verdict::is_too_much(error)
+            && let Some(status) = delivery.status.take()
+        {
+            tracing::warn!(
+                delivery.name = %key.name, delivery.namespace = %key.namespace, error = %errors::chain(error),
+                "the engine does not take a Delivery with all that its verdict says; it is stored with the least"
+            );
+            delivery.status = Some(verdict::least(status));
+            answer = self.client.request::<Told>(create(api, &delivery)?).await;
+        }
+        let made = match answer {
             Ok(told) => {
                 if !told.finds_payload_of(&delivery) {
                     tracing::error!(
@@ -279,6 +298,11 @@ fn build(
     let apart = !beside && !packed.rest.is_empty();
     let parts = u32::try_from(packed.rest.len() + usize::from(apart)).unwrap_or(u32::MAX);
     let elsewhere = if beside { String::new() } else { incoming.listener_namespace.clone() };
+    let fact = |fact: &str| {
+        let mut fact = fact.to_owned();
+        verdict::cut(&mut fact, FACT);
+        fact
+    };
     let labels = [
         (LISTENER_LABEL, incoming.listener.clone()),
         (EVENT_LABEL, incoming.event.clone()),
@@ -291,10 +315,10 @@ fn build(
             listener_namespace: elsewhere,
             delivery_id: incoming.delivery_id.clone(),
             event: incoming.event.clone(),
-            repository: facts.repository.to_owned(),
-            git_ref: facts.git_ref.into_owned(),
-            revision: facts.revision.to_owned(),
-            sender: facts.sender.to_owned(),
+            repository: fact(facts.repository),
+            git_ref: fact(&facts.git_ref),
+            revision: fact(facts.revision),
+            sender: fact(facts.sender),
             request: incoming.url.clone(),
             source: incoming.source.clone(),
             headers: incoming.headers.clone(),

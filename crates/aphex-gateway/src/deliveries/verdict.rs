@@ -1,5 +1,7 @@
 //! From what triggers made of an event to the Delivery's status; pure.
 
+mod bounds;
+
 use std::time::Duration;
 
 use aphex_api::delivery::{
@@ -12,6 +14,8 @@ use serde_json::Value;
 
 use super::claim::later;
 use crate::metrics::reason;
+
+pub(super) use bounds::{cut, least};
 
 /// How long the engine is asked again; GitHub itself keeps a delivery for three days.
 const GIVE_UP: Duration = Duration::from_hours(24);
@@ -60,11 +64,13 @@ pub(super) fn status(
     let received = delivery.spec.received_time.as_ref().map_or(now, |time| time.0);
     let old =
         if replay.is_some() { attempts >= MANY } else { attempts >= FEW && now >= later(received, GIVE_UP) };
-    let (verdict, message, triggers) = match outcome {
+    let (verdict, mut message, mut triggers) = match outcome {
         Outcome::Settled(verdict, message) => (Some(verdict), message, Vec::new()),
         Outcome::Triggers(triggers) => judge(triggers, old),
         Outcome::Later(message) => (old.then_some(DeliveryVerdict::Failed), message, Vec::new()),
     };
+    bounds::message(&mut message);
+    bounds::triggers(&mut triggers);
     let phase = match verdict {
         None => DeliveryPhase::Pending,
         Some(DeliveryVerdict::Failed) => DeliveryPhase::Failed,
@@ -187,6 +193,11 @@ fn wait(attempts: u32) -> Duration {
 /// The generation of the object that the status is written into: without a status subresource each write makes a new one.
 fn next_generation(delivery: &Delivery) -> i64 {
     delivery.metadata.generation.unwrap_or_default().saturating_add(1)
+}
+
+/// Whether the engine refuses an object for what is in it, which may be its status.
+pub(super) fn is_too_much(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 413 | 422))
 }
 
 /// Whether the engine stored a status that was written to it.

@@ -29,13 +29,13 @@ pub(crate) fn spooling(folder: &Path) -> Inbox {
 }
 
 /// How many files of a folder end so.
-fn files(folder: &Path, end: &str) -> anyhow::Result<usize> {
+pub(crate) fn files(folder: &Path, end: &str) -> anyhow::Result<usize> {
     let names = std::fs::read_dir(folder)?.map(|file| Ok(file?.file_name().to_string_lossy().into_owned()));
     let names = names.collect::<std::io::Result<Vec<String>>>()?;
     Ok(names.iter().filter(|name| name.ends_with(end)).count())
 }
 
-async fn drained(folder: &Path) -> anyhow::Result<()> {
+pub(crate) async fn drained(folder: &Path) -> anyhow::Result<()> {
     eventually("the spool is empty", || async { Ok((files(folder, ".event")? == 0).then_some(())) }).await
 }
 
