@@ -14,7 +14,7 @@
 //! payloads, and for what the first left open.
 //! The replica that received an event works on it without a claim for one lease; a restarted process takes up its own
 //! at once, any replica takes up another's when the lease is over. Two that work on the same Delivery create the same
-//! names, so the second finds everything there. Submodules: `accept` and `drain` take in, `store` stores, `again` is for what comes again, `inline`, `claim` and `queue` say when, `process` what, `verdict` the
+//! names, so the second finds everything there. Submodules: `accept` and `drain` take in, `store` stores, `again` is for what comes again, `inline`, `claim` and `queue` say when, `process` what, `made` what not again, `verdict` the
 //! outcome, `payload` the stored bytes and `parts` where large ones are, `same` what is the same event, `retention` and `leftovers` the end.
 
 mod accept;
@@ -23,6 +23,7 @@ mod claim;
 mod drain;
 mod inline;
 mod leftovers;
+mod made;
 mod parts;
 pub mod payload;
 mod process;

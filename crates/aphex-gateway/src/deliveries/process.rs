@@ -16,7 +16,7 @@ use thiserror::Error;
 use super::payload::{Payload, Text, UnpackError};
 use super::queue::Work;
 use super::verdict::{self, Outcome};
-use super::{Deliveries, FIELD_MANAGER, claim, object_name, payload};
+use super::{Deliveries, FIELD_MANAGER, claim, made, object_name, payload};
 use crate::cloudevents::{self, Told};
 use crate::decision::{Asking, Case, Decision};
 use crate::evaluate::Planned;
@@ -155,25 +155,45 @@ impl Deliveries {
             Decision::Triggers(listener, planned) => (listener, planned),
         };
         let looked = delivery.status.as_ref().map_or(0, |status| status.attempts);
+        let before = made::before(delivery, replay);
         let mut results = Vec::with_capacity(planned.len());
         for planned in planned {
             log_rejection(&planned, event, &listener);
-            results.push(match done_before(delivery, replay, &planned.result) {
-                Some(result) => result,
-                None if planned.missing && looked < LOOKS => {
-                    TriggerResult { verdict: TriggerVerdict::Retrying, ..planned.result }
-                }
-                None => self.dispatch(planned, &event.id).await,
-            });
+            let known = made::of(before, &planned.result);
+            if let Some(done) = known.filter(|known| made::is_done(known, &planned.result, replay)) {
+                results.push(done.clone());
+                continue;
+            }
+            let mut result = if planned.missing && looked < LOOKS {
+                TriggerResult { verdict: TriggerVerdict::Retrying, ..planned.result }
+            } else {
+                self.dispatch(planned, known, &event.id).await
+            };
+            made::keep(&mut result, known);
+            results.push(result);
         }
         Outcome::Triggers(results)
     }
 
-    async fn dispatch(&self, planned: Planned, event_id: &str) -> TriggerResult {
+    /// Creates what a trigger asks for, but for what is known to have been created.
+    async fn dispatch(
+        &self,
+        planned: Planned,
+        known: Option<&TriggerResult>,
+        event_id: &str,
+    ) -> TriggerResult {
         let mut result = planned.result;
+        let mut created = 0;
         for resource in &planned.resources {
+            if let Some(made) = made::object(known, resource) {
+                result.created.push(made.clone());
+                continue;
+            }
             match self.dispatcher.create(resource, &planned.account, event_id).await {
-                Ok(created) => result.created.push(created),
+                Ok(made) => {
+                    result.created.push(made);
+                    created += 1;
+                }
                 Err(error) => {
                     let retry = error.may_pass();
                     result.verdict = if retry { TriggerVerdict::Retrying } else { TriggerVerdict::Failed };
@@ -182,7 +202,7 @@ impl Deliveries {
                 }
             }
         }
-        self.metrics.created(result.created.len());
+        self.metrics.created(created);
         result
     }
 
@@ -281,21 +301,6 @@ impl Deliveries {
 
 pub(super) fn params() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
-}
-
-/// What an earlier attempt of the same evaluation has created: it is not made again, even if somebody deleted it.
-fn done_before(delivery: &Delivery, replay: Option<&str>, planned: &TriggerResult) -> Option<TriggerResult> {
-    let status = delivery.status.as_ref()?;
-    // Between a replay's attempts the status does not name it yet, so only first evaluations are remembered.
-    if replay.is_some() || planned.verdict != TriggerVerdict::Created {
-        return None;
-    }
-    let same = |before: &&TriggerResult| {
-        (&before.namespace, &before.name, &before.group)
-            == (&planned.namespace, &planned.name, &planned.group)
-            && before.verdict == TriggerVerdict::Created
-    };
-    status.triggers.iter().find(same).cloned()
 }
 
 /// The log lines of the published API for events that are not wanted.

@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time}
 use serde_json::Value;
 
 use super::claim::later;
+use super::made;
 use crate::metrics::reason;
 
 pub(super) use bounds::{cut, least};
@@ -64,10 +65,15 @@ pub(super) fn status(
     let received = delivery.spec.received_time.as_ref().map_or(now, |time| time.0);
     let old =
         if replay.is_some() { attempts >= MANY } else { attempts >= FEW && now >= later(received, GIVE_UP) };
+    // Triggers that nobody asked this time may have made something before.
+    let made = || {
+        let before = made::before(delivery, replay.as_deref()).iter();
+        before.filter(|trigger| !trigger.created.is_empty()).cloned().collect()
+    };
     let (verdict, mut message, mut triggers) = match outcome {
-        Outcome::Settled(verdict, message) => (Some(verdict), message, Vec::new()),
+        Outcome::Settled(verdict, message) => (Some(verdict), message, judge(made(), true).2),
         Outcome::Triggers(triggers) => judge(triggers, old),
-        Outcome::Later(message) => (old.then_some(DeliveryVerdict::Failed), message, Vec::new()),
+        Outcome::Later(message) => (old.then_some(DeliveryVerdict::Failed), message, judge(made(), old).2),
     };
     bounds::message(&mut message);
     bounds::triggers(&mut triggers);

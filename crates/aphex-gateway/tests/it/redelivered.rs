@@ -9,9 +9,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 
+use serde_json::json;
+
 use super::world::{SECRET, World, push};
 
 const ID: &str = "left-behind";
+const OTHER: &str = "whsec_of_the_other_repository";
 
 impl World {
     /// A push of long ago that failed after many attempts.
@@ -99,5 +102,53 @@ async fn an_event_is_stored_though_the_delivery_that_had_its_name_is_gone_when_i
     assert_eq!(sent?["eventID"], ID);
     let (verdict, delivery) = world.verdict(ID).await?;
     assert_eq!((verdict, delivery.spec.listener.as_str()), (DeliveryVerdict::Created, "github-listener"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_what_a_trigger_asks_for_nothing_is_made_again_when_the_rest_is_tried() -> anyhow::Result<()> {
+    let world = World::start("half").await?;
+    let [secret, account, mut trigger] = world.binding("half", OTHER);
+    trigger["spec"]["template"] = json!({ "spec": { "params": [], "resourcetemplates": [
+        {
+            "apiVersion": "tekton.dev/v1", "kind": "PipelineRun",
+            "metadata": { "generateName": "half-", "namespace": world.tenant() },
+            "spec": { "pipelineRef": { "name": "web" } },
+        },
+        {
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": { "generateName": "half-", "namespace": world.tenant() },
+        },
+    ] } });
+    for object in [secret, account, trigger, world.permission("half")] {
+        world.apply(object).await?;
+    }
+    eventually("the other secret is known", || async {
+        Ok(world.deliver("known", "ping", &json!({}), OTHER).await.ok())
+    })
+    .await?;
+    world.deliver("half", "push", &push()?, OTHER).await?;
+    let deliveries: Api<Delivery> = Api::namespaced(world.client.clone(), &world.organization());
+    let status = deliveries.get("half").await?.status.unwrap_or_default();
+    assert_eq!((status.phase, status.created.len()), (DeliveryPhase::Pending, 1), "{}", status.message);
+    // As the pruning of a pipeline's history would.
+    let run = &status.created[0].name;
+    world.run_api().delete(run, &DeleteParams::default()).await?;
+    eventually("it was tried twice more", || async {
+        let status = deliveries.get("half").await?.status.unwrap_or_default();
+        Ok((status.attempts >= 3).then_some(()))
+    })
+    .await?;
+    let mut rights = world.permission("half");
+    let rule = json!({ "apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"] });
+    if let Some(rules) = rights["items"][0]["rules"].as_array_mut() {
+        rules.push(rule);
+    }
+    world.apply(rights).await?;
+    let (verdict, delivery) = world.verdict("half").await?;
+    let created = delivery.status.unwrap_or_default().created;
+    let kinds: Vec<&str> = created.iter().map(|created| created.kind.as_str()).collect();
+    assert_eq!((verdict, kinds), (DeliveryVerdict::Created, vec!["PipelineRun", "ConfigMap"]));
+    assert_eq!((world.runs().await?.len(), &created[0].name), (0, run));
     Ok(())
 }

@@ -81,6 +81,20 @@ fn attempts_are_further_and_further_apart_and_end_after_a_day() {
 }
 
 #[test]
+fn what_was_made_before_stays_known_when_no_trigger_could_be_asked() {
+    let mut delivery = delivery();
+    let mut half = trigger("web", TriggerVerdict::Created);
+    half.verdict = TriggerVerdict::Retrying;
+    let silent = trigger("other", TriggerVerdict::NotWanted);
+    delivery.status = Some(after(vec![half.clone(), silent], 1, 1002));
+    let then = |outcome| status(&delivery, outcome, 2, None, at(1003), at(1004));
+    let later = then(Outcome::Later("cannot read".into()));
+    assert_eq!((later.verdict, &later.triggers, &later.created), (None, &vec![half.clone()], &half.created));
+    let failed = then(Outcome::Settled(DeliveryVerdict::Failed, "missing".into()));
+    assert_eq!((failed.triggers[0].verdict, &failed.created), (TriggerVerdict::Failed, &half.created));
+}
+
+#[test]
 fn what_a_new_status_lacks_is_cleared() {
     let patch = patch(&delivery(), &after(Vec::new(), 1, 1002)).unwrap();
     for field in ["holder", "leaseUntil", "nextAttemptTime", "created"] {
