@@ -156,7 +156,7 @@ impl Inner {
         );
         gateway.register(
             "spool_bytes",
-            "Bytes of the events on this replica's disk",
+            "Bytes of the events on this replica's disk, those set aside too",
             self.spool_bytes.clone(),
         );
         gateway.register(

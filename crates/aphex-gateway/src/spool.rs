@@ -7,7 +7,8 @@
 //!
 //! One file is one event, in its name: the order of arrival, the listener, what it has to be in order with, the time. A
 //! file is removed only once its Delivery exists, so an event may be stored twice and never not at all; the Delivery's
-//! name makes the second time nothing. What cannot be read is set aside as `*.bad`. Submodules: `record` the bytes, `folder`
+//! name makes the second time nothing. What can never be stored is set aside as `*.bad`, and counts in the limit until
+//! somebody takes it away. Submodules: `record` the bytes, `folder`
 //! the files, `turns` who is next; who drains is [`crate::deliveries`].
 
 mod folder;
@@ -29,7 +30,7 @@ use crate::metrics::GatewayMetrics;
 use crate::shares::{Refusal, Shares};
 use crate::templates::hex;
 use crate::weight::{Room, Taken};
-use folder::Folder;
+use folder::{Folder, Left};
 pub use record::RecordError;
 pub(crate) use turns::PLACES;
 use turns::Turns;
@@ -47,7 +48,7 @@ const UNITS: u32 = 64;
 pub struct Settings {
     /// The folder; made if it is not there, and no other process's.
     pub folder: PathBuf,
-    /// How many bytes all files together may have.
+    /// How many bytes all files together may have, those that were set aside too.
     pub limit: u64,
 }
 
@@ -139,15 +140,28 @@ impl State {
         self.shares.give_back(entry.organization(), entry.bytes);
     }
 
+    /// Notes a file that is there.
+    fn find(&mut self, number: u64, entry: &Entry) {
+        self.shares.find(entry.organization(), entry.bytes);
+        self.next = self.next.max(number + 1);
+    }
+
     fn insert(&mut self, number: u64, entry: Entry) {
         self.turns.add(number, &entry);
         self.entries.insert(number, entry);
     }
 
     fn remove(&mut self, number: u64) {
-        let Some(entry) = self.entries.remove(&number) else { return };
-        self.give_bytes_back(&entry);
+        if let Some(entry) = self.set_aside(number) {
+            self.give_bytes_back(&entry);
+        }
+    }
+
+    /// Lets an event wait no longer; its bytes stay where they are.
+    fn set_aside(&mut self, number: u64) -> Option<Entry> {
+        let entry = self.entries.remove(&number)?;
         self.turns.remove(number, &entry);
+        Some(entry)
     }
 }
 
@@ -180,9 +194,18 @@ impl Spool {
         metrics.spool_limit(settings.limit);
         let shares = Shares::of(settings.limit);
         let mut state = State { entries: BTreeMap::new(), turns: Turns::default(), shares, next: 1 };
-        for (number, entry) in folder.list()? {
-            state.shares.find(entry.organization(), entry.bytes);
-            state.next = state.next.max(number + 1);
+        let Left { events, aside } = folder.list()?;
+        for (number, entry) in &aside {
+            state.find(*number, entry);
+        }
+        if !aside.is_empty() {
+            tracing::warn!(
+                files = aside.len(), bytes = state.shares.taken(), folder = %folder.path().display(),
+                "files that were set aside as *.bad take room in the spool: look at them, and remove them"
+            );
+        }
+        for (number, entry) in events {
+            state.find(number, &entry);
             state.insert(number, entry);
         }
         if !state.entries.is_empty() {
@@ -329,25 +352,26 @@ impl Spool {
 
     /// Removes an event that the engine has.
     pub(crate) async fn remove(&self, number: u64) -> Result<(), SpoolError> {
-        self.take(number, Folder::remove).await
+        self.take(number, Folder::remove, State::remove).await
     }
 
     /// Sets an event aside that can never be stored, for somebody to look at.
     pub(crate) async fn set_aside(&self, number: u64) -> Result<(), SpoolError> {
         self.0.metrics.spool_refused();
-        self.take(number, Folder::set_aside).await
+        self.take(number, Folder::set_aside, |state, number| drop(state.set_aside(number))).await
     }
 
     async fn take(
         &self,
         number: u64,
         how: fn(&Folder, u64, &Entry) -> Result<(), SpoolError>,
+        note: fn(&mut State, u64),
     ) -> Result<(), SpoolError> {
         let Some(entry) = self.state().entries.get(&number).cloned() else { return Ok(()) };
         let spool = self.clone();
         let take = move || {
             how(&spool.0.folder, number, &entry)?;
-            spool.state().remove(number);
+            note(&mut spool.state(), number);
             Ok(())
         };
         blocking(take).await

@@ -2,6 +2,7 @@
 //!
 //! `<number>-<listener and sequence>-<milliseconds>.event`; `.tmp` while it is being written, `.bad` once it was set aside.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -13,6 +14,15 @@ const EVENT: &str = ".event";
 const UNFINISHED: &str = ".tmp";
 const ASIDE: &str = ".bad";
 const LOCK: &str = "lock";
+
+/// What an earlier process left.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    /// Events by number.
+    pub(super) events: BTreeMap<u64, Entry>,
+    /// What was set aside.
+    pub(super) aside: Vec<(u64, Entry)>,
+}
 
 #[derive(Debug)]
 pub(super) struct Folder {
@@ -46,25 +56,27 @@ impl Folder {
         &self.path
     }
 
-    /// The finished files in order of arrival, which a folder does not keep. What was being written when a process ended was never acknowledged, and is removed.
-    pub(super) fn list(&self) -> Result<Vec<(u64, Entry)>, SpoolError> {
+    /// The finished files, events in order of arrival, which a folder does not keep. What was being written when a process ended was never acknowledged, and is removed.
+    pub(super) fn list(&self) -> Result<Left, SpoolError> {
         let failed = |error| SpoolError::Folder(self.path.clone(), error);
-        let mut found = Vec::new();
+        let mut left = Left::default();
         for file in fs::read_dir(&self.path).map_err(failed)? {
             let file = file.map_err(failed)?;
             let name = file.file_name();
             let Some(name) = name.to_str() else { continue };
             if name.ends_with(UNFINISHED) {
                 fs::remove_file(file.path()).map_err(failed)?;
-            } else if let Some((number, group, received)) = parse(name) {
+            } else if let Some((number, entry)) = parse(name, EVENT) {
                 let bytes = file.metadata().map_err(failed)?.len();
-                found.push((number, Entry { group, received, bytes }));
+                left.events.insert(number, Entry { bytes, ..entry });
+            } else if let Some((number, entry)) = parse(name, ASIDE) {
+                let bytes = file.metadata().map_err(failed)?.len();
+                left.aside.push((number, Entry { bytes, ..entry }));
             } else if name.ends_with(EVENT) {
                 tracing::error!(file = %file.path().display(), "not a file of the spool; it is left alone");
             }
         }
-        found.sort_unstable_by_key(|(number, _)| *number);
-        Ok(found)
+        Ok(left)
     }
 
     pub(super) fn file(&self, number: u64, entry: &Entry) -> PathBuf {
@@ -143,13 +155,15 @@ fn stem(number: u64, entry: &Entry) -> String {
     format!("{number:020}-{}-{}", entry.group, entry.received.max(0))
 }
 
-fn parse(name: &str) -> Option<(u64, String, i64)> {
-    let mut parts = name.strip_suffix(EVENT)?.split('-');
+/// Number and entry of a file with this ending, the entry without its size.
+fn parse(name: &str, ending: &str) -> Option<(u64, Entry)> {
+    let stem_of_it = name.strip_suffix(ending)?;
+    let mut parts = stem_of_it.split('-');
     let (number, group, received) = (parts.next()?, parts.next()?, parts.next()?);
     let plain = !group.is_empty() && group.chars().all(|c| c.is_ascii_alphanumeric());
-    let parsed = (number.parse().ok()?, group.to_owned(), received.parse().ok()?);
-    let entry = Entry { group: parsed.1.clone(), received: parsed.2, bytes: 0 };
+    let number = number.parse().ok()?;
+    let entry = Entry { group: group.to_owned(), received: received.parse().ok()?, bytes: 0 };
     // The same name is made of it again, so that what is listed can be read.
-    let same = name.strip_suffix(EVENT) == Some(stem(parsed.0, &entry).as_str());
-    (plain && same && parts.next().is_none()).then_some(parsed)
+    let same = stem_of_it == stem(number, &entry);
+    (plain && same && parts.next().is_none()).then_some((number, entry))
 }

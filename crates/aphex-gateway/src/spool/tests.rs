@@ -223,6 +223,15 @@ async fn a_damaged_file_is_told_of_and_set_aside() {
     spool.set_aside(number).await.unwrap();
     assert!(spool.is_empty() && event(".event").is_none());
     assert_eq!(fs::read(event(".bad").unwrap()).unwrap(), bytes, "nothing is lost");
+    // It takes room in the limit as long as it is there, and its number is nobody else's.
+    let taken = u64::try_from(bytes.len()).unwrap();
+    assert_eq!(spool.state().shares.taken(), taken);
     drop(spool);
-    assert!(open(folder.path(), 1 << 20).is_empty());
+    let spool = open(folder.path(), 1 << 20);
+    assert!(spool.is_empty());
+    assert_eq!(spool.state().shares.taken(), taken);
+    assert_eq!(spool.state().next, 2);
+    drop(spool);
+    fs::remove_file(event(".bad").unwrap()).unwrap();
+    assert_eq!(open(folder.path(), 1 << 20).state().shares.taken(), 0);
 }
