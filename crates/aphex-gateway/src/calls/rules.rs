@@ -91,14 +91,12 @@ fn is_near_v6(address: Ipv6Addr) -> bool {
 /// The address of the old kind that one of the new kind carries within, and is translated to or sent to in the end.
 fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let (high, low) = match address.segments() {
-        // 6to4 (RFC 3056).
-        [0x2002, high, low, ..] => (high, low),
         // Teredo (RFC 4380), which turns each bit.
         [0x2001, 0, _, _, _, _, high, low] => (!high, !low),
-        // NAT64 (RFC 6052), IPv4-compatible (RFC 4291), IPv4-translated (RFC 2765), ISATAP (RFC 5214).
-        [0x64, 0xff9b, 0, _, _, _, high, low]
-        | [0, 0, 0, 0, 0, 0, high, low]
-        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        // 6to4 (RFC 3056), NAT64 (RFC 6052), IPv4-compatible (RFC 4291) and IPv4-translated (RFC 2765), ISATAP (RFC 5214).
+        [0x2002, high, low, ..]
+        | [0x64, 0xff9b, 0, _, _, _, high, low]
+        | [0, 0, 0, 0, 0 | 0xffff, 0, high, low]
         | [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => (high, low),
         _ => return None,
     };
