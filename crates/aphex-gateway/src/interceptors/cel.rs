@@ -154,6 +154,12 @@ pub(crate) fn ask(
     event: &Event,
     extensions: &Map<String, Json>,
 ) -> Answer {
+    // A service's answer that took the body's place may be any JSON.
+    if !matches!(event.body, Json::Object(_) | Json::Null) {
+        let message =
+            "error making the evaluation context: failed to parse the body as JSON: it is no object";
+        return Answer { reply: Reply::Fail(message.to_owned()), expression: None, values: BTreeMap::new() };
+    }
     let headers: Map<String, Json> = event
         .headers
         .iter()
