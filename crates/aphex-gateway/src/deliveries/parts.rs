@@ -59,7 +59,7 @@ impl PayloadParts {
         }
         let (of, namespace) = (Key::of(delivery), listener_namespace(delivery).to_owned());
         let stem = if of.namespace == namespace {
-            format!("{}-payload", of.name)
+            beside(&of)
         } else {
             // No slash is in any of the three.
             let all = format!("{}/{}/{}", of.namespace, of.name, delivery.spec.payload_digest);
@@ -68,7 +68,7 @@ impl PayloadParts {
         Some(Self { of, namespace, stem, count })
     }
 
-    /// The part that a Secret is by name and labels, with those before it; nothing where a Delivery owns it.
+    /// The part that a Secret is by name and labels, with those before it.
     pub(super) fn told_by(secret: &ObjectMeta) -> Option<Self> {
         let label = |key: &str| secret.labels.as_ref()?.get(key).cloned();
         let (stem, number) = secret.name.as_deref()?.rsplit_once('-')?;
@@ -78,7 +78,11 @@ impl PayloadParts {
             stem: stem.to_owned(),
             count: number.parse().ok()?,
         };
-        (stem.starts_with(APART) && parts.is_apart() && parts.count <= MOST).then_some(parts)
+        let known = match parts.is_apart() {
+            true => stem.starts_with(APART),
+            false => stem == beside(&parts.of),
+        };
+        (known && parts.count <= MOST).then_some(parts)
     }
 
     /// Whether the Delivery is in another namespace.
@@ -120,11 +124,12 @@ impl PayloadParts {
     }
 
     async fn put(&self, client: &Client, name: &str, text: &str, now: Timestamp) -> kube::Result<()> {
-        let mut metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
-        if self.is_apart() {
-            metadata.labels = Some(self.labels());
-            metadata.annotations = Some([(STORED_ANNOTATION.to_owned(), now.to_string())].into());
-        }
+        let metadata = ObjectMeta {
+            name: Some(name.to_owned()),
+            labels: Some(self.labels()),
+            annotations: Some([(STORED_ANNOTATION.to_owned(), now.to_string())].into()),
+            ..ObjectMeta::default()
+        };
         let secret = Secret {
             metadata,
             type_: Some(SECRET_TYPE.to_owned()),
@@ -173,6 +178,38 @@ impl PayloadParts {
         Ok(())
     }
 
+    /// Whether what is there of the parts of a Delivery beside its listener is of this payload; stores those again that are not.
+    pub(super) async fn mend_beside(
+        &self,
+        client: &Client,
+        delivery: &Delivery,
+        packed: &Packed,
+        now: Timestamp,
+    ) -> kube::Result<bool> {
+        let count = u32::try_from(packed.rest.len()).unwrap_or(u32::MAX);
+        if (&delivery.spec.payload, self.count) != (&packed.first, count) {
+            return Ok(false);
+        }
+        let mut missing = Vec::new();
+        for ((_, name), text) in self.names().zip(self.texts(packed)) {
+            match self.secrets(client).get_opt(&name).await? {
+                None => missing.push((name, text)),
+                Some(there) => {
+                    if self.text_of(there).is_none_or(|there| there != text) {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        for (name, text) in &missing {
+            self.put(client, name, text, now).await?;
+        }
+        if !missing.is_empty() {
+            self.adopt(client, delivery, packed, now).await?;
+        }
+        Ok(true)
+    }
+
     /// What they hold, joined.
     pub(super) async fn read(&self, client: &Client) -> Result<String, UnpackError> {
         let mut text = String::new();
@@ -204,6 +241,11 @@ impl PayloadParts {
             error => UnpackError::Part(number, Box::new(error)),
         }
     }
+}
+
+/// What names of the parts begin with that lie beside their Delivery.
+fn beside(delivery: &Key) -> String {
+    format!("{}-payload", delivery.name)
 }
 
 #[cfg(test)]
@@ -290,6 +332,13 @@ mod tests {
         assert!(PayloadParts::told_by(&secret(&parts, &first, "").metadata).unwrap().same_as(&parts));
         for foreign in ["one-payload-1", "delivery-payload-x", "delivery-payload-x-65", "org-secrets"] {
             assert_eq!(PayloadParts::told_by(&secret(&parts, foreign, "").metadata), None, "{foreign}");
+        }
+        let own = PayloadParts::of(&delivery("org-acme", "one", "", "")).unwrap();
+        for (name, told) in
+            [("one-payload-2", true), ("two-payload-2", false), ("delivery-payload-x-1", false)]
+        {
+            let of = PayloadParts::told_by(&secret(&own, name, "").metadata);
+            assert_eq!(of.is_some_and(|of| of == own), told, "{name}");
         }
         let mut bare = secret(&parts, &last, "").metadata;
         bare.labels = None;

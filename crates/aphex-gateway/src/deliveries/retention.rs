@@ -19,7 +19,7 @@ use kube::{Api, Client, ResourceExt as _};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Deliveries;
-use super::claim::later;
+use super::claim::{self, later};
 use super::parts::PayloadParts;
 use super::queue::Key;
 use crate::inbox::Keep;
@@ -52,6 +52,7 @@ struct Entry {
     finished: bool,
     parts: Option<PayloadParts>,
     uid: Option<String>,
+    resource_version: Option<String>,
 }
 
 /// A Delivery to delete.
@@ -61,6 +62,7 @@ pub(super) struct Expired {
     pub(super) name: String,
     parts: Option<PayloadParts>,
     uid: Option<String>,
+    resource_version: Option<String>,
 }
 
 /// What there is, without the payloads.
@@ -89,9 +91,11 @@ impl Index {
             signers: spec.verified_by.clone(),
             failed: phase == Some(DeliveryPhase::Failed),
         };
-        let finished = matches!(phase, Some(DeliveryPhase::Done | DeliveryPhase::Failed));
+        let decided = matches!(phase, Some(DeliveryPhase::Done | DeliveryPhase::Failed));
+        let finished = decided && !claim::is_replay_open(delivery);
         let (parts, uid) = (PayloadParts::of(delivery), delivery.metadata.uid.clone());
-        self.entries.insert(key, Entry { group, received, since, finished, parts, uid });
+        let resource_version = delivery.metadata.resource_version.clone();
+        self.entries.insert(key, Entry { group, received, since, finished, parts, uid, resource_version });
     }
 
     pub(super) fn remove(&mut self, delivery: &Delivery) {
@@ -105,7 +109,10 @@ impl Index {
     /// Whether nobody has deleted it meanwhile, as far as is known.
     fn has(&self, expired: &Expired) -> bool {
         let key = Key { namespace: expired.namespace.clone(), name: expired.name.clone() };
-        self.entries.get(&key).is_some_and(|entry| entry.uid == expired.uid)
+        // Nor written to it: then it is looked at anew.
+        self.entries.get(&key).is_some_and(|entry| {
+            (&entry.uid, &entry.resource_version) == (&expired.uid, &expired.resource_version)
+        })
     }
 
     /// Whether a Delivery is known whose parts these are.
@@ -134,6 +141,7 @@ impl Index {
                 name: key.name.clone(),
                 parts: entry.parts.clone(),
                 uid: entry.uid.clone(),
+                resource_version: entry.resource_version.clone(),
             }));
         }
         expired
@@ -189,10 +197,17 @@ fn spread<T>(all: Vec<T>) -> impl Stream<Item = T> {
     })
 }
 
-/// Deletes a Delivery and the parts of its payload; what is gone already is fine, and a later one of its name stays.
+/// Deletes a Delivery as it was looked at, and then the parts of its payload; what is gone already is fine.
 ///
-/// Parts in another namespace go once it is gone: see [`super::leftovers`].
+/// One that somebody works on since, as its sender or a replay asked, has changed and stays, and so do its parts.
+/// Parts in another namespace go once it is gone: see [`super::leftovers`]. So do these, should this process end in between.
 pub(super) async fn delete(client: &Client, expired: &Expired) -> kube::Result<()> {
+    let deliveries: Api<Delivery> = Api::namespaced(client.clone(), &expired.namespace);
+    let as_seen = exactly(expired.uid.clone(), expired.resource_version.clone());
+    match deliveries.delete(&expired.name, &as_seen).await {
+        Err(kube::Error::Api(status)) if status.code == 409 => return Ok(()),
+        deleted => gone(deleted)?,
+    }
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &expired.namespace);
     let own = expired.parts.iter().filter(|parts| !parts.is_apart());
     for (_, name) in own.flat_map(PayloadParts::names) {
@@ -203,8 +218,7 @@ pub(super) async fn delete(client: &Client, expired: &Expired) -> kube::Result<(
             gone(secrets.delete(&name, &exactly(there.uid(), there.resource_version())).await)?;
         }
     }
-    let deliveries: Api<Delivery> = Api::namespaced(client.clone(), &expired.namespace);
-    gone(deliveries.delete(&expired.name, &exactly(expired.uid.clone(), None)).await)
+    Ok(())
 }
 
 /// Deletes the object that was looked at, and no later one of its name.
@@ -224,7 +238,7 @@ pub(super) fn gone<T>(result: kube::Result<T>) -> kube::Result<()> {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use aphex_api::delivery::{DeliverySpec, DeliveryStatus};
+    use aphex_api::delivery::{DeliverySpec, DeliveryStatus, REPLAY_ANNOTATION};
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
     use serde_json::json;
 
@@ -317,48 +331,77 @@ mod tests {
     #[tokio::test]
     async fn only_the_object_that_has_expired_is_deleted_and_none_that_got_its_name_since() {
         type Asked = Arc<Mutex<Vec<(String, serde_json::Value)>>>;
-        let asked = Asked::default();
-        let seen = Arc::clone(&asked);
-        let answer = move |request: http::Request<kube::client::Body>| {
-            let seen = Arc::clone(&seen);
-            async move {
-                let (head, body) = request.into_parts();
-                let name = head.uri.path().rsplit('/').next().unwrap_or_default().to_owned();
-                let owner = if name.ends_with('1') { "u" } else { "later" };
-                let part = json!({
-                    "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
-                    "metadata": { "name": name, "uid": format!("of-{name}"), "resourceVersion": "7", "ownerReferences": [
-                        { "apiVersion": "aphex.io/v1alpha1", "kind": "Delivery", "name": "d", "uid": owner },
-                    ] },
-                });
-                let (code, answer) = if head.method == http::Method::GET {
-                    (200, part)
-                } else {
-                    let body = body.collect_bytes().await?;
-                    let body = serde_json::from_slice(&body).unwrap_or_default();
-                    seen.lock().unwrap().push((name, body));
-                    (409, json!({ "kind": "Status", "status": "Failure", "reason": "Conflict", "code": 409 }))
-                };
-                let answer = http::Response::builder().status(code).body(answer.to_string().into_bytes());
-                Ok::<_, kube::Error>(answer.unwrap_or_default().map(kube::client::Body::from))
-            }
-        };
-        let client = Client::new(tower::service_fn(answer), "default");
-        let mut delivery = Delivery::new("d", DeliverySpec { payload_parts: 2, ..DeliverySpec::default() });
-        delivery.metadata.namespace = Some("web".into());
-        let expired = Expired {
-            namespace: "web".into(),
-            name: "d".into(),
-            parts: PayloadParts::of(&delivery),
-            uid: Some("u".into()),
-        };
-        delete(&client, &expired).await.unwrap();
-        let asked = asked.lock().unwrap();
-        let asked: Vec<(&str, &serde_json::Value)> =
-            asked.iter().map(|(name, body)| (name.as_str(), &body["preconditions"])).collect();
-        let part = json!({ "uid": "of-d-payload-1", "resourceVersion": "7" });
-        let own = json!({ "uid": "u" });
-        assert_eq!(asked, [("d-payload-1", &part), ("d", &own)]);
+        for code in [404, 409] {
+            let asked = Asked::default();
+            let seen = Arc::clone(&asked);
+            let answer = move |request: http::Request<kube::client::Body>| {
+                let seen = Arc::clone(&seen);
+                async move {
+                    let (head, body) = request.into_parts();
+                    let name = head.uri.path().rsplit('/').next().unwrap_or_default().to_owned();
+                    let owner = if name.ends_with('1') { "u" } else { "later" };
+                    let part = json!({
+                        "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+                        "metadata": { "name": name, "uid": format!("of-{name}"), "resourceVersion": "7", "ownerReferences": [
+                            { "apiVersion": "aphex.io/v1alpha1", "kind": "Delivery", "name": "d", "uid": owner },
+                        ] },
+                    });
+                    let (code, answer) = if head.method == http::Method::GET {
+                        (200, part)
+                    } else {
+                        let body = body.collect_bytes().await?;
+                        let body = serde_json::from_slice(&body).unwrap_or_default();
+                        let is_delivery = name == "d";
+                        seen.lock().unwrap().push((name, body));
+                        let code = if is_delivery { code } else { 409 };
+                        (
+                            code,
+                            json!({ "kind": "Status", "status": "Failure", "reason": "NotFound", "code": code }),
+                        )
+                    };
+                    let answer = http::Response::builder().status(code).body(answer.to_string().into_bytes());
+                    Ok::<_, kube::Error>(answer.unwrap_or_default().map(kube::client::Body::from))
+                }
+            };
+            let client = Client::new(tower::service_fn(answer), "default");
+            let mut delivery =
+                Delivery::new("d", DeliverySpec { payload_parts: 2, ..DeliverySpec::default() });
+            delivery.metadata.namespace = Some("web".into());
+            let expired = Expired {
+                namespace: "web".into(),
+                name: "d".into(),
+                parts: PayloadParts::of(&delivery),
+                uid: Some("u".into()),
+                resource_version: Some("5".into()),
+            };
+            delete(&client, &expired).await.unwrap();
+            let asked = asked.lock().unwrap();
+            let asked: Vec<(&str, &serde_json::Value)> =
+                asked.iter().map(|(name, body)| (name.as_str(), &body["preconditions"])).collect();
+            let part = json!({ "uid": "of-d-payload-1", "resourceVersion": "7" });
+            let own = json!({ "uid": "u", "resourceVersion": "5" });
+            let all = [("d", &own), ("d-payload-1", &part)];
+            assert_eq!(asked, all[..if code == 409 { 1 } else { 2 }], "one that has changed keeps its parts");
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_replayed_is_not_deleted() {
+        let mut index = index();
+        let spec =
+            DeliverySpec { received_time: Some(MicroTime(Timestamp::UNIX_EPOCH)), ..DeliverySpec::default() };
+        let mut asked = Delivery::new("asked", spec);
+        asked.metadata.annotations = Some([(REPLAY_ANNOTATION.to_owned(), "1".to_owned())].into());
+        for (observed, gone) in [(None, 0), (Some("1".to_owned()), 1)] {
+            let status = DeliveryStatus {
+                phase: DeliveryPhase::Done,
+                observed_replay: observed,
+                ..Default::default()
+            };
+            asked.status = Some(status);
+            index.insert(&asked);
+            assert_eq!(expired(&index, 8 * 24 * 3600).len(), gone);
+        }
     }
 
     #[test]

@@ -21,28 +21,34 @@ const OF_THE_PAYLOAD: usize = 10;
 const KEPT: usize = ID_MAX - OF_THE_PAYLOAD - 1;
 
 impl Deliveries {
-    /// Whether a stored Delivery has the event's payload; one that is broken for good is taken to have it.
+    /// Whether a stored Delivery has the event's payload; what somebody deleted of it comes back if it has.
     pub(super) async fn same_payload(
         &self,
         there: &Delivery,
         event: &Event,
         packed: &Packed,
     ) -> Result<bool, StoreError> {
-        let parts = PayloadParts::of(there).filter(PayloadParts::is_apart);
-        if let Some(parts) = parts
-            && there.spec.payload_digest == packed.digest()
-        {
-            // What somebody deleted of it, the sender brings back.
-            let mended = parts.mend(&self.client, packed, self.clock.now()).await;
+        if let Some(parts) = PayloadParts::of(there) {
+            let now = self.clock.now();
+            let mended = if !parts.is_apart() {
+                parts.mend_beside(&self.client, there, packed, now).await
+            } else if there.spec.payload_digest == packed.digest() {
+                parts.mend(&self.client, packed, now).await.map(|()| true)
+            } else {
+                Ok(false)
+            };
             let name = || there.metadata.name.clone().unwrap_or_default();
-            return mended.map(|()| true).map_err(|error| StoreError::Part(name(), Box::new(error)));
+            if mended.map_err(|error| StoreError::Part(name(), Box::new(error)))? {
+                return Ok(true);
+            }
         }
         let text = match payload::text(&self.client, there).await {
             Ok(text) => text,
             Err(UnpackError::Part(_, error) | UnpackError::Refused { source: error, .. }) => {
                 return Err(StoreError::Read(there.metadata.name.clone().unwrap_or_default(), error));
             }
-            Err(_) => return Ok(true),
+            // Whether it is the same nobody can tell. If it is, it makes the same objects under its other name.
+            Err(_) => return Ok(false),
         };
         let rest = text.strip_prefix(&packed.first);
         if rest.is_some_and(|rest| rest == packed.rest.concat()) {
@@ -50,7 +56,7 @@ impl Deliveries {
         }
         // Another release may have compressed it otherwise, and a sender may write the same JSON in another way.
         let stored = payload::unpack(&text);
-        Ok(stored.map_or(true, |stored| stored.body == event.body))
+        Ok(stored.is_ok_and(|stored| stored.body == event.body))
     }
 }
 

@@ -36,7 +36,8 @@ impl World {
     async fn parts(&self) -> anyhow::Result<Vec<String>> {
         let labelled = ListParams::default().labels(DELIVERY_NAMESPACE_LABEL);
         let found = self.secrets_in(&self.organization()).list_metadata(&labelled).await?;
-        Ok(found.items.iter().map(kube::ResourceExt::name_any).collect())
+        let names = found.items.iter().map(kube::ResourceExt::name_any);
+        Ok(names.filter(|name| name.starts_with("delivery-payload-")).collect())
     }
 
     /// No parts are left for Deliveries elsewhere.
@@ -278,6 +279,78 @@ async fn what_somebody_deleted_of_a_payload_a_redelivery_brings_back() -> anyhow
     })
     .await?;
     assert_eq!(world.parts().await?, parts);
+    Ok(())
+}
+
+/// A Delivery beside its listener whose only part somebody has deleted.
+async fn without_its_part(world: &World, large: &Value) -> anyhow::Result<Api<Secret>> {
+    world.deliver("beside", "push", large, SECRET).await?;
+    assert_eq!(world.verdict("beside").await?.1.spec.payload_parts, 1);
+    let secrets = world.secrets_in(&world.organization());
+    secrets.delete("beside-payload-1", &DeleteParams::default()).await?;
+    Ok(secrets)
+}
+
+#[tokio::test]
+async fn what_somebody_deleted_of_a_payload_beside_its_listener_comes_back() -> anyhow::Result<()> {
+    let world = World::start("beside-mended").await?;
+    let large = large_push()?;
+    let secrets = without_its_part(&world, &large).await?;
+    assert_eq!(world.deliver("beside", "push", &large, SECRET).await?["eventID"], "beside");
+    let part = secrets.get("beside-payload-1").await?;
+    let owners = part.metadata.owner_references.unwrap_or_default();
+    assert_eq!(owners.first().map(|owner| owner.name.as_str()), Some("beside"));
+    let delivery = world.deliveries_in(&world.organization()).get("beside").await?;
+    assert_eq!(fetch_payload(&world.client, &delivery).await?.body, large);
+    assert_eq!(world.runs().await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_is_stored_though_of_another_with_its_id_a_part_is_missing() -> anyhow::Result<()> {
+    let world = World::start("beside-other").await?;
+    let secrets = without_its_part(&world, &large_push()?).await?;
+    let other = large_push()?;
+    let id = world.deliver("beside", "push", &other, SECRET).await?["eventID"].clone();
+    assert_ne!(id, "beside");
+    let (verdict, delivery) = world.verdict(id.as_str().unwrap_or_default()).await?;
+    assert_eq!((verdict, world.runs().await?.len()), (DeliveryVerdict::Created, 2));
+    assert_eq!(fetch_payload(&world.client, &delivery).await?.body, other);
+    assert_eq!(secrets.get_opt("beside-payload-1").await?, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn parts_beside_the_listener_whose_delivery_was_never_stored_are_swept() -> anyhow::Result<()> {
+    let world = World::start("beside-swept").await?;
+    let tenant = world.tenant();
+    world.apply(world.listener_for(&[&tenant])).await?;
+    let secrets = world.secrets_in(&world.organization());
+    world.deliver("kept", "push", &large_push()?, SECRET).await?;
+    world.verdict("kept").await?;
+    world.faults.stage("died");
+    let call = Call {
+        stage: "died",
+        verb: "create".into(),
+        kind: "deliveries.aphex.io".into(),
+        object: "org-NAME/".into(),
+        occurrence: 1,
+    };
+    world.faults.arm(call, Fault::Internal);
+    assert!(world.deliver("lost", "push", &large_push()?, SECRET).await.is_err() && world.faults.struck());
+    world.stop().await;
+    let stored = (Timestamp::now() - Duration::from_hours(2)).to_string();
+    let old = Patch::Merge(json!({ "metadata": { "annotations": { STORED_ANNOTATION: stored } } }));
+    for part in ["kept-payload-1", "lost-payload-1"] {
+        secrets.patch(part, &PatchParams::default(), &old).await?;
+    }
+    let world = world.gateway().await?;
+    eventually("the part that no Delivery names is swept", || async {
+        Ok(secrets.get_opt("lost-payload-1").await?.is_none().then_some(()))
+    })
+    .await?;
+    assert!(secrets.get_opt("kept-payload-1").await?.is_some());
+    drop(world);
     Ok(())
 }
 
