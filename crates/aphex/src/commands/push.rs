@@ -10,6 +10,9 @@ use aphex_api::repo_binding::RepoBinding;
 use jiff::Timestamp;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
+use reqwest::Response;
+use reqwest::header::LOCATION;
+use reqwest::redirect::Policy;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -111,6 +114,7 @@ pub(crate) async fn send(binding: &RepoBinding, event: &Event<'_>, payload: Vec<
     let delivery = event.delivery.map_or_else(new_id, str::to_owned);
     let response = reqwest::Client::builder()
         .timeout(PATIENCE)
+        .redirect(Policy::none())
         .build()?
         .post(&url)
         .header("Content-Type", "application/json")
@@ -123,6 +127,12 @@ pub(crate) async fn send(binding: &RepoBinding, event: &Event<'_>, payload: Vec<
         .await
         .with_context(|| format!("cannot reach the gateway at {url}"))?;
     let status = response.status();
+    if let Some(to) = sent_on(&response) {
+        let message = format!(
+            "{url} answers {status} and names {to}, where GitHub does not go: the webhook needs that address"
+        );
+        return Err(exit::Coded { code: exit::REFUSED, message }.into());
+    }
     let body = response.text().await.context("cannot read the gateway's answer")?;
     let listener = serde_json::from_str::<Value>(&body)
         .ok()
@@ -130,6 +140,12 @@ pub(crate) async fn send(binding: &RepoBinding, event: &Event<'_>, payload: Vec<
     let tenant = binding.spec.pipeline_name.clone().or_else(|| binding.spec.tenant_name.clone());
     let places = listener.into_iter().chain(tenant).collect();
     Ok(Sent { status: status.to_string(), accepted: status.is_success(), body, places, delivery })
+}
+
+/// Where an answer sends the sender, who stays if it is GitHub.
+pub(crate) fn sent_on(response: &Response) -> Option<String> {
+    let to = response.headers().get(LOCATION).filter(|_| response.status().is_redirection())?;
+    Some(String::from_utf8_lossy(to.as_bytes()).into_owned())
 }
 
 /// Waits until the delivery has its verdict.

@@ -94,7 +94,7 @@ impl Report {
             Format::Table | Format::Wide => output::say(self.table().render().trim_end()),
             Format::Name => {
                 for check in &self.0 {
-                    output::say(&format!("{}/{}", check.state.as_str(), check.name));
+                    output::say(&format!("{}/{}", check.state.as_str(), check.name.replace(' ', "-")));
                 }
             }
             form => output::print(&output::rendered(form, &self.document())?.unwrap_or_default()),

@@ -4,10 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use aphex_runtime::errors;
-use reqwest::StatusCode;
+use reqwest::redirect::Policy;
+use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use url::{Host, Url};
 
+use crate::commands::push::sent_on;
 use crate::commands::report::{Check, Report};
 
 /// How long each step may take.
@@ -96,7 +98,7 @@ async fn connect(addresses: &[SocketAddr], report: &mut Report) -> bool {
 
 /// Posts an event that nobody signed: the gateway refuses it in its own words, which no other server has.
 async fn answers(url: &Url, report: &mut Report) -> bool {
-    let client = match reqwest::Client::builder().timeout(PATIENCE).build() {
+    let client = match client() {
         Ok(client) => client,
         Err(error) => {
             report.add(Check::fail(
@@ -132,6 +134,10 @@ async fn answers(url: &Url, report: &mut Report) -> bool {
         Check::skip("tls", "the address is http: GitHub's events would travel in the clear")
     });
     let status = response.status();
+    if let Some(to) = sent_on(&response) {
+        report.add(elsewhere(status, &to));
+        return false;
+    }
     let server = response
         .headers()
         .get("server")
@@ -142,6 +148,18 @@ async fn answers(url: &Url, report: &mut Report) -> bool {
     let (check, reached) = judge(status, body["error"].as_str(), &server);
     report.add(check);
     reached
+}
+
+/// Asks as GitHub does: by no proxy of ours, and without following to where an answer sends.
+pub(super) fn client() -> reqwest::Result<Client> {
+    Client::builder().timeout(PATIENCE).redirect(Policy::none()).no_proxy().build()
+}
+
+fn elsewhere(status: StatusCode, to: &str) -> Check {
+    let found = format!("sends on with {status}, which GitHub does not follow");
+    let remedy =
+        format!("enter {to} as the webhook's address at GitHub, or have this one lead to the gateway");
+    Check::fail("gateway", &found, &remedy)
 }
 
 fn judge(status: StatusCode, error: Option<&str>, server: &str) -> (Check, bool) {
@@ -180,6 +198,27 @@ fn judge(status: StatusCode, error: Option<&str>, server: &str) -> (Check, bool)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn whoever_sends_on_is_not_followed() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/acme", listener.local_addr().unwrap());
+        let answering = tokio::spawn(async move {
+            // One looks whether there are connections, one asks.
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 4096]).await;
+                let answer = "HTTP/1.1 308 Permanent Redirect\r\nLocation: https://hooks.example.com/acme\r\nContent-Length: 0\r\n\r\n";
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        let mut report = Report::default();
+        assert!(!walk(&url, &mut report).await);
+        answering.await.unwrap();
+        let failed: Vec<_> = report.states().into_iter().filter(|(_, failed)| *failed).collect();
+        assert_eq!(failed, [("gateway".to_owned(), true)]);
+    }
 
     #[test]
     fn the_gateway_is_known_by_its_words() {

@@ -7,7 +7,7 @@ use aphex_gateway::rehearsal::FIELD;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::network::PATIENCE;
+use super::network;
 use crate::commands::look::text;
 use crate::commands::push::new_id;
 use crate::commands::report::{Check, Report};
@@ -58,9 +58,7 @@ pub(super) async fn walk(
 
 async fn send(url: &str, event: &str, secret: &str, payload: &Value) -> anyhow::Result<(StatusCode, Value)> {
     let body = serde_json::to_vec(payload)?;
-    let response = reqwest::Client::builder()
-        .timeout(PATIENCE)
-        .build()?
+    let response = network::client()?
         .post(url)
         .header("Content-Type", "application/json")
         .header("User-Agent", concat!("aphex/", env!("CARGO_PKG_VERSION")))
