@@ -86,6 +86,10 @@ impl Tone {
         if word.is_empty() {
             return None;
         }
+        // A Delivery is ready once it is decided, whatever was decided.
+        if object["kind"] == "Delivery" {
+            return Self::of_word(word);
+        }
         if object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null()) {
             return Some(Self::Waits);
         }
@@ -139,6 +143,11 @@ mod tests {
         assert_eq!(Tone::of(&with("Succeeded", "Unknown"), "Running"), Some(Tone::Waits));
         assert_eq!(Tone::of(&with("Other", "True"), "Filtered"), None);
         assert_eq!(Tone::of(&json!({}), "Failed"), Some(Tone::Bad));
+        let mut delivery = with("Ready", "True");
+        delivery["kind"] = json!("Delivery");
+        assert_eq!(Tone::of(&delivery, "Created"), Some(Tone::Good));
+        assert_eq!(Tone::of(&delivery, "NotWanted"), None);
+        assert_eq!(Tone::of(&delivery, "Failed"), Some(Tone::Bad));
         let mut leaving = with("Ready", "True");
         leaving["metadata"] = json!({ "deletionTimestamp": "2026-01-01T00:00:00Z" });
         assert_eq!(Tone::of(&leaving, "Ready"), Some(Tone::Waits));

@@ -13,7 +13,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use serde_json::Value;
 
 use super::{Query, View, plural, table, value};
-use crate::cli::Global;
+use crate::cli::{Format, Global};
 use crate::output::{self, Feed};
 
 /// A version that the server keeps no longer: the watch begins anew.
@@ -61,7 +61,7 @@ pub(super) async fn run(
             Event::Delete(object) => {
                 known.remove(&object.metadata.uid);
                 let object = value(object, resource)?;
-                !(query.wanted)(&object) || print(&[object])?
+                !(query.wanted)(&object) || leaves(&global.output, &object, &mut print)?
             }
         };
         if !read {
@@ -69,6 +69,18 @@ pub(super) async fn run(
         }
     }
     Ok(())
+}
+
+/// Says that an object is gone: programs get it as it was last, people a line that is no row.
+fn leaves(
+    format: &Format,
+    object: &Value,
+    print: &mut impl FnMut(&[Value]) -> anyhow::Result<bool>,
+) -> anyhow::Result<bool> {
+    if format.is_for_people() {
+        return Ok(output::say_on(&format!("{} deleted", output::title(object))));
+    }
+    print(std::slice::from_ref(object))
 }
 
 /// Whether this version of the object was not shown yet.
