@@ -15,7 +15,7 @@ mod kb;
 mod login;
 mod logout;
 mod logs;
-mod look;
+pub(crate) mod look;
 mod man;
 mod open;
 mod org;

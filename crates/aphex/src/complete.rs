@@ -14,10 +14,11 @@ use aphex_api::repo_binding::RepoBinding;
 use clap_complete::CompletionCandidate;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Resource as _;
-use kube::api::{Api, DynamicObject, ListParams};
+use kube::api::ListParams;
 use kube::core::ApiResource;
 
 use crate::cli::{Format, Global};
+use crate::commands::look;
 use crate::connect;
 
 /// The environment variable by which a shell asks.
@@ -34,13 +35,14 @@ pub(crate) fn names(current: &OsStr) -> Vec<CompletionCandidate> {
     let line = Line::of_process();
     let Some((resource, usual)) = line.kind() else { return Vec::new() };
     let namespace = line.value(&["-n", "--namespace"]).or(usual.map(str::to_owned));
-    offered(current, fetch(&line, &resource, namespace.as_deref()))
+    let place = Place::Usual(namespace.as_deref());
+    offered(current, fetch(&line, &resource, place))
 }
 
 /// Names of namespaces.
 pub(crate) fn namespaces(current: &OsStr) -> Vec<CompletionCandidate> {
     let resource = ApiResource::erase::<Namespace>(&());
-    offered(current, fetch(&Line::of_process(), &resource, None))
+    offered(current, fetch(&Line::of_process(), &resource, Place::Cluster))
 }
 
 /// Contexts of the kubeconfig.
@@ -75,10 +77,14 @@ impl Line {
     fn kind(&self) -> Option<(ApiResource, Option<&'static str>)> {
         self.0.iter().find_map(|word| {
             Some(match word.as_str() {
-                "org" | "secret" => (ApiResource::erase::<Organization>(&()), Some(PLATFORM)),
-                "repo" | "push" => (ApiResource::erase::<RepoBinding>(&()), Some(PLATFORM)),
+                "org" | "organization" | "secret" => {
+                    (ApiResource::erase::<Organization>(&()), Some(PLATFORM))
+                }
+                "repo" | "rb" | "repobinding" | "push" => {
+                    (ApiResource::erase::<RepoBinding>(&()), Some(PLATFORM))
+                }
                 "pipeline" => (ApiResource::erase::<Pipeline>(&()), None),
-                "kb" => (ApiResource::erase::<KnowledgeBase>(&()), None),
+                "kb" | "knowledgebase" => (ApiResource::erase::<KnowledgeBase>(&()), None),
                 "delivery" => (ApiResource::erase::<Delivery>(&()), None),
                 "run" | "logs" => (ApiResource::erase::<PipelineRun>(&()), None),
                 _ => return None,
@@ -109,8 +115,17 @@ impl Line {
     }
 }
 
+/// Where names are looked for.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    /// In no namespace.
+    Cluster,
+    /// Where the commands look: in the one that was given, else in the context's, else in all.
+    Usual(Option<&'a str>),
+}
+
 /// Names from the API; none when anything goes wrong.
-fn fetch(line: &Line, resource: &ApiResource, namespace: Option<&str>) -> Vec<String> {
+fn fetch(line: &Line, resource: &ApiResource, place: Place<'_>) -> Vec<String> {
     // Whoever came first: TLS works either way.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
@@ -119,10 +134,11 @@ fn fetch(line: &Line, resource: &ApiResource, namespace: Option<&str>) -> Vec<St
     let global = line.global();
     let asked = async {
         let client = connect::client(&global).await.ok()?;
-        let api: Api<DynamicObject> = match namespace {
-            Some(namespace) => Api::namespaced_with(client, namespace, resource),
-            None => Api::all_with(client, resource),
+        let namespace = match place {
+            Place::Cluster => None,
+            Place::Usual(given) => look::place(&client, given),
         };
+        let api = look::api(&client, resource, namespace);
         let list = api.list_metadata(&ListParams::default().limit(MOST)).await.ok()?;
         Some(list.items.into_iter().filter_map(|object| object.meta().name.clone()).collect())
     };
@@ -148,6 +164,9 @@ mod tests {
             Some(("organizations".to_owned(), Some("platform-system")))
         );
         assert_eq!(plural(&["logs", "-n", "shop", ""]), Some(("pipelineruns".to_owned(), None)));
+        assert_eq!(plural(&["describe", "rb", ""]), plural(&["describe", "repo", ""]));
+        assert_eq!(plural(&["describe", "organization", ""]), plural(&["describe", "org", ""]));
+        assert_eq!(plural(&["describe", "knowledgebase", ""]), plural(&["describe", "kb", ""]));
         assert_eq!(plural(&["up", ""]), None);
         assert_eq!(
             line(&["run", "get", "-n", "shop", ""]).value(&["-n", "--namespace"]).as_deref(),

@@ -10,6 +10,20 @@ use super::terminal::Terminal;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Ada may see the Pipelines of one namespace.
+const ROLE: &str = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: pipelines, namespace: team-payments}
+rules: [{apiGroups: [platform.dev], resources: [pipelines], verbs: [get, list]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: ada, namespace: team-payments}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: pipelines}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: ada}]
+";
+
 /// What a shell is offered for these words, of which the last is being typed (the protocol of clap's bash script).
 fn offered(kubeconfig: &str, words: &[&str]) -> anyhow::Result<Vec<String>> {
     let output = aphex()
@@ -53,6 +67,23 @@ fn names_come_from_the_api_and_nothing_comes_of_a_failure() -> anyhow::Result<()
     becomes(&["run", "list", "-n", "team-"], &["team-payments"])?;
     becomes(&["org", "list", "--context", ""], &["aphex-admin"])?;
     becomes(&["org", "list", "-o", "js"], &["json", "jsonpath="])?;
+    becomes(&["describe", "rb", "hel"], &["hello-world"])?;
+    // Who has but one namespace is asked nothing else.
+    let mut tenant: serde_json::Value = serde_saphyr::from_str(&std::fs::read_to_string(&up.kubeconfig)?)?;
+    tenant["contexts"][0]["context"]["namespace"] = "team-payments".into();
+    tenant["users"][0]["user"]["as"] = "ada".into();
+    let path = folder.path().join("tenant");
+    std::fs::write(&path, tenant.to_string())?;
+    let role = folder.path().join("role.yaml");
+    std::fs::write(&role, ROLE)?;
+    up.ok(&["apply", "-f", &role.to_string_lossy()])?;
+    let deadline = Instant::now() + PATIENCE;
+    let words = ["pipeline", "get", ""];
+    let mut found = offered(&path.to_string_lossy(), &words)?;
+    while found.is_empty() && Instant::now() < deadline {
+        found = offered(&path.to_string_lossy(), &words)?;
+    }
+    assert_eq!(found, ["checkout"]);
     assert_eq!(offered(&kubeconfig, &["pipeline", "get", "-n", "nowhere", ""])?, Vec::<String>::new());
     up.kill();
     assert_eq!(offered(&kubeconfig, &["repo", "get", "hel"])?, Vec::<String>::new());
