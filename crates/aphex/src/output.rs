@@ -8,7 +8,7 @@ mod feed;
 mod plain;
 mod template;
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -45,7 +45,7 @@ impl Table {
 
     /// A row with one cell in a colour, where there are colours.
     pub(crate) fn toned_row(&mut self, cells: Vec<String>, toned: Option<(usize, Tone)>) {
-        let cells = cells.iter().map(|cell| value(cell).into_owned()).collect();
+        let cells = cells.into_iter().map(|cell| value(&cell).into_owned()).collect();
         self.rows.push(Row { cells, toned });
     }
 
@@ -187,10 +187,14 @@ pub(crate) fn pass_on(prefix: &str, line: &str) -> bool {
     print_on(&format!("{} {line}", plain::shown(&value(prefix))))
 }
 
-/// Prints bytes as they are, without a newline of ours.
-pub(crate) fn print_bytes(bytes: &[u8]) {
+/// Prints a text byte by byte, without a newline of ours; on a terminal, as people read it.
+pub(crate) fn print_bytes(text: &str) {
     let mut output = std::io::stdout().lock();
-    let _ = output.write_all(bytes).and_then(|()| output.flush());
+    if output.is_terminal() {
+        drop(output);
+        return say(text);
+    }
+    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }
 
 /// Prints an answer in its form, of those that go on and on; tells whether somebody still reads.

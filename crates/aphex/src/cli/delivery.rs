@@ -3,6 +3,8 @@
 use aphex_api::delivery::DeliveryVerdict;
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::ArgValueCompleter;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 
 use super::{Named, Within};
@@ -49,22 +51,22 @@ pub(crate) struct Filters {
     #[command(flatten)]
     pub(crate) within: Within,
     /// Only those of this repository
-    #[arg(long, value_name = "OWNER/NAME")]
+    #[arg(long, value_name = "OWNER/NAME", value_parser = repository)]
     pub(crate) repo: Option<String>,
     /// Only events of this type, such as push
     #[arg(long, value_name = "TYPE")]
     pub(crate) event: Option<String>,
     /// Only those with this outcome
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, ignore_case = true)]
     pub(crate) verdict: Option<Outcome>,
-    /// Only those received since: how long ago (2h, 7d), or a time (2026-11-24T12:00:00Z)
-    #[arg(long, value_name = "WHEN", value_parser = Moment::parse)]
+    /// Only those received since: how long ago (2h, 7d), or a time (2026-11-24T12:00:00Z), or a day (2026-11-24, in UTC)
+    #[arg(long, value_name = "WHEN", value_parser = Moment::parse, allow_hyphen_values = true)]
     pub(crate) since: Option<Moment>,
-    /// Only those received before: how long ago, or a time
-    #[arg(long, value_name = "WHEN", value_parser = Moment::parse)]
+    /// Only those received before: how long ago, or a time, or a day
+    #[arg(long, value_name = "WHEN", value_parser = Moment::parse, allow_hyphen_values = true)]
     pub(crate) until: Option<Moment>,
     /// Only those of this EventListener: its name, or namespace/name
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = listener)]
     pub(crate) listener: Option<String>,
 }
 
@@ -89,7 +91,7 @@ pub(crate) struct Replay {
     #[arg(long, conflicts_with_all = ["wait", "no_wait"])]
     pub(crate) dry_run: bool,
     /// Wait so many seconds for the verdict
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_value = "30", default_missing_value = "300")]
+    #[arg(long, value_name = "SECONDS", num_args = 1, default_value = "30")]
     pub(crate) wait: u64,
     /// Do not wait for the verdict
     #[arg(long, conflicts_with = "wait")]
@@ -104,16 +106,20 @@ pub(crate) enum Outcome {
     /// Something was created
     Created,
     /// No trigger wanted it
+    #[value(alias = "NotWanted")]
     NotWanted,
     /// There is no trigger for the secret that signed it
+    #[value(alias = "NoTrigger")]
     NoTrigger,
     /// GitHub's greeting
     Ping,
     /// A branch or tag was deleted
+    #[value(alias = "RefDeleted")]
     RefDeleted,
     /// A tag was moved
     Tag,
     /// The commit's message asks for no run
+    #[value(alias = "SkipRequested")]
     SkipRequested,
     /// A trigger failed for good
     Failed,
@@ -139,6 +145,23 @@ impl Outcome {
     }
 }
 
+/// `OWNER/NAME`.
+fn repository(text: &str) -> Result<String, String> {
+    match text.split('/').collect::<Vec<_>>()[..] {
+        [owner, name] if !owner.is_empty() && !name.is_empty() => Ok(text.to_owned()),
+        _ => Err("an owner and a name, such as Codertocat/Hello-World".to_owned()),
+    }
+}
+
+/// `NAME` or `NAMESPACE/NAME`.
+fn listener(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.split('/').collect();
+    if parts.len() <= 2 && parts.iter().all(|part| !part.is_empty()) {
+        return Ok(text.to_owned());
+    }
+    Err("a name, or a namespace and a name, such as org-acme-corp/github-listener".to_owned())
+}
+
 /// A time, as people give it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
@@ -150,14 +173,21 @@ pub(crate) enum Moment {
 
 impl Moment {
     fn parse(text: &str) -> Result<Self, String> {
-        let wrong =
-            || "how long ago, such as 90m, 2h or 7d, or a time such as 2026-11-24T12:00:00Z".to_owned();
+        let wrong = || {
+            "how long ago, such as 90m, 2h or 7d, or a time such as 2026-11-24T12:00:00Z, or a day such as 2026-11-24".to_owned()
+        };
         if let Ok(time) = text.parse::<Timestamp>() {
             return Ok(Self::At(time));
         }
+        if let Ok(time) = text.parse::<Date>().and_then(|day| day.to_zoned(TimeZone::UTC)) {
+            return Ok(Self::At(time.timestamp()));
+        }
         let span: Span = text.parse().map_err(|_| wrong())?;
         let long = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
-        if long.is_negative() { Err(wrong()) } else { Ok(Self::Ago(long)) }
+        if long.is_negative() {
+            return Err(format!("how long ago is told without a minus: {}", text.trim_start_matches('-')));
+        }
+        Ok(Self::Ago(long))
     }
 
     /// The time that it is.
@@ -174,6 +204,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_can_match_nothing_is_refused() {
+        assert!(repository("acme/shop").is_ok() && listener("a").is_ok() && listener("a/b").is_ok());
+        for wrong in ["shop", "/shop", "acme/", "a/b/c", ""] {
+            assert!(repository(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["a/b/c", "/b", "a/", ""] {
+            assert!(listener(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn verdicts_are_given_as_they_are_shown_and_as_flags_are() {
+        for word in ["not-wanted", "NotWanted", "notwanted"] {
+            assert_eq!(Outcome::from_str(word, true), Ok(Outcome::NotWanted));
+        }
+        assert_eq!(Outcome::from_str("Created", true), Ok(Outcome::Created));
+    }
+
+    #[test]
     fn times_are_given_as_how_long_ago_or_as_they_are() {
         let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
         let at = |text: &str| Moment::parse(text).map(|moment| moment.at(now).to_string());
@@ -181,6 +230,8 @@ mod tests {
         assert_eq!(at("7d").as_deref(), Ok("2026-11-17T12:00:00Z"));
         assert_eq!(at("1h30m").as_deref(), Ok("2026-11-24T10:30:00Z"));
         assert_eq!(at("2026-11-01T00:00:00+01:00").as_deref(), Ok("2026-10-31T23:00:00Z"));
+        assert_eq!(at("2026-11-24").as_deref(), Ok("2026-11-24T00:00:00Z"));
+        assert_eq!(at("-2h"), Err("how long ago is told without a minus: 2h".to_owned()));
         for wrong in ["", "soon", "-2h", "2", "1mo"] {
             assert!(at(wrong).is_err(), "{wrong}");
         }

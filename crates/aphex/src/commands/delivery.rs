@@ -95,7 +95,7 @@ async fn get(global: &Global, arguments: GetDelivery) -> anyhow::Result<()> {
     let client = connect::client(global).await?;
     let delivery = find(&client, &named.name, named.namespace.as_deref()).await?;
     if payload {
-        output::print_bytes(payload_of(&client, &delivery).await?.raw.as_bytes());
+        output::print_bytes(&payload_of(&client, &delivery).await?.raw);
     } else {
         say_lines(&explain::delivery(&delivery, &fate::fates(&client, &delivery).await));
     }

@@ -116,7 +116,8 @@ async fn get(
     let view = View { shown, everywhere: false };
     if arguments.watch {
         let objects = api(client, resource, found.metadata.namespace.as_deref());
-        let config = watcher::Config::default().fields(&format!("metadata.name={}", arguments.name));
+        let config =
+            watcher::Config::default().fields(&format!("metadata.name={}", bare(&arguments.name, resource)));
         let query = Query { within: Within::default(), watch: true, wanted: &|_| true, order: by_name };
         return watch::run(global, objects, resource, config, view, &query).await;
     }
@@ -144,6 +145,15 @@ pub(crate) fn api(client: &Client, resource: &ApiResource, namespace: Option<&st
     }
 }
 
+/// The name without the kind that `-o name` prints before it.
+pub(crate) fn bare<'a>(name: &'a str, resource: &ApiResource) -> &'a str {
+    let kind = resource.kind.to_lowercase();
+    match name.split_once('/') {
+        Some((before, name)) if before == kind || before == format!("{kind}.{}", resource.group) => name,
+        _ => name,
+    }
+}
+
 /// One object by name; an error that knows names like it where there is none.
 pub(crate) async fn must_find(
     client: &Client,
@@ -152,6 +162,7 @@ pub(crate) async fn must_find(
     namespace: Option<&str>,
     shown: &Shown,
 ) -> anyhow::Result<DynamicObject> {
+    let wanted = bare(wanted, resource);
     let namespace = place(client, namespace.or(shown.namespace));
     if let Some(found) = find(client, resource, wanted, namespace).await? {
         return Ok(found);
@@ -182,7 +193,7 @@ pub(crate) async fn find(
     name: &str,
     namespace: Option<&str>,
 ) -> anyhow::Result<Option<DynamicObject>> {
-    let namespace = place(client, namespace);
+    let (name, namespace) = (bare(name, resource), place(client, namespace));
     let what = || format!("cannot get {} {name:?}", resource.plural);
     if namespace.is_some() {
         return api(client, resource, namespace).get_opt(name).await.with_context(what);

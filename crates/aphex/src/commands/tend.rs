@@ -77,6 +77,7 @@ pub(super) async fn delete<K: Resource<DynamicType = ()>>(
     for name in &arguments.names {
         let object = look::must_find(&client, &resource, name, arguments.namespace.as_deref(), shown).await?;
         let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+        let name = look::bare(name, &resource);
         rights::ensure(&client, Wish::new("delete", &resource, namespace).named(name)).await?;
         found.push(object);
     }
