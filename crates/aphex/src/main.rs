@@ -62,8 +62,12 @@ fn usage(error: &clap::Error) -> u8 {
     if !error.use_stderr() && printed.is_ok() {
         return exit::DONE;
     }
-    // A plan's own 2 says that something would change.
+    // The 2 of a plan and of a backtest says that something would change.
     let matches = cli::command().ignore_errors(true).try_get_matches().ok();
-    let plans = matches.is_some_and(|matches| matches.subcommand_name() == Some("plan"));
-    if plans { exit::FAILURE } else { exit::USAGE }
+    let tells = matches.is_some_and(|matches| match matches.subcommand() {
+        Some(("plan", _)) => true,
+        Some(("trigger", verb)) => verb.subcommand_name() == Some("backtest"),
+        _ => false,
+    });
+    if tells { exit::FAILURE } else { exit::USAGE }
 }

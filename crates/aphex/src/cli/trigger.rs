@@ -19,7 +19,7 @@ pub(crate) enum TriggerVerb {
     Test(TestTriggers),
     /// Say which stored deliveries would be decided otherwise by triggers in files; writes nothing
     #[command(
-        after_help = "Examples:\n  aphex trigger backtest -f examples/trigger.yaml\n  aphex trigger backtest -f examples/trigger.yaml --since 2d --repo Codertocat/Hello-World -o json\n\nExit codes: 0 none would, 2 some would, 1 a trigger is malformed, or there is no answer."
+        after_help = "Examples:\n  aphex trigger backtest -f examples/trigger.yaml\n  aphex trigger backtest -f examples/trigger.yaml --since 2d --repo Codertocat/Hello-World -o json\n\nExit codes: 0 none would, 2 some would, 1 a changed object is malformed or changes nothing, or there is no answer."
     )]
     Backtest(Backtest),
 }
@@ -29,9 +29,10 @@ pub(crate) struct TestTriggers {
     /// File or folder of YAML or JSON: EventListeners, triggers, bindings, templates, Secrets; - reads standard input
     #[arg(short = 'f', long = "filename", value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
-    /// Type of the event, as the header X-GitHub-Event has it
-    #[arg(long, value_name = "TYPE", default_value = "push")]
-    pub(crate) event: String,
+    /// Type of the event, as the header X-GitHub-Event has it; "" sends none [default: push, unless a --header tells the
+    /// type as GitLab or Bitbucket do]
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) event: Option<String>,
     /// Payload of the event, JSON; - reads standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) payload: PathBuf,
@@ -41,8 +42,8 @@ pub(crate) struct TestTriggers {
     /// The EventListener that receives it, as name or namespace/name [default: the only one]
     #[arg(long, value_name = "NAME")]
     pub(crate) listener: Option<String>,
-    /// Sign the event with the secret in this file, and ask only triggers whose Secret in the files is the same [default:
-    /// the event counts as signed for each trigger]
+    /// Sign the event with the secret in this file, as GitHub, GitLab, Bitbucket or Slack do where a trigger verifies so, and
+    /// ask only triggers whose Secret in the files is the same [default: the event counts as signed for each trigger]
     #[arg(long, value_name = "FILE")]
     pub(crate) secret_file: Option<PathBuf>,
     /// Namespace of objects that name none
@@ -54,7 +55,8 @@ pub(crate) struct TestTriggers {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Backtest {
-    /// File or folder of YAML or JSON with the changed objects; they replace those of the same kind, namespace and name
+    /// File or folder of YAML or JSON with the changed objects; they replace those of the same kind, namespace and name. Of
+    /// Organizations, RepoBindings and Pipelines, what the controllers would make of them
     #[arg(short = 'f', long = "filename", value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]

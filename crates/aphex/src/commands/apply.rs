@@ -38,7 +38,7 @@ pub(crate) fn read_all(files: &[PathBuf]) -> anyhow::Result<Vec<Value>> {
     for path in files {
         objects.extend(read(path)?);
     }
-    anyhow::ensure!(!objects.is_empty(), "nothing to apply: the files hold no objects");
+    anyhow::ensure!(!objects.is_empty(), "the files hold no objects");
     Ok(objects)
 }
 

@@ -5,9 +5,11 @@
 
 mod hidden;
 mod render;
+pub(crate) mod rendered;
 mod tried;
 
 use aphex_controllers::plan::{Plan as Planned, Shadow, Subject, Verdict};
+use kube::Client;
 use serde_json::{Value, json};
 
 use super::{apply, settings};
@@ -57,12 +59,15 @@ async fn make(global: &Global, arguments: &Plan) -> anyhow::Result<Answer> {
         objects.extend(apply::read(path)?);
     }
     anyhow::ensure!(!objects.is_empty(), "nothing to plan: the files hold no objects");
-    let client = connect::client(global).await?;
-    let settings = settings::of_engine(&client).await?;
-    let engine = client;
+    of_objects(connect::client(global).await?, &objects, arguments.force_conflicts).await
+}
+
+/// What applying objects would change; `force` takes fields that others own.
+async fn of_objects(engine: Client, objects: &[Value], force: bool) -> anyhow::Result<Answer> {
+    let settings = settings::of_engine(&engine).await?;
     let shadow = Shadow::new(engine.clone());
     let client = shadow.client();
-    let mut tried = put(&client, &objects, arguments.force_conflicts).await?;
+    let mut tried = put(&client, objects, force).await?;
     let planned: anyhow::Result<Planned> = async {
         let planned = aphex_controllers::plan::plan(&shadow, settings.clone()).await?;
         // As `aphex apply` has it: objects come after what makes their namespace.
@@ -72,7 +77,7 @@ async fn make(global: &Global, arguments: &Plan) -> anyhow::Result<Answer> {
             return Ok(planned);
         }
         let late: Vec<Value> = late.into_iter().map(|refused| refused.object).collect();
-        tried.extend(put(&client, &late, arguments.force_conflicts).await?);
+        tried.extend(put(&client, &late, force).await?);
         Ok(aphex_controllers::plan::plan(&shadow, settings.clone()).await?)
     }
     .await;
@@ -81,8 +86,7 @@ async fn make(global: &Global, arguments: &Plan) -> anyhow::Result<Answer> {
         // Developers write Pipelines and see neither organizations nor bindings.
         Err(error) if exit::is_forbidden(&error) => {
             let hidden = Some(aphex_runtime::errors::chain(error.as_ref()));
-            let verdicts =
-                Box::pin(hidden::rejections(&engine, settings, &objects, arguments.force_conflicts)).await?;
+            let verdicts = Box::pin(hidden::rejections(&engine, settings, objects, force)).await?;
             let planned = Planned { verdicts, ..Planned::of_writes(&shadow) };
             Ok(Answer { planned, tried, hidden })
         }

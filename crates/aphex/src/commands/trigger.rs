@@ -1,7 +1,10 @@
 //! `aphex trigger test|backtest`: triggers that are not applied, on events that are made up or stored.
 
 mod backtest;
+mod changes;
 mod test;
+
+use std::collections::BTreeSet;
 
 use crate::cli::{Global, TriggerVerb};
 
@@ -13,6 +16,14 @@ pub(crate) async fn run(global: &Global, verb: TriggerVerb) -> anyhow::Result<u8
     match verb {
         TriggerVerb::Test(arguments) => test::run(global, arguments).await,
         TriggerVerb::Backtest(arguments) => backtest::run(global, arguments).await,
+    }
+}
+
+/// Says which kinds of files are left out.
+fn left_out(others: &BTreeSet<String>) {
+    if !others.is_empty() {
+        let kinds: Vec<&str> = others.iter().map(String::as_str).collect();
+        note(&value(&format!("of no part in triggers, and left out: {}", kinds.join(", "))));
     }
 }
 

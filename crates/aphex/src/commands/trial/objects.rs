@@ -9,20 +9,32 @@ use aphex_api::foreign::triggers::{
 };
 use aphex_gateway::problems::Checked;
 use aphex_gateway::secrets::SecretCache;
+use aphex_gateway::select;
 use aphex_gateway::snapshot::{Objects, Snapshot};
 use aphex_runtime::errors;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DynamicObject, ListParams};
 use kube::core::ApiResource;
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::commands::look::{self, text};
+use crate::nearest;
 
 /// The listener that is there when files have none.
 pub(crate) const ASSUMED: &str = "github-listener";
 const GROUP: &str = "triggers.tekton.dev/";
+/// The kinds of the group that have a part in what triggers do.
+const KINDS: [&str; 7] = [
+    "EventListener",
+    "Trigger",
+    "TriggerBinding",
+    "ClusterTriggerBinding",
+    "TriggerTemplate",
+    "ClusterInterceptor",
+    "Interceptor",
+];
 
 /// Kind, namespace and name.
 type Key = (String, String, String);
@@ -38,15 +50,32 @@ pub(crate) struct Problem {
     pub(crate) message: String,
 }
 
+/// What of files is in no book.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Left {
+    /// Kinds that have no part in triggers.
+    pub(crate) others: BTreeSet<String>,
+    /// Objects of kinds that there are not.
+    pub(crate) unknown: Vec<Problem>,
+}
+
 impl Book {
-    /// The objects of files; those that name no namespace get this one. Also gives the kinds that have no part in triggers.
-    pub(crate) fn of(objects: Vec<Value>, namespace: &str) -> anyhow::Result<(Self, BTreeSet<String>)> {
-        let (mut book, mut others) = (Self::default(), BTreeSet::new());
+    /// The objects of files; those that name no namespace get this one.
+    pub(crate) fn of(objects: Vec<Value>, namespace: &str) -> anyhow::Result<(Self, Left)> {
+        let (mut book, mut left) = (Self::default(), Left::default());
         for mut object in objects {
             let (version, kind) = (text(&object, "/apiVersion"), text(&object, "/kind"));
             let secret = kind == "Secret" && version == "v1";
             if !secret && !version.starts_with(GROUP) {
-                others.insert(kind);
+                left.others.insert(kind);
+                continue;
+            }
+            if !secret && !KINDS.contains(&kind.as_str()) {
+                let object = format!("{kind} {}", text(&object, "/metadata/name"));
+                let hint = nearest::among(&kind, KINDS.map(str::to_owned))
+                    .map_or_else(String::new, |other| format!(": did you mean {other}?"));
+                let message = format!("no kind {kind} in triggers.tekton.dev{hint}");
+                left.unknown.push(Problem { object, message });
                 continue;
             }
             anyhow::ensure!(!text(&object, "/metadata/name").is_empty(), "a {kind} has no metadata.name");
@@ -55,7 +84,7 @@ impl Book {
             }
             book.insert(&kind, object);
         }
-        Ok((book, others))
+        Ok((book, left))
     }
 
     /// What the engine has now. Who may not list everywhere is shown what is in these namespaces.
@@ -107,6 +136,73 @@ impl Book {
     fn insert(&mut self, kind: &str, object: Value) {
         let key = (kind.to_owned(), text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
         self.0.insert(key, object);
+    }
+
+    /// Puts an object in its place, or takes what is there away.
+    pub(crate) fn put(&mut self, kind: &str, namespace: &str, name: &str, object: Option<Value>) {
+        match object {
+            Some(object) => self.insert(kind, object),
+            None => {
+                self.0.remove(&(kind.to_owned(), namespace.to_owned(), name.to_owned()));
+            }
+        }
+    }
+
+    /// Whether there is a trigger, by itself or in a listener.
+    pub(crate) fn has_triggers(&self) -> bool {
+        let has =
+            |object: &Value, list: &str| object["spec"][list].as_array().is_some_and(|all| !all.is_empty());
+        self.0.iter().any(|((kind, ..), object)| {
+            kind == "Trigger" || kind == "EventListener" && has(object, "triggers")
+        })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What of it changes nothing: it stands in for no object of another book, and no object of both together asks for it.
+    pub(crate) fn idle(&self, now: &Self, both: &Self) -> Vec<Problem> {
+        let (snapshot, _) = both.view();
+        let offered: BTreeSet<(String, String)> = snapshot
+            .every_listener()
+            .iter()
+            .flat_map(|listener| select::offers(listener, &snapshot))
+            .map(|offer| (offer.namespace, offer.trigger.name_any()))
+            .collect();
+        let fresh = self.0.keys().filter(|key| !now.0.contains_key(*key));
+        let idle = fresh.filter_map(|key| {
+            let (kind, namespace, name) = key;
+            let why = match kind.as_str() {
+                "Trigger" if !offered.contains(&(namespace.clone(), name.clone())) => {
+                    "no listener offers events to it"
+                }
+                "TriggerTemplate" | "TriggerBinding" | "Interceptor" if !both.names(namespace, name) => {
+                    "no trigger of its namespace names it"
+                }
+                _ => return None,
+            };
+            let message = format!("it replaces nothing, and {why}: is metadata.namespace the right one?");
+            Some(Problem { object: format!("{kind} {namespace}/{name}"), message })
+        });
+        idle.collect()
+    }
+
+    /// Whether a listener or trigger of the namespace names something.
+    fn names(&self, namespace: &str, name: &str) -> bool {
+        fn says(value: &Value, name: &str) -> bool {
+            match value {
+                Value::String(text) => text == name,
+                Value::Array(all) => all.iter().any(|one| says(one, name)),
+                Value::Object(all) => all.values().any(|one| says(one, name)),
+                _ => false,
+            }
+        }
+        self.0.iter().any(|((kind, within, _), object)| {
+            matches!(kind.as_str(), "Trigger" | "EventListener")
+                && within == namespace
+                && says(&object["spec"], name)
+        })
     }
 
     /// The same with the objects of another in place of its own.
@@ -203,8 +299,8 @@ mod tests {
         let (now, _) =
             Book::of(vec![trigger("a", Some("x"), "old"), trigger("b", Some("x"), "kept")], "x").unwrap();
         let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "p" } });
-        let (changed, others) = Book::of(vec![trigger("a", None, "new"), pod], "x").unwrap();
-        assert_eq!(others.into_iter().collect::<Vec<_>>(), ["Pod"]);
+        let (changed, left) = Book::of(vec![trigger("a", None, "new"), pod], "x").unwrap();
+        assert_eq!(left.others.into_iter().collect::<Vec<_>>(), ["Pod"]);
         let both = now.with(&changed);
         let templates: Vec<String> =
             both.0.values().map(|object| text(object, "/spec/template/ref")).collect();
@@ -220,6 +316,31 @@ mod tests {
         assert_eq!(problems.len(), 1);
         assert_eq!(problems[0].object, "Trigger x/broken");
         assert!(problems[0].message.starts_with("it cannot be read"), "{problems:?}");
+    }
+
+    #[test]
+    fn a_kind_that_there_is_not_is_told_with_the_one_that_was_meant() {
+        let mut slip = trigger("a", Some("x"), "t");
+        slip["kind"] = json!("Triger");
+        let (book, left) = Book::of(vec![slip], "x").unwrap();
+        assert!(book.is_empty() && left.others.is_empty());
+        assert_eq!(left.unknown[0].message, "no kind Triger in triggers.tekton.dev: did you mean Trigger?");
+    }
+
+    #[test]
+    fn what_replaces_nothing_and_nothing_asks_for_changes_nothing() {
+        let now = Book::of(vec![trigger("a", Some("x"), "old")], "x").unwrap().0;
+        let mut template = trigger("made", None, "");
+        template["kind"] = json!("TriggerTemplate");
+        let idle = |objects: Vec<Value>, namespace: &str| {
+            let changed = Book::of(objects, namespace).unwrap().0;
+            let idle = changed.idle(&now, &now.with(&changed));
+            idle.into_iter().map(|problem| problem.object).collect::<Vec<_>>()
+        };
+        let both = || vec![trigger("a", None, "made"), template.clone()];
+        assert_eq!(idle(both(), "x"), Vec::<String>::new());
+        assert_eq!(idle(both(), "default"), ["Trigger default/a"]);
+        assert_eq!(idle(vec![template.clone()], "x"), ["TriggerTemplate x/made"]);
     }
 
     #[test]

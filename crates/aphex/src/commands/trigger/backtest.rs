@@ -16,6 +16,7 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 use similar::TextDiff;
 
+use super::changes::Changes;
 use super::{documents, tell};
 use crate::cli::{Backtest, Format, Global};
 use crate::commands::apply;
@@ -61,6 +62,7 @@ pub(super) async fn run(global: &Global, arguments: Backtest) -> anyhow::Result<
     match &global.output {
         Format::Table | Format::Wide => people(&answer)?,
         Format::Name => {
+            tell(&answer.problems);
             for one in &answer.different {
                 say(&format!("delivery.aphex.io/{}", one.delivery.name_any()));
             }
@@ -77,16 +79,15 @@ pub(super) async fn run(global: &Global, arguments: Backtest) -> anyhow::Result<
 async fn make(global: &Global, arguments: &Backtest) -> anyhow::Result<Answer> {
     let objects = apply::read_all(&arguments.files)?;
     let client = connect::client(global).await?;
-    let usual = arguments.filters.within.namespace.as_deref().unwrap_or(client.default_namespace());
-    let (changed, _) = Book::of(objects, usual)?;
-    let (_, problems) = changed.view();
+    let mut changes = Changes::of(&client, objects).await?;
     let deliveries = deliveries(&client, arguments).await?;
     let places: BTreeSet<String> =
         deliveries.iter().map(|delivery| listener_namespace(delivery).to_owned()).collect();
     let now = Book::of_engine(&client, &places).await?;
     let secrets = SecretCache::new(client.clone(), Reach::new(Inbox::ENGINE_TIMEOUT));
     let decider = |book: &Book| arguments.asking.decider(book.view().0, secrets.clone());
-    let (before, after) = (decider(&now), decider(&now.with(&changed)));
+    let (before, after) = (decider(&now), decider(&changes.on(&now)));
+    let problems = changes.problems;
     let mut answer = Answer { evaluated: 0, without_payload: 0, refused: 0, different: Vec::new(), problems };
     for delivery in deliveries {
         let case = match event(&client, &delivery).await? {
