@@ -301,6 +301,7 @@ fn from_form(listener: &EventListener, received: &Received) -> Result<Bytes, Ans
     match payload {
         Some(payload) => Ok(payload),
         None if validated => Err(Answer::Payload),
+        None if form::has_too_many(&received.body) => Err(Answer::TooLarge),
         None => form::fields(&received.body).ok_or(Answer::Payload),
     }
 }

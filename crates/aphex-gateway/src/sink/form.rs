@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use http::HeaderValue;
 
+/// Fields of a form that are read. Slack sends a dozen, and each takes many times its text in memory.
+const MOST_FIELDS: usize = 10_000;
+
 /// Whether a content type is a form (true) or JSON (false); anything else is nothing.
 ///
 /// JSON has many names (RFC 6839, section 3.1), `application/cloudevents+json` among them.
@@ -22,6 +25,11 @@ pub fn is_form(content_type: Option<&HeaderValue>) -> Option<bool> {
 pub fn payload(body: &[u8]) -> Option<Bytes> {
     let field = body.split(|byte| *byte == b'&').find_map(|field| field.strip_prefix(b"payload="))?;
     decode(field).map(Into::into)
+}
+
+/// Whether a form has more fields than are read.
+pub fn has_too_many(body: &[u8]) -> bool {
+    body.iter().filter(|byte| **byte == b'&').count() >= MOST_FIELDS
 }
 
 /// The form as a JSON object, each field a list of its values, as Tekton's sink writes it for Slack's forms.
@@ -82,6 +90,12 @@ mod tests {
         for wrong in ["", "&", "a=%", "a=%ff"] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_form_has_so_many_fields_and_no_more() {
+        assert!(!has_too_many("a=1&".repeat(MOST_FIELDS - 1).as_bytes()));
+        assert!(has_too_many("a=1&".repeat(MOST_FIELDS).as_bytes()));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use clap::Args;
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Calls {
-    /// Let interceptors have a loopback or link-local address: an address, a range or a host name; may be repeated
+    /// Let interceptors have a loopback or link-local address, or one of this machine: an address, a range or a host name; may be repeated
     #[arg(
         long = "allow-interceptor-address",
         value_name = "ADDR",
