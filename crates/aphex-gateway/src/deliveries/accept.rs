@@ -21,8 +21,7 @@ impl StoreError {
             Self::Part(_, error) | Self::Create(_, error) | Self::Read(_, error) | Self::Again(_, error) => {
                 is_absence(error)
             }
-            Self::Fleeting(_) => false,
-            Self::Pack(_) | Self::Taken(_) | Self::Spool(..) => false,
+            Self::Fleeting(_) | Self::Pack(_) | Self::Taken(_) | Self::Spool(..) => false,
         }
     }
 

@@ -188,7 +188,10 @@ fn is_final(error: &StoreError, orphan: bool) -> bool {
             kube::Error::Api(status) => matches!(status.code, 400 | 413 | 422),
             _ => false,
         },
-        StoreError::Read(..) | StoreError::Again(..) | StoreError::Fleeting(_) => false,
-        StoreError::Late(..) | StoreError::Spool(..) => false,
+        StoreError::Read(..)
+        | StoreError::Again(..)
+        | StoreError::Fleeting(_)
+        | StoreError::Late(..)
+        | StoreError::Spool(..) => false,
     }
 }

@@ -1,4 +1,5 @@
-//! Parts of payloads whose Delivery, in another namespace, is gone or was never stored: they are deleted.
+//! Parts of payloads whose Delivery is gone or was never stored: they are deleted. A Delivery beside them owns them, so of these
+//! only those matter that it never came to own.
 //!
 //! ```text
 //! a Delivery is deleted: by retention, by hand, with its namespace -> the watch tells -> its parts are looked at

@@ -78,10 +78,7 @@ impl PayloadParts {
             stem: stem.to_owned(),
             count: number.parse().ok()?,
         };
-        let known = match parts.is_apart() {
-            true => stem.starts_with(APART),
-            false => stem == beside(&parts.of),
-        };
+        let known = if parts.is_apart() { stem.starts_with(APART) } else { stem == beside(&parts.of) };
         (known && parts.count <= MOST).then_some(parts)
     }
 

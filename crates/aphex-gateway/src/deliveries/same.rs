@@ -103,6 +103,15 @@ pub(crate) fn is_id_of(label: &str, event_id: &str, name: &str) -> bool {
     label == event_id || (origin(event_id).is_some_and(|(id, _)| id == label) && is_made())
 }
 
+/// Whether a stored Delivery and an incoming event have the same id, for the same trigger.
+pub(super) fn same_event(there: &Delivery, incoming: &Incoming) -> bool {
+    there.spec.delivery_id == incoming.delivery_id
+        && there.spec.listener == incoming.listener
+        && listener_namespace(there) == incoming.listener_namespace
+        && (there.spec.verified_by == incoming.verified_by
+            || there.spec.verified_by.iter().any(|signer| incoming.verified_by.contains(signer)))
+}
+
 #[cfg(test)]
 mod tests {
     use aphex_api::delivery::DeliverySpec;
@@ -176,13 +185,4 @@ mod tests {
             assert_eq!(is_id_of(label, event, name), is, "{label} {event} {name}");
         }
     }
-}
-
-/// Whether a stored Delivery and an incoming event have the same id, for the same trigger.
-pub(super) fn same_event(there: &Delivery, incoming: &Incoming) -> bool {
-    there.spec.delivery_id == incoming.delivery_id
-        && there.spec.listener == incoming.listener
-        && listener_namespace(there) == incoming.listener_namespace
-        && (there.spec.verified_by == incoming.verified_by
-            || there.spec.verified_by.iter().any(|signer| incoming.verified_by.contains(signer)))
 }

@@ -75,10 +75,14 @@ impl StoreError {
             Self::Create(_, source) | Self::Read(_, source) => {
                 matches!(source.as_ref(), kube::Error::Api(status) if matches!(status.code, 403 | 404 | 422))
             }
-            // Parts lie beside the listener in any case.
-            Self::Part(..) | Self::Late(..) | Self::Pack(_) | Self::Taken(_) | Self::Spool(..) => false,
-            // It is there already.
-            Self::Again(..) | Self::Fleeting(_) => false,
+            // Parts lie beside the listener in any case, and what is to be tried again is there already.
+            Self::Part(..)
+            | Self::Again(..)
+            | Self::Fleeting(_)
+            | Self::Late(..)
+            | Self::Pack(_)
+            | Self::Taken(_)
+            | Self::Spool(..) => false,
         }
     }
 }
