@@ -115,6 +115,9 @@ fn watching_shows_what_is_there_and_then_each_change() -> anyhow::Result<()> {
     let row = rows.find(|row| row.contains("Active") && row.starts_with("globex"));
     assert!(row.is_some(), "the second organization, once it is Active");
     assert_eq!(titles.next().as_deref(), Some("organization.aphex.io/globex"));
+    up.ok(&["org", "delete", "globex", "--yes", "--wait", "60"])?;
+    let gone = rows.find(|row| row == "organization.aphex.io/globex deleted");
+    assert!(gone.is_some(), "its end is no row like that of a change");
     for mut child in [table, names] {
         child.kill()?;
         child.wait()?;

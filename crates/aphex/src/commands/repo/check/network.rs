@@ -202,6 +202,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_sends_on_is_not_followed() {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/acme", listener.local_addr().unwrap());
         let answering = tokio::spawn(async move {
