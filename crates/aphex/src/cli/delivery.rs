@@ -90,8 +90,9 @@ pub(crate) struct Replay {
     /// Say what would become of it, and write nothing
     #[arg(long, conflicts_with_all = ["wait", "no_wait"])]
     pub(crate) dry_run: bool,
-    /// Wait so many seconds for the verdict
-    #[arg(long, value_name = "SECONDS", num_args = 1, default_value = "30")]
+    /// Wait so many seconds for the verdict; when given without a number, behind the name: 300
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_value = "30", default_missing_value = "300",
+        value_parser = seconds)]
     pub(crate) wait: u64,
     /// Do not wait for the verdict
     #[arg(long, conflicts_with = "wait")]
@@ -143,6 +144,11 @@ impl Outcome {
         };
         verdict == Some(wanted)
     }
+}
+
+/// A whole number; a name behind the flag is easily taken for one.
+fn seconds(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "a number of seconds; without one the flag goes behind the name".to_owned())
 }
 
 /// `OWNER/NAME`.

@@ -187,6 +187,13 @@ fn a_backtest_says_what_it_did_not_try() -> anyhow::Result<()> {
     let idle =
         "Trigger default/hello-world-trigger: it replaces nothing, and no listener offers events to it";
     assert!(code == Some(1) && errors.contains(idle), "{told}{errors}");
+    let listener = "{apiVersion: triggers.tekton.dev/v1beta1, kind: EventListener, metadata: {name: github-listener}, \
+                    spec: {namespaceSelector: {matchNames: [none]}}}";
+    let (code, (_, errors)) = backtest(listener, &[])?;
+    assert!(
+        code == Some(1) && errors.contains("EventListener default/github-listener: it replaces nothing"),
+        "{errors}"
+    );
     // Where deliveries are is another thing than where triggers are.
     let (code, (told, errors)) = backtest(&trigger, &["-n", "hello-world"])?;
     assert_eq!(code, Some(2), "{told}{errors}");

@@ -174,6 +174,10 @@ impl Book {
         let idle = fresh.filter_map(|key| {
             let (kind, namespace, name) = key;
             let why = match kind.as_str() {
+                // What came to another of its name did not come to it.
+                "EventListener" if now.listeners().iter().any(|(_, other)| other == name) => {
+                    "there is one of its name in another namespace"
+                }
                 "Trigger" if !offered.contains(&(namespace.clone(), name.clone())) => {
                     "no listener offers events to it"
                 }

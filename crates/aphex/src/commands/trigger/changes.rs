@@ -5,6 +5,7 @@ use kube::Client;
 use serde_json::Value;
 
 use super::left_out;
+use crate::commands::look::text;
 use crate::commands::plan::rendered::{Rendered, becomes_triggers, rendered};
 use crate::commands::trial::objects::{Book, Problem};
 
@@ -20,7 +21,11 @@ impl Changes {
     /// Of the objects; those that name no namespace are in the context's.
     pub(super) async fn of(client: &Client, objects: Vec<Value>) -> anyhow::Result<Self> {
         let (platform, objects): (Vec<_>, Vec<_>) = objects.into_iter().partition(becomes_triggers);
-        let (files, left) = Book::of(objects, client.default_namespace())?;
+        // Signatures were checked when the deliveries came.
+        let (secrets, objects): (Vec<_>, Vec<_>) =
+            objects.into_iter().partition(|object| text(object, "/kind") == "Secret");
+        let (files, mut left) = Book::of(objects, client.default_namespace())?;
+        left.others.extend(secrets.iter().map(|secret| text(secret, "/kind")));
         left_out(&left.others);
         anyhow::ensure!(
             !(files.is_empty() && platform.is_empty() && left.unknown.is_empty()),
