@@ -1,7 +1,7 @@
 //! The only place that prints: answers to standard output, everything else to standard error.
 //!
 //! What people read goes through [`say`], [`say_lines`], [`say_on`] and [`note`], which let no control character of a value
-//! through; documents, and lines of logs, go through [`print`] and [`print_on`] as they are.
+//! through; documents, and lines of logs, go through [`print()`] and [`print_on`] as they are.
 
 mod colour;
 mod feed;
