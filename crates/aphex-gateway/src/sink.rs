@@ -168,7 +168,8 @@ impl Sink {
             return Err(Answer::Busy);
         }
         let json = if form { from_form(&listener, &received)? } else { received.body.clone() };
-        held.reads(&json).inspect_err(|_| self.metrics.held_back("memory"))?;
+        let values = held.reads(&json, listener.namespace().unwrap_or_default());
+        let _values = values.inspect_err(|_| self.metrics.held_back("memory"))?;
         self.store(&listener, received, json, verified).await
     }
 

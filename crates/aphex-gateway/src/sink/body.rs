@@ -20,19 +20,32 @@ use crate::weight::weight;
 
 /// A sender slower than this is not GitHub, which gives up after ten seconds itself.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// What a payload may take once it is read: less than half of all memory for bodies, which is what one may have. GitHub's
-/// largest take seven to nine times their text.
+/// What a payload may take once it is read. GitHub's largest take seven to nine times their text.
 const MOST_READ: usize = 240 << 20;
+/// All that payloads may take once they are read, in units.
+const VALUES: u64 = 320 * 1024 * 1024 / UNIT as u64;
+/// What is not counted of each: the values of a usual push.
+const USUAL: usize = 2 * UNIT;
 /// What a field of a head takes besides its bytes, about.
 const FIELD: usize = 128;
 
-/// The memory for bodies, and for the heads before them.
-#[derive(Debug, Default)]
-pub struct Bodies(Memory);
+/// The memory for bodies and the heads before them, and that for what is read of those whose sender is known.
+#[derive(Debug)]
+pub struct Bodies {
+    bodies: Memory,
+    values: Memory,
+}
+
+impl Default for Bodies {
+    fn default() -> Self {
+        Self { bodies: Memory::default(), values: Memory::of(VALUES) }
+    }
+}
 
 /// A request whose body was not read yet, and the memory that its head has.
 pub(super) struct Begun<'a> {
     memory: Claim<'a>,
+    values: &'a Memory,
     head: usize,
 }
 
@@ -40,27 +53,32 @@ pub(super) struct Begun<'a> {
 pub(super) struct Held<'a> {
     pub(super) bytes: Bytes,
     pub(super) memory: Claim<'a>,
-    head: usize,
+    values: &'a Memory,
 }
 
-impl Held<'_> {
-    /// Takes memory for the values of this JSON, which is to be read.
+impl<'a> Held<'a> {
+    /// Takes memory of this one for the values of JSON, which is to be read.
     ///
     /// 25 MiB of `[0,0,…]` are 800 MiB when read, and of `[{"":0},…]` two gigabytes.
-    pub(super) fn reads(&mut self, json: &[u8]) -> Result<(), Answer> {
+    pub(super) fn reads(&self, json: &[u8], name: String) -> Result<Claim<'a>, Answer> {
         let weight = weight(json);
         if weight > MOST_READ {
             return Err(Answer::TooLarge);
         }
-        if self.memory.covers(self.head + weight) { Ok(()) } else { Err(Answer::NoMemory) }
+        let mut claim = self.values.claim(name);
+        let units = weight.saturating_sub(USUAL).div_ceil(UNIT) as u64;
+        if units == 0 || claim.takes(units) { Ok(claim) } else { Err(Answer::Busy) }
     }
 }
 
 impl Bodies {
     /// Takes memory for a head of this sender.
     pub(super) fn begin(&self, head: &request::Parts, sender: String) -> Result<Begun<'_>, Answer> {
-        let (mut memory, head) = (self.0.claim(sender), size(head));
-        if memory.covers(head) { Ok(Begun { memory, head }) } else { Err(Answer::NoMemory) }
+        let (mut memory, head) = (self.bodies.claim(sender), size(head));
+        if !memory.covers(head) {
+            return Err(Answer::NoMemory);
+        }
+        Ok(Begun { memory, values: &self.values, head })
     }
 }
 
@@ -90,7 +108,7 @@ impl<'a> Begun<'a> {
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let Self { mut memory, head } = self;
+        let Self { mut memory, values, head } = self;
         let mut pieces = Pieces::default();
         let mut body = std::pin::pin!(body);
         while let Some(frame) = body.frame().await {
@@ -106,7 +124,7 @@ impl<'a> Begun<'a> {
             }
             pieces.push(&data);
         }
-        Ok(Held { bytes: pieces.join(), memory, head })
+        Ok(Held { bytes: pieces.join(), memory, values })
     }
 }
 
@@ -188,19 +206,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_head_takes_memory_whatever_follows_it() {
-        let bodies = Bodies(Memory::of(100));
+        let bodies = Bodies { bodies: Memory::of(100), values: Memory::of(VALUES) };
         assert!((UNIT..UNIT + 1024).contains(&size(&head(510))));
         let large = bodies.begin(&head(510), nobody()).unwrap();
-        assert_eq!(bodies.0.free(), 98, "many small fields take more than their text");
+        assert_eq!(bodies.bodies.free(), 98, "many small fields take more than their text");
         let held = large.read(chunks(1, UNIT), &HeaderMap::new()).await.unwrap();
-        assert_eq!(bodies.0.free(), 97, "the body comes in addition");
+        assert_eq!(bodies.bodies.free(), 97, "the body comes in addition");
         drop(held);
         // Who sends heads alone leaves room for others.
         let greedy: Vec<_> = std::iter::from_fn(|| bodies.begin(&head(1), nobody()).ok()).collect();
-        assert_eq!((greedy.len(), bodies.0.free()), (75, 25));
+        assert_eq!((greedy.len(), bodies.bodies.free()), (75, 25));
         assert!(bodies.begin(&head(1), "192.0.2.2".to_owned()).is_ok());
         drop(greedy);
-        assert_eq!(bodies.0.free(), 100);
+        assert_eq!(bodies.bodies.free(), 100);
     }
 
     fn chunks(
@@ -213,23 +231,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_takes_memory_as_it_comes_and_gives_it_back() {
-        let bodies = Bodies(Memory::of(4));
+        let bodies = Bodies { bodies: Memory::of(4), values: Memory::of(VALUES) };
         let headers = HeaderMap::new();
         let held = bodies.read(chunks(2, UNIT), &headers, nobody()).await.unwrap();
-        assert_eq!((held.bytes.len(), bodies.0.free()), (2 * UNIT, 2));
+        assert_eq!((held.bytes.len(), bodies.bodies.free()), (2 * UNIT, 2));
         let small = || bodies.read(Full::new(Bytes::from_static(b"{}")), &headers, nobody());
         let one = small().await.unwrap();
         assert!(matches!(small().await, Err(Answer::NoMemory)));
         drop((held, one));
-        assert_eq!(bodies.0.free(), 4);
+        assert_eq!(bodies.bodies.free(), 4);
         // What is refused half-way leaves nothing behind.
         assert!(matches!(bodies.read(chunks(5, UNIT), &headers, nobody()).await, Err(Answer::NoMemory)));
-        assert_eq!(bodies.0.free(), 4);
+        assert_eq!(bodies.bodies.free(), 4);
     }
 
     #[tokio::test]
     async fn who_announces_much_and_sends_nothing_takes_nothing_from_others() {
-        let bodies = Bodies(Memory::of(8));
+        let bodies = Bodies { bodies: Memory::of(8), values: Memory::of(VALUES) };
         let headers: HeaderMap = [(header::CONTENT_LENGTH, MAX_BODY.into())].into_iter().collect();
         let silent = || StreamBody::new(futures::stream::pending::<Result<Frame<Bytes>, std::io::Error>>());
         let (mut one, mut other) = (
@@ -242,7 +260,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_sends_large_bodies_but_for_the_last_byte_leaves_room_for_others() {
-        let bodies = Bodies(Memory::of(100));
+        let bodies = Bodies { bodies: Memory::of(100), values: Memory::of(VALUES) };
         let headers = HeaderMap::new();
         let from = |sender: &str, units: usize| {
             let sent = Frame::data(Bytes::from(vec![b'x'; units * UNIT]));
@@ -258,7 +276,7 @@ mod tests {
                 Poll::Ready(refused) => assert!(matches!(refused, Err(Answer::NoMemory))),
             }
         }
-        assert!(stalled.len() > 3 && bodies.0.free() >= 25, "{} free", bodies.0.free());
+        assert!(stalled.len() > 3 && bodies.bodies.free() >= 25, "{} free", bodies.bodies.free());
         let good = bodies.read(chunks(1, UNIT), &headers, "192.0.2.2".to_owned()).await;
         assert!(good.is_ok());
     }
@@ -303,14 +321,21 @@ mod tests {
             bodies.begin(&request, "one".into()).unwrap().read(body, &request.headers).await
         };
         let fine = |count: usize| format!("[{}]", vec!["{\"\":0}"; count].join(",")).into_bytes();
-        let (mut one, mut two, mut three) =
-            (held().await.unwrap(), held().await.unwrap(), held().await.unwrap());
-        assert_eq!(one.reads(&fine(1_000_000)), Err(Answer::TooLarge));
-        assert_eq!(one.reads(&fine(300_000)), Ok(()));
-        assert_eq!(two.reads(&fine(150_000)), Ok(()));
-        assert_eq!(three.reads(&fine(200_000)), Err(Answer::NoMemory));
-        drop((one, two, three));
-        assert_eq!(held().await.unwrap().reads(&fine(300_000)), Ok(()));
+        let (one, two) = (held().await.unwrap(), held().await.unwrap());
+        let reads = |held: &Held<'_>, json: &[u8], name: &str| held.reads(json, name.to_owned()).map(drop);
+        assert_eq!(reads(&one, &fine(1_000_000), "acme"), Err(Answer::TooLarge));
+        let first = one.reads(&fine(300_000), "acme".into()).unwrap();
+        assert_eq!(reads(&two, &fine(200_000), "acme"), Err(Answer::Busy), "its organization has its share");
+        assert_eq!(reads(&two, &fine(120_000), "shop"), Ok(()));
+        assert_eq!(reads(&two, &fine(200_000), "shop"), Err(Answer::Busy), "there is not so much left");
+        assert_eq!(reads(&two, &payload(), "acme"), Ok(()), "a usual push is not counted");
+        drop(first);
+        assert_eq!(reads(&two, &fine(200_000), "shop"), Ok(()));
+    }
+
+    /// A usual push.
+    fn payload() -> Vec<u8> {
+        include_bytes!("../../../../examples/github-push.json").to_vec()
     }
 
     #[test]

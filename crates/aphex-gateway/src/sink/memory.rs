@@ -1,4 +1,4 @@
-//! Memory for the bodies under way, and for the values that are read from them: bounded all together, and shared by those who send.
+//! Memory for the bodies under way, and memory for the values that are read of them: each bounded all together, and shared by those who send.
 //!
 //! Shares are as in [`crate::shares`]. A body is its address's until its signature is verified, for nobody may use up what is
 //! an organization's before; then it is the organization's, for GitHub's addresses are everybody's.
@@ -11,7 +11,7 @@ use crate::shares::Shares;
 /// Memory is counted in units of this many bytes.
 pub(super) const UNIT: usize = 64 * 1024;
 /// All there is.
-const UNITS: u64 = 512 * 1024 * 1024 / UNIT as u64;
+const UNITS: u64 = 256 * 1024 * 1024 / UNIT as u64;
 
 #[derive(Debug)]
 pub(super) struct Memory(Mutex<Shares>);
@@ -64,6 +64,15 @@ impl Claim<'_> {
             self.units += 1;
         }
         true
+    }
+
+    /// Takes so many units more; false, and it has what it had, where that is more than there is for it.
+    pub(super) fn takes(&mut self, units: u64) -> bool {
+        let taken = self.memory.shares().take(&self.name, units).is_ok();
+        if taken {
+            self.units += units;
+        }
+        taken
     }
 
     /// Makes it somebody else's; false, and it stays, where that is more than this one may have.
