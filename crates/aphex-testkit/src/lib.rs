@@ -21,7 +21,7 @@ pub mod sshd;
 mod wait;
 
 pub use access::Access;
-pub use apply::apply;
+pub use apply::{apply, replace};
 pub use cluster::Cluster;
 pub use engines::{engine, left_out};
 pub use requests::{Asked, Requests};

@@ -178,7 +178,9 @@ async fn a_trigger_that_no_secret_guards_is_told_of_with_the_event_that_it_misse
     let note = eventually("an Event on the listener tells of it", || async {
         let unsigned = world.post(&format!("/{}", world.name)).header("content-type", "application/json");
         let answer = unsigned.header("x-github-event", "push").body(push()?.to_string()).send().await?;
-        anyhow::ensure!(answer.status().as_u16() == 401, "it was answered {}", answer.status());
+        // Who asks so often is told to wait; what is told of the first stays.
+        let status = answer.status().as_u16();
+        anyhow::ensure!(matches!(status, 401 | 429), "it was answered {status}");
         let events = api.list(&ListParams::default()).await?.items;
         let notes = events.into_iter().filter_map(|event| Some((event.regarding?.kind?, event.note?)));
         Ok(notes.into_iter().find(|(kind, _)| kind == "EventListener").map(|(_, note)| note))

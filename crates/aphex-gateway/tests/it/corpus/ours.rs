@@ -66,9 +66,9 @@ impl Place {
                 let metadata = &object["metadata"];
                 let name = format!("{} {}/{}", object["kind"], metadata["namespace"], metadata["name"]);
                 anyhow::ensure!(names.insert(name.clone()), "{}: {name} is of another group", group.name);
-                aphex_testkit::apply(&client, &object).await?;
+                aphex_testkit::replace(&client, &object).await?;
             }
-            aphex_testkit::apply(&client, &group.listener(&group.name, &namespace, &services)?).await?;
+            aphex_testkit::replace(&client, &group.listener(&group.name, &namespace, &services)?).await?;
         }
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let gateway = listener.local_addr()?;

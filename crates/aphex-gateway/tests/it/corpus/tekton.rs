@@ -90,7 +90,7 @@ async fn serve(place: &Place, group: &Group) -> anyhow::Result<String> {
     if api.get_opt(LISTENER).await?.is_some() {
         api.delete(LISTENER, &DeleteParams::default()).await?;
     }
-    aphex_testkit::apply(&place.client, &group.listener(LISTENER, &place.namespace, &place.services)?)
+    aphex_testkit::replace(&place.client, &group.listener(LISTENER, &place.namespace, &place.services)?)
         .await?;
     api.get(LISTENER).await?.metadata.uid.context("a listener has a uid")
 }
