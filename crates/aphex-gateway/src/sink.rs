@@ -58,7 +58,7 @@ pub(crate) const ID_MAX: usize = 128;
 const DELIVERY_HEADERS: [&str; 5] =
     ["x-github-delivery", "idempotency-key", "x-gitlab-event-uuid", "x-request-uuid", "x-request-id"];
 /// Headers with the event's type: GitHub's, GitLab's, Bitbucket's.
-const EVENT_HEADERS: [&str; 3] = ["x-github-event", "x-gitlab-event", "x-event-key"];
+pub const EVENT_HEADERS: [&str; 3] = ["x-github-event", "x-gitlab-event", "x-event-key"];
 /// Headers that carry secrets or what is made of them.
 const SECRET_HEADERS: [&str; 8] = [
     "authorization",
@@ -168,7 +168,7 @@ impl Sink {
             return Err(Answer::Busy);
         }
         let json = if form { from_form(&listener, &received)? } else { received.body.clone() };
-        let values = held.reads(&json, listener.namespace().unwrap_or_default());
+        let values = held.reads(&json, &listener.namespace().unwrap_or_default());
         let _values = values.inspect_err(|_| self.metrics.held_back("memory"))?;
         self.store(&listener, received, json, verified).await
     }

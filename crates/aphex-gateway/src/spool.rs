@@ -321,7 +321,6 @@ impl Spool {
     pub(crate) async fn read(&self, number: u64, values: &Room) -> Result<Option<Kept>, SpoolError> {
         let Some(entry) = self.state().entries.get(&number).cloned() else { return Ok(None) };
         let (spool, looked) = (self.clone(), entry.clone());
-        let again = entry.clone();
         let size = move || spool.0.folder.unpacked(number, &looked);
         let Some(size) = blocking(size).await? else {
             self.state().remove(number);
@@ -336,17 +335,16 @@ impl Spool {
                 spool.state().remove(number);
                 return Ok(None);
             };
-            let record = record::decode(&bytes);
-            record.map(Some).map_err(|error| SpoolError::Broken(spool.0.folder.file(number, &entry), error))
+            let file = spool.0.folder.file(number, &entry);
+            match record::decode(&bytes) {
+                Ok(record) => Ok(Some((record, file))),
+                Err(error) => Err(SpoolError::Broken(file, error)),
+            }
         };
-        let Some(record) = blocking(read).await? else { return Ok(None) };
+        let Some((record, file)) = blocking(read).await? else { return Ok(None) };
         let taken = values.take(record.json()).await;
-        let (spool, entry) = (self.clone(), again);
-        let read = move || {
-            let broken = |error| SpoolError::Broken(spool.0.folder.file(number, &entry), error);
-            record.read().map_err(broken)
-        };
-        let incoming = blocking(read).await?;
+        let incoming =
+            blocking(move || record.read().map_err(|error| SpoolError::Broken(file, error))).await?;
         Ok(Some(Kept { incoming, _room: room, _values: taken }))
     }
 

@@ -42,12 +42,7 @@ impl Default for Room {
 impl Room {
     /// What these values take; a small one takes nothing, and the largest has to be alone.
     pub(crate) async fn take(&self, json: &[u8]) -> Taken {
-        self.take_bytes(weight(json)).await
-    }
-
-    /// The same for so many bytes.
-    pub(crate) async fn take_bytes(&self, bytes: usize) -> Taken {
-        let units = u32::try_from(bytes / UNIT).unwrap_or(UNITS).min(UNITS);
+        let units = u32::try_from(weight(json) / UNIT).unwrap_or(UNITS).min(UNITS);
         if units == 0 {
             return None;
         }
@@ -109,7 +104,9 @@ mod tests {
         assert!(room.take(b"[1]").await.is_none());
         drop(first);
         assert!(second.await.is_some());
-        assert!(room.take_bytes(usize::MAX).await.is_some(), "it is alone");
+        let finest = fine.repeat(20);
+        assert!(weight(finest.as_bytes()) > UNIT * UNITS as usize);
+        assert!(room.take(finest.as_bytes()).await.is_some(), "it is alone");
     }
 
     #[test]

@@ -128,17 +128,12 @@ impl Deliveries {
 
     /// The payload of a Delivery, once there is memory for it.
     async fn payload(&self, delivery: &Delivery) -> Result<(Payload, Taken), UnpackError> {
+        let most = if payload::is_small(delivery) { payload::SMALL } else { MAX_BODY };
         // Of large ones one is decompressed at a time: what its values take shows only then.
-        let (text, room) = if payload::is_small(delivery) {
-            let text = Text::unpack(&delivery.spec.payload, payload::SMALL)?;
-            let room = self.room.take(text.json()).await;
-            (text, room)
-        } else {
-            let _unpacking = self.unpacking.lock().await;
-            let text = Text::unpack(&payload::text(&self.client, delivery).await?, MAX_BODY)?;
-            let room = self.room.take(text.json()).await;
-            (text, room)
-        };
+        let unpacking = if most == MAX_BODY { Some(self.unpacking.lock().await) } else { None };
+        let text = Text::unpack(&payload::text(&self.client, delivery).await?, most)?;
+        let room = self.room.take(text.json()).await;
+        drop(unpacking);
         Ok((text.read()?, room))
     }
 

@@ -87,50 +87,53 @@ impl StoreError {
     }
 }
 
+/// An event that is to be stored, as triggers see it and as it is kept.
+#[derive(Clone, Copy)]
+struct Arrival<'a> {
+    incoming: &'a Incoming,
+    event: &'a Arc<Event>,
+    packed: &'a payload::Packed,
+}
+
 impl Deliveries {
     /// Stores an event, unless a Delivery of it is there already, and gives the event's id.
     pub(super) async fn store(&self, incoming: &Incoming, event: &Arc<Event>) -> Result<String, StoreError> {
         let packed = payload::pack(&incoming.json).map_err(StoreError::Pack)?;
+        let arrival = Arrival { incoming, event, packed: &packed };
         if incoming.namespace == incoming.listener_namespace {
-            return self.store_at(incoming, event, &packed).await;
+            return self.store_at(arrival).await;
         }
-        match self.store_at(incoming, event, &packed).await {
+        match self.store_at(arrival).await {
             Err(error) if error.is_of_the_namespace() => {
                 tracing::warn!(
                     namespace = %incoming.namespace, error = %errors::chain(&error),
                     "event is stored beside its listener, since the tenant's namespace does not take it"
                 );
                 let beside = Incoming { namespace: incoming.listener_namespace.clone(), ..incoming.clone() };
-                self.store_at(&beside, event, &packed).await
+                self.store_at(Arrival { incoming: &beside, ..arrival }).await
             }
             stored => stored,
         }
     }
 
-    async fn store_at(
-        &self,
-        incoming: &Incoming,
-        event: &Arc<Event>,
-        packed: &payload::Packed,
-    ) -> Result<String, StoreError> {
-        if let Some(id) = self.store_as(incoming, event, packed).await? {
+    async fn store_at(&self, arrival: Arrival<'_>) -> Result<String, StoreError> {
+        if let Some(id) = self.store_as(arrival).await? {
             return Ok(id);
         }
+        let Arrival { incoming, event, packed } = arrival;
         // Another event has this id: GitLab gives one to all that follow from each other. This one gets its own, the same
         // at each redelivery.
         let incoming = Incoming { delivery_id: own_id(incoming, &event.body), ..incoming.clone() };
         let id = object_name(&incoming.delivery_id);
         let event = Arc::new(Event { id: id.clone(), ..Event::clone(event) });
-        self.store_as(&incoming, &event, packed).await?.ok_or(StoreError::Taken(id))
+        self.store_as(Arrival { incoming: &incoming, event: &event, packed })
+            .await?
+            .ok_or(StoreError::Taken(id))
     }
 
     /// Stores an event under its id; nothing when that is an event's with another payload.
-    async fn store_as(
-        &self,
-        incoming: &Incoming,
-        event: &Arc<Event>,
-        packed: &payload::Packed,
-    ) -> Result<Option<String>, StoreError> {
+    async fn store_as(&self, arrival: Arrival<'_>) -> Result<Option<String>, StoreError> {
+        let incoming = arrival.incoming;
         let id = object_name(&incoming.delivery_id);
         let api: Api<Delivery> = Api::namespaced(self.client.clone(), &incoming.namespace);
         // GitHub gives one event the same id at every webhook that it goes to, so the id alone may be taken by the same
@@ -139,7 +142,7 @@ impl Deliveries {
             incoming.verified_by.iter().map(|s| format!("{}/{}", s.namespace, s.name)).collect();
         let other = hex(&format!("{id}/{}/{}", incoming.listener, signers.join(",")));
         for name in [id.clone(), format!("{}-{}", &id[..id.len().min(ID_MAX - 11)], &other[..10])] {
-            match self.store_named(&api, &name, incoming, event, packed).await? {
+            match self.store_named(&api, &name, arrival).await? {
                 Stored::Here => return Ok(Some(id)),
                 Stored::OtherPayload => return Ok(None),
                 Stored::OtherEvent => {}
@@ -153,12 +156,10 @@ impl Deliveries {
         &self,
         api: &Api<Delivery>,
         name: &str,
-        incoming: &Incoming,
-        event: &Arc<Event>,
-        packed: &payload::Packed,
+        arrival: Arrival<'_>,
     ) -> Result<Stored, StoreError> {
         for _ in 0..LOOKS {
-            match self.create(api, name, incoming, event, packed).await {
+            match self.create(api, name, arrival).await {
                 Ok(true) => return Ok(Stored::Here),
                 Ok(false) => {}
                 // A namespace that takes no more may have this one.
@@ -172,10 +173,10 @@ impl Deliveries {
             let there = there.map_err(|error| StoreError::Read(name.to_owned(), Box::new(error)))?;
             // Deleted between the two requests. What it was of nobody knows: the event is stored as if it had not been there.
             let Some(there) = there else { continue };
-            if !same_event(&there, incoming) {
+            if !same_event(&there, arrival.incoming) {
                 return Ok(Stored::OtherEvent);
             }
-            if !self.same_payload(&there, event, packed).await? {
+            if !self.same_payload(&there, arrival.event, arrival.packed).await? {
                 return Ok(Stored::OtherPayload);
             }
             if self.again(api, there).await? {
@@ -190,9 +191,7 @@ impl Deliveries {
         &self,
         api: &Api<Delivery>,
         name: &str,
-        incoming: &Incoming,
-        event: &Arc<Event>,
-        packed: &payload::Packed,
+        Arrival { incoming, event, packed }: Arrival<'_>,
     ) -> Result<bool, StoreError> {
         let mut delivery = build(name, incoming, event, packed, &self.identity);
         let Some(parts) = PayloadParts::of(&delivery) else {

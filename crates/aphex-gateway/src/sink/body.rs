@@ -1,8 +1,8 @@
 //! How bodies arrive: bounded each, bounded in time, and bounded all together.
 //!
 //! Memory is set aside as bytes come, not as a sender announces them: who announces 25 MiB and sends nothing takes
-//! nothing from others but what its head needs, which is counted before anything is waited for. Where there is none for it, the body that needs more is refused, so that none waits for another;
-//! who may have how much is `memory`'s.
+//! nothing from others but what its head needs, which is counted before anything is waited for. Where there is none for
+//! it, the body that needs more is refused, so that none waits for another; who may have how much is `memory`'s.
 
 use std::error::Error;
 use std::time::Duration;
@@ -57,17 +57,20 @@ pub(super) struct Held<'a> {
 }
 
 impl<'a> Held<'a> {
-    /// Takes memory of this one for the values of JSON, which is to be read.
+    /// Takes memory of this one for the values of JSON, which is to be read; a usual push needs none.
     ///
     /// 25 MiB of `[0,0,…]` are 800 MiB when read, and of `[{"":0},…]` two gigabytes.
-    pub(super) fn reads(&self, json: &[u8], name: String) -> Result<Claim<'a>, Answer> {
+    pub(super) fn reads(&self, json: &[u8], name: &str) -> Result<Option<Claim<'a>>, Answer> {
         let weight = weight(json);
         if weight > MOST_READ {
             return Err(Answer::TooLarge);
         }
-        let mut claim = self.values.claim(name);
         let units = weight.saturating_sub(USUAL).div_ceil(UNIT) as u64;
-        if units == 0 || claim.takes(units) { Ok(claim) } else { Err(Answer::Busy) }
+        if units == 0 {
+            return Ok(None);
+        }
+        let mut claim = self.values.claim(name.to_owned());
+        if claim.takes(units) { Ok(Some(claim)) } else { Err(Answer::Busy) }
     }
 }
 
@@ -322,9 +325,9 @@ mod tests {
         };
         let fine = |count: usize| format!("[{}]", vec!["{\"\":0}"; count].join(",")).into_bytes();
         let (one, two) = (held().await.unwrap(), held().await.unwrap());
-        let reads = |held: &Held<'_>, json: &[u8], name: &str| held.reads(json, name.to_owned()).map(drop);
+        let reads = |held: &Held<'_>, json: &[u8], name: &str| held.reads(json, name).map(drop);
         assert_eq!(reads(&one, &fine(1_000_000), "acme"), Err(Answer::TooLarge));
-        let first = one.reads(&fine(300_000), "acme".into()).unwrap();
+        let first = one.reads(&fine(300_000), "acme").unwrap();
         assert_eq!(reads(&two, &fine(200_000), "acme"), Err(Answer::Busy), "its organization has its share");
         assert_eq!(reads(&two, &fine(120_000), "shop"), Ok(()));
         assert_eq!(reads(&two, &fine(200_000), "shop"), Err(Answer::Busy), "there is not so much left");

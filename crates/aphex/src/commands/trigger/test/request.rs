@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use aphex_gateway::deliveries::object_name;
 use aphex_gateway::event::Event;
 use aphex_gateway::signature::proofs::Scheme;
-use aphex_gateway::sink::{kept_headers, unicode};
+use aphex_gateway::sink::{EVENT_HEADERS, kept_headers, unicode};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
@@ -17,10 +17,7 @@ use crate::cli::TestTriggers;
 
 /// The id of an event that was given none; always the same, so that names of objects are.
 const ID: &str = "00000000-0000-0000-0000-000000000000";
-const GITHUB_EVENT: &str = "x-github-event";
 const GITHUB_ID: &str = "x-github-delivery";
-/// How GitLab and Bitbucket tell the type of an event.
-const OTHER_EVENTS: [&str; 2] = ["x-gitlab-event", "x-event-key"];
 /// What some editors put before a text. No sender does.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -51,7 +48,7 @@ impl Request {
         }
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let id = text(GITHUB_ID);
-        let kind = [GITHUB_EVENT].into_iter().chain(OTHER_EVENTS).map(text).find(|kind| !kind.is_empty());
+        let kind = EVENT_HEADERS.into_iter().map(text).find(|kind| !kind.is_empty());
         let event = Event {
             id: object_name(if id.is_empty() { ID } else { id }),
             kind: kind.unwrap_or_default().to_owned(),
@@ -67,13 +64,13 @@ impl Request {
 
 /// The headers that were given, and beside them those of GitHub, unless it is another's event.
 fn headers(arguments: &TestTriggers) -> anyhow::Result<HeaderMap> {
-    let others =
-        |(name, _): &(String, String)| OTHER_EVENTS.iter().any(|other| name.eq_ignore_ascii_case(other));
+    let [github_event, others @ ..] = EVENT_HEADERS;
+    let others = |(name, _): &(String, String)| others.iter().any(|other| name.eq_ignore_ascii_case(other));
     let another = arguments.headers.iter().any(others);
     let event = arguments.event.as_deref().or((!another).then_some("push")).filter(|event| !event.is_empty());
     let usual = [
         Some(("content-type", "application/json")),
-        event.map(|event| (GITHUB_EVENT, event)),
+        event.map(|event| (github_event, event)),
         event.map(|_| (GITHUB_ID, ID)),
     ];
     let given = arguments.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
