@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use aphex_api::delivery::Delivery;
 use aphex_api::repo_binding::RepoBinding;
+use aphex_gateway::inbox::Keep;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use kube::api::{DynamicObject, ListParams, PartialObjectMeta};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -30,6 +32,8 @@ pub const PUSHES: usize = 2_000;
 pub const SENDERS: usize = 32;
 /// When no run has come for so long, none will.
 const QUIET: Duration = Duration::from_secs(15);
+/// When older Deliveries are still there after so long, nobody deletes them.
+const SWEEP: Duration = Duration::from_mins(10);
 /// Which delivery a run came of, as the answer to the hook named it.
 const EVENT: &str = "platform.aphex/event-id";
 
@@ -87,6 +91,7 @@ pub struct Hook {
     pub url: String,
     secret: String,
     runs: Api<PartialObjectMeta<DynamicObject>>,
+    deliveries: Api<Delivery>,
 }
 
 impl Hook {
@@ -99,7 +104,8 @@ impl Hook {
         Ok(Self {
             url: status.webhook_url.context("the binding has no webhook URL")?,
             secret: status.webhook_secret.context("the binding has no webhook secret")?,
-            runs: Api::namespaced_with(client, TENANT, &kind),
+            runs: Api::namespaced_with(client.clone(), TENANT, &kind),
+            deliveries: Api::all(client),
         })
     }
 
@@ -163,6 +169,20 @@ impl Hook {
                 return Ok(());
             }
             before = after;
+        }
+    }
+
+    /// Waits until no more Deliveries are left than are kept: the others are deleted, evenly, within the next minute or two.
+    pub async fn swept(&self) -> anyhow::Result<()> {
+        let since = Instant::now();
+        loop {
+            let list = self.deliveries.list_metadata(&ListParams::default().limit(1)).await?;
+            let more = list.metadata.remaining_item_count.unwrap_or_default();
+            if usize::try_from(more)? <= Keep::LAST {
+                return Ok(());
+            }
+            anyhow::ensure!(since.elapsed() < SWEEP, "{more} Deliveries are still there after {SWEEP:?}");
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }
 

@@ -50,6 +50,8 @@ struct Alone {
     half: Flow,
     /// With a thousand listeners.
     crowded: Flow,
+    /// Seconds of the processor for a push that matches nothing, until its Delivery is deleted again.
+    to_the_end: f64,
     /// What a plain client can create at most.
     floor: Floor,
     /// The same client at the rate of `half`.
@@ -89,7 +91,12 @@ async fn ours(bench: &Bench) -> anyhow::Result<(Process, Measured, Alone)> {
     let half = hook.send(&Load { rate: Some(flow.rate / 2.0), ..Load::full(PUSHES)? }).await?;
     let heavy =
         hook.send(&Load { payload: payload::bytes(&payload::large()?)?, ..Load::full(PUSHES)? }).await?;
+    // What the pushes before these left is not charged to them.
+    hook.swept().await?;
+    let spent = processor(gateway.id())?;
     let unwanted = unwanted(&hook, &[gateway.id()]).await?;
+    hook.swept().await?;
+    let to_the_end = each(processor(gateway.id())? - spent);
     let floor = floor::pairs(&bench.kubeconfig, None).await?;
     let half_floor = floor::pairs(&bench.kubeconfig, Some(flow.rate / 2.0)).await?;
     let many: Vec<String> = (1..ORGANIZATIONS).map(organization).collect();
@@ -107,7 +114,11 @@ async fn ours(bench: &Bench) -> anyhow::Result<(Process, Measured, Alone)> {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let memory = [one, resident(&[gateway.id()])?];
     let crowded = hook.send(&Load::full(PUSHES)?).await?;
-    Ok((controller, Measured { flow, heavy, unwanted, memory }, Alone { half, crowded, floor, half_floor }))
+    Ok((
+        controller,
+        Measured { flow, heavy, unwanted, memory },
+        Alone { half, crowded, to_the_end, floor, half_floor },
+    ))
 }
 
 /// The sink with the client limits that it is shipped with, and with limits it never meets.
@@ -155,22 +166,29 @@ async fn unwanted(hook: &Hook, processes: &[u32]) -> anyhow::Result<f64> {
     let before = spent()?;
     hook.send_unwanted(&Load { payload: payload::bytes(&payload::unwanted()?)?, ..Load::full(PUSHES)? })
         .await?;
+    Ok(each(spent()? - before))
+}
+
+/// What one of all pushes comes to.
+fn each(all: f64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "small counts")]
     let pushes = PUSHES as f64;
-    Ok((spent()? - before) / pushes)
+    all / pushes
 }
 
 impl Alone {
     /// More rows of the table, for which the sink has no counterpart.
     fn rows(&self, full: &Measured) -> String {
-        let Self { half, crowded, floor, half_floor } = self;
+        let Self { half, crowded, to_the_end, floor, half_floor } = self;
         format!(
-            "| | at half the load: push to answer, p50 and p99, ms | {:.0} and {:.0} | | |\n\
+            "| | processor for a push that matches nothing, until its Delivery is deleted, µs | {:.0} | | |\n\
+             | | at half the load: push to answer, p50 and p99, ms | {:.0} and {:.0} | | |\n\
              | | at half the load: push to run stored, p99, ms | {:.0} | | |\n\
              | | with 1,000 listeners: pushes to runs stored/s | {:.0} | | |\n\
              | | floor at half the load: run and Delivery created by a plain client, p50 and p99, ms | {:.0} and {:.0} | | |\n\
              | | floor: run and Delivery created by a plain client, pairs/s | {:.0} | | |\n\
              | {:.2}× | of that floor | {:.0} | | |\n",
+            to_the_end * 1e6,
             half.answers.at(50),
             half.answers.at(99),
             half.runs.at(99),
