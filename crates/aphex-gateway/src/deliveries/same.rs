@@ -10,9 +10,8 @@ use serde_json::Value;
 
 use super::parts::PayloadParts;
 use super::payload::{self, Mark, Packed, UnpackError};
-use super::{Deliveries, Incoming, StoreError, object_name};
+use super::{Deliveries, ID_MAX, Incoming, StoreError, object_name};
 use crate::event::Event;
-use crate::sink::ID_MAX;
 use crate::templates::hex;
 
 /// How much of an event's own id is made of its payload.
@@ -60,18 +59,20 @@ impl Deliveries {
     }
 }
 
-/// The id of an event whose sender gave its id to another one as well, however its JSON is spaced.
+/// The id of an event whose sender gave its id to another one as well, however its JSON is spaced; it serves as a name.
 pub(super) fn own_id(incoming: &Incoming, body: &Value) -> String {
-    format!("{}-{}", short(&incoming.delivery_id), &hex(&body.to_string())[..OF_THE_PAYLOAD])
+    let id = object_name(&incoming.delivery_id);
+    format!("{}-{}", short(&id), &hex(&body.to_string())[..OF_THE_PAYLOAD])
 }
 
-/// As much of an id as an own id keeps; it stays one id's alone.
-fn short(id: &str) -> Cow<'_, str> {
-    if id.chars().count() <= KEPT {
-        return id.into();
+/// As much of the name that an id serves as as an own id keeps; it stays one id's alone.
+fn short(name: &str) -> Cow<'_, str> {
+    if name.len() <= KEPT {
+        return name.into();
     }
-    let kept: String = id.chars().take(KEPT - OF_THE_PAYLOAD - 1).collect();
-    format!("{kept}-{}", &hex(id)[..OF_THE_PAYLOAD]).into()
+    // A name is ASCII.
+    let kept = name.get(..KEPT - OF_THE_PAYLOAD - 1).unwrap_or_default();
+    format!("{kept}-{}", &hex(name)[..OF_THE_PAYLOAD]).into()
 }
 
 /// What an own id is made of: the sender's id, and the payload.
@@ -93,14 +94,16 @@ pub(crate) fn seed(delivery: &Delivery, body: &Value, mark: Mark) -> String {
     let spec = &delivery.spec;
     let moved = origin(&spec.delivery_id).filter(|(_, digest)| hex(&body.to_string()).starts_with(digest));
     let id = moved.map_or(spec.delivery_id.as_str(), |(id, _)| id);
-    format!("{}/{}/{}/{mark}", listener_namespace(delivery), spec.listener, object_name(&short(id)))
+    format!("{}/{}/{}/{mark}", listener_namespace(delivery), spec.listener, short(&object_name(id)))
 }
 
-/// Whether an object that has an event's name comes from the event by its label, which may say the sender's id: the event
-/// may have got its own after it made the object. Of a name that the template gives, the label has to tell alone.
+/// Whether an object that has an event's name comes from the event by its label. One of the two may be the sender's id and
+/// the other the event's own: it may have got that after it made the object, or have had it in a Delivery that is gone. Of a
+/// name that the template gives, the label has to tell alone.
 pub(crate) fn is_id_of(label: &str, event_id: &str, name: &str) -> bool {
     let is_made = || name.len().checked_sub(OF_THE_PAYLOAD).and_then(|at| name.get(at..)).is_some_and(is_hex);
-    label == event_id || (origin(event_id).is_some_and(|(id, _)| id == label) && is_made())
+    let is_own = |own, id| origin(own).is_some_and(|(of, _)| of == short(id));
+    label == event_id || (is_made() && (is_own(event_id, label) || is_own(label, event_id)))
 }
 
 /// Whether a stored Delivery and an incoming event have the same id, for the same trigger.
@@ -174,12 +177,21 @@ mod tests {
 
     #[test]
     fn an_object_comes_from_the_event_that_got_its_own_id_afterwards() {
+        let own = |id: &str| own_id(&incoming(id), &Value::Null);
+        for id in ["72d3162e-cc78-11e3-81ab-4c9367dc0958", "A/b", &"x".repeat(53), &"x".repeat(128)] {
+            let (label, event) = (object_name(id), own(id));
+            assert_eq!(object_name(&event), event, "an object's label is the id itself");
+            assert!(is_id_of(&label, &event, "web-0a1b2c3d4e"), "{label} {event}");
+        }
+        assert!(!is_id_of(&"x".repeat(54), &own(&"x".repeat(53)), "web-0a1b2c3d4e"));
         for (label, event, name, is) in [
             ("e", "e", "fixed", true),
             ("e", "e-0123456789", "web-0a1b2c3d4e", true),
             ("e", "e-0123456789", "fixed", false),
             ("e", "f-0123456789", "web-0a1b2c3d4e", false),
-            ("e-0123456789", "e", "web-0a1b2c3d4e", false),
+            ("e-0123456789", "e", "web-0a1b2c3d4e", true),
+            ("e-0123456789", "e", "fixed", false),
+            ("e-0123456789", "e-9876543210", "web-0a1b2c3d4e", false),
             ("e", "e-012345678g", "web-0a1b2c3d4e", false),
         ] {
             assert_eq!(is_id_of(label, event, name), is, "{label} {event} {name}");
