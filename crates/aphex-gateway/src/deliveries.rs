@@ -75,8 +75,8 @@ pub use verdict::of as verdict_of;
 
 /// Under which name the gateway writes.
 pub const FIELD_MANAGER: &str = "aphex-gateway";
-/// How long a claim stands, and how long an event is its receiver's: after that any replica takes it up. Far more than
-/// an attempt takes; should one take longer, the second does the same once more, which creates nothing.
+/// How long a claim stands, and how long an event is its receiver's: after that any replica takes it up. An attempt that
+/// takes long renews it; should two replicas be at it all the same, the second finds everything there.
 const LEASE: Duration = Duration::from_secs(10);
 /// After which an event of this very process that nobody submitted is looked at (its sender was never answered).
 const UNSUBMITTED: Duration = Duration::from_secs(5);
@@ -255,8 +255,12 @@ impl Deliveries {
                     self.index().remove(&delivery);
                     self.leftovers.tell(&delivery);
                 }
-                Ok(watcher::Event::Init) => self.index().clear(),
+                Ok(watcher::Event::Init) => self.index().begin(),
                 Ok(watcher::Event::InitDone) => {
+                    let gone = self.index().complete();
+                    for parts in gone {
+                        self.leftovers.tell_of(parts);
+                    }
                     self.leftovers.listed();
                     self.listed.notify_one();
                 }

@@ -185,14 +185,20 @@ impl Sink {
             self.metrics.held_back("source");
         }
         let mut verified = self.verify(received).await;
-        if matches!(verified, Err(Answer::Signature)) && self.snapshot.caught_up().await {
-            verified = self.verify(received).await;
-        }
         drop(turn);
         if !matches!(verified, Err(Answer::Signature)) {
             return verified;
         }
-        if !self.admission.failed(received.source) {
+        // Before anything is waited for: who fails often is to wait with his kind, and nobody behind who waits here.
+        let within_budget = self.admission.failed(received.source);
+        if self.snapshot.caught_up().await {
+            let _turn = self.admission.check(received.source).await;
+            verified = self.verify(received).await;
+            if !matches!(verified, Err(Answer::Signature)) {
+                return verified;
+            }
+        }
+        if !within_budget {
             return Err(Answer::TooManyFailures);
         }
         if let Some(listener) = received.listeners.first() {

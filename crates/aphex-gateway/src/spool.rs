@@ -342,7 +342,7 @@ impl Spool {
             }
         };
         let Some((record, file)) = blocking(read).await? else { return Ok(None) };
-        let taken = values.take(record.json()).await;
+        let taken = values.take(record.organization(), record.json()).await;
         let incoming =
             blocking(move || record.read().map_err(|error| SpoolError::Broken(file, error))).await?;
         Ok(Some(Kept { incoming, _room: room, _values: taken }))

@@ -1,8 +1,9 @@
 //! How much memory JSON takes once it is read: many times its text where it falls apart into small values.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 /// Bytes of a unit of [`Room`].
 const UNIT: usize = 1 << 20;
@@ -27,28 +28,67 @@ pub(crate) fn weight(json: &[u8]) -> usize {
 }
 
 /// Memory for payloads that are read while no sender waits: whoever reads one waits until there is enough.
+///
+/// Of each organization one waits for it at a time, so that however many one has, another's comes after few.
 #[derive(Debug, Clone)]
-pub(crate) struct Room(Arc<Semaphore>);
+pub(crate) struct Room {
+    units: Arc<Semaphore>,
+    /// Whose turn is given or waited for.
+    turns: Arc<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>>,
+}
+
+/// An organization's turn to wait for memory.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    room: &'a Room,
+    _own: OwnedMutexGuard<()>,
+}
 
 /// What a payload has of it, until this is dropped.
 pub(crate) type Taken = Option<OwnedSemaphorePermit>;
 
 impl Default for Room {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(UNITS as usize)))
+        Self { units: Arc::new(Semaphore::new(UNITS as usize)), turns: Arc::default() }
     }
 }
 
 impl Room {
-    /// What these values take; a small one takes nothing, and the largest has to be alone.
-    pub(crate) async fn take(&self, json: &[u8]) -> Taken {
-        let units = u32::try_from(weight(json) / UNIT).unwrap_or(UNITS).min(UNITS);
+    /// What these values of an organization take; a small one takes nothing, and the largest has to be alone.
+    pub(crate) async fn take(&self, organization: &str, json: &[u8]) -> Taken {
+        if units(json) == 0 {
+            return None;
+        }
+        self.turn(organization).await.take(json).await
+    }
+
+    /// Waits for the organization's turn.
+    pub(crate) async fn turn(&self, organization: &str) -> Turn<'_> {
+        let own = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            // Those whom nobody waits for are forgotten.
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(turns.entry(organization.to_owned()).or_default())
+        };
+        Turn { room: self, _own: own.lock_owned().await }
+    }
+}
+
+impl Turn<'_> {
+    /// What these values take, which ends the turn.
+    pub(crate) async fn take(self, json: &[u8]) -> Taken {
+        let units = units(json);
         if units == 0 {
             return None;
         }
         // Nobody closes it.
-        Arc::clone(&self.0).acquire_many_owned(units).await.ok()
+        Arc::clone(&self.room.units).acquire_many_owned(units).await.ok()
     }
+}
+
+/// Units that values take.
+fn units(json: &[u8]) -> u32 {
+    u32::try_from(weight(json) / UNIT).unwrap_or(UNITS).min(UNITS)
 }
 
 #[cfg(test)]
@@ -97,16 +137,26 @@ mod tests {
     async fn large_payloads_wait_for_each_other_and_small_ones_for_nobody() {
         let room = Room::default();
         let fine = format!("[{}]", vec!["{\"\":1}"; 200_000].join(","));
-        let (first, small) = (room.take(fine.as_bytes()).await, room.take(b"{}").await);
+        let (first, small) = (room.take("a", fine.as_bytes()).await, room.take("a", b"{}").await);
         assert!(first.is_some() && small.is_none());
-        let mut second = std::pin::pin!(room.take(fine.as_bytes()));
+        let mut second = Box::pin(room.take("a", fine.as_bytes()));
         assert!(futures::poll!(&mut second).is_pending());
-        assert!(room.take(b"[1]").await.is_none());
+        assert!(room.take("a", b"[1]").await.is_none());
+        // However many one organization has, another's is next but one.
+        let mut third = Box::pin(room.take("a", fine.as_bytes()));
+        let mut others = Box::pin(room.take("b", fine.as_bytes()));
+        assert!(futures::poll!(&mut third).is_pending() && futures::poll!(&mut others).is_pending());
         drop(first);
-        assert!(second.await.is_some());
+        let second = second.await;
+        assert!(second.is_some() && futures::poll!(&mut third).is_pending());
+        drop(second);
+        let others = others.await;
+        assert!(others.is_some() && futures::poll!(&mut third).is_pending());
+        drop(others);
+        assert!(third.await.is_some());
         let finest = fine.repeat(20);
         assert!(weight(finest.as_bytes()) > UNIT * UNITS as usize);
-        assert!(room.take(finest.as_bytes()).await.is_some(), "it is alone");
+        assert!(room.take("a", finest.as_bytes()).await.is_some(), "it is alone");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! watches tell meanwhile, some replica does it.
 
 use aphex_api::delivery::{Delivery, DeliveryPhase};
+use jiff::Timestamp;
 use kube::Api;
 use kube::api::Patch;
 
@@ -12,7 +13,17 @@ use super::{Deliveries, StoreError, claim, verdict};
 
 impl Deliveries {
     /// Sees to it that a stored event which came again is tried again if it failed; false when its Delivery is gone.
-    pub(super) async fn again(&self, api: &Api<Delivery>, mut there: Delivery) -> Result<bool, StoreError> {
+    ///
+    /// `received` is when it came this time: what waited on a disk may be stored already, and nobody has sent it again then.
+    pub(super) async fn again(
+        &self,
+        api: &Api<Delivery>,
+        mut there: Delivery,
+        received: Timestamp,
+    ) -> Result<bool, StoreError> {
+        if is_received_at(&there, received) {
+            return Ok(true);
+        }
         self.metrics.duplicate();
         let name = there.metadata.name.clone().unwrap_or_default();
         let failed = |error| StoreError::Again(name.clone(), Box::new(error));
@@ -40,8 +51,32 @@ impl Deliveries {
     }
 }
 
+/// Whether a Delivery is of what came then; it says so to the microsecond.
+fn is_received_at(delivery: &Delivery, received: Timestamp) -> bool {
+    let known = delivery.spec.received_time.as_ref();
+    known.is_some_and(|known| known.0.as_microsecond() == received.as_microsecond())
+}
+
 /// Whether a Delivery failed and nobody has asked yet that it be tried again.
 fn is_final(delivery: &Delivery) -> bool {
     let status = delivery.status.as_ref().filter(|status| status.phase == DeliveryPhase::Failed);
     status.is_some_and(|_| !claim::is_replay_open(delivery))
+}
+
+#[cfg(test)]
+mod tests {
+    use aphex_api::delivery::DeliverySpec;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
+    use super::*;
+
+    #[test]
+    fn what_came_once_is_known_by_its_time() {
+        let at = |nanosecond| Timestamp::from_nanosecond(nanosecond).unwrap();
+        let received_time = Some(MicroTime(at(5_000_001_000)));
+        let stored = Delivery::new("d", DeliverySpec { received_time, ..DeliverySpec::default() });
+        assert!(is_received_at(&stored, at(5_000_001_999)));
+        assert!(!is_received_at(&stored, at(5_000_002_000)));
+        assert!(!is_received_at(&Delivery::new("d", DeliverySpec::default()), at(0)));
+    }
 }

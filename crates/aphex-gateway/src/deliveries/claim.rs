@@ -78,6 +78,41 @@ pub(super) fn patch(delivery: &Delivery, identity: &str, now: Timestamp) -> Valu
     })
 }
 
+/// The patch that keeps a Delivery for one lease more while an attempt goes on; it claims one that nobody has claimed.
+pub(super) fn renewal(delivery: &Delivery, identity: &str, now: Timestamp) -> Value {
+    let claimed = delivery.status.as_ref().filter(|status| status.phase == DeliveryPhase::Processing);
+    let started = claimed.and_then(|status| status.started_time.clone()).unwrap_or(MicroTime(now));
+    json!({
+        "metadata": { "resourceVersion": delivery.metadata.resource_version },
+        "status": {
+            "phase": DeliveryPhase::Processing,
+            "holder": identity,
+            "leaseUntil": MicroTime(later(now, LEASE)),
+            "startedTime": started,
+            "attempts": delivery.status.as_ref().map_or(1, |status| status.attempts),
+        },
+    })
+}
+
+/// Whether another replica has claimed it.
+pub(super) fn is_anothers(delivery: &Delivery, identity: &str) -> bool {
+    let holder = delivery.status.as_ref().and_then(|status| status.holder.as_deref());
+    holder.is_some_and(|holder| holder != identity)
+}
+
+/// Whether an attempt for this replay comes too late for what is there now: the same was decided, or something later, or
+/// another replica is at it, which does not matter to a verdict: it would come to the same, and then find this one.
+pub(super) fn is_late(there: &Delivery, identity: &str, replay: Option<&str>, decided: bool) -> bool {
+    let Some(status) = &there.status else { return false };
+    let same = self::replay(there).as_deref() == replay;
+    match status.phase {
+        DeliveryPhase::Done | DeliveryPhase::Failed => !(same && is_replay_open(there)),
+        DeliveryPhase::Processing | DeliveryPhase::Pending => {
+            is_anothers(there, identity) && !(same && decided)
+        }
+    }
+}
+
 pub(super) fn later(time: Timestamp, by: Duration) -> Timestamp {
     time.saturating_add(by).unwrap_or(Timestamp::MAX)
 }
@@ -158,6 +193,55 @@ mod tests {
         assert_eq!(due_for("two", 900, Some(claimed)), Some(1010));
         let waiting = DeliveryStatus { next_attempt_time: Some(micro(5000)), ..DeliveryStatus::default() };
         assert_eq!(due_for("two", 900, Some(waiting)), Some(1010));
+    }
+
+    #[test]
+    fn a_claim_is_renewed_and_what_nobody_claimed_is_claimed_by_it() {
+        let patch = renewal(&delivery(None), "one", at(1010));
+        assert_eq!(patch["status"]["attempts"], 1);
+        let claimed = DeliveryStatus {
+            phase: DeliveryPhase::Processing,
+            holder: Some("one".into()),
+            attempts: 3,
+            started_time: Some(micro(1001)),
+            lease_until: Some(micro(1011)),
+            ..DeliveryStatus::default()
+        };
+        let patch = renewal(&delivery(Some(claimed)), "one", at(1010));
+        let status: DeliveryStatus = serde_json::from_value(patch["status"].clone()).unwrap();
+        assert_eq!((status.attempts, status.started_time), (3, Some(micro(1001))));
+        assert_eq!((status.holder.as_deref(), status.lease_until), (Some("one"), Some(micro(1020))));
+    }
+
+    #[test]
+    fn a_verdict_is_written_over_another_replicas_claim_and_over_no_verdict() {
+        let with = |phase, holder: Option<&str>, asked: Option<&str>, observed: Option<&str>| {
+            let status = DeliveryStatus {
+                phase,
+                holder: holder.map(str::to_owned),
+                observed_replay: observed.map(str::to_owned),
+                ..DeliveryStatus::default()
+            };
+            let mut delivery = delivery(Some(status));
+            delivery.metadata.annotations =
+                asked.map(|asked| [(REPLAY_ANNOTATION.to_owned(), asked.to_owned())].into());
+            delivery
+        };
+        let late = |there: &Delivery, replay, decided| is_late(there, "one", replay, decided);
+        assert!(!late(&delivery(None), None, false));
+        for (holder, undecided) in [(None, false), (Some("one"), false), (Some("two"), true)] {
+            let there = with(DeliveryPhase::Processing, holder, None, None);
+            assert_eq!((late(&there, None, false), late(&there, None, true)), (undecided, false));
+        }
+        let replayed = with(DeliveryPhase::Processing, Some("two"), Some("r"), None);
+        assert!(late(&replayed, None, true), "what is done there is not this");
+        assert!(!late(&replayed, Some("r"), true));
+        for phase in [DeliveryPhase::Done, DeliveryPhase::Failed] {
+            assert!(late(&with(phase, None, None, None), None, true));
+            assert!(late(&with(phase, None, Some("r"), Some("r")), Some("r"), true));
+            assert!(late(&with(phase, None, Some("r"), None), None, true));
+            assert!(!late(&with(phase, None, Some("r"), None), Some("r"), true));
+        }
     }
 
     #[test]

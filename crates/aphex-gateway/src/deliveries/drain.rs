@@ -188,10 +188,13 @@ fn is_final(error: &StoreError, orphan: bool) -> bool {
             kube::Error::Api(status) => matches!(status.code, 400 | 413 | 422),
             _ => false,
         },
-        StoreError::Read(..)
-        | StoreError::Again(..)
-        | StoreError::Fleeting(_)
-        | StoreError::Late(..)
-        | StoreError::Spool(..) => false,
+        // Of a large one it is looked first whether it is there.
+        StoreError::Read(_, cause) => match cause.as_ref() {
+            kube::Error::Api(status) => orphan && matches!(status.code, 403 | 404),
+            _ => false,
+        },
+        StoreError::Again(..) | StoreError::Fleeting(_) | StoreError::Late(..) | StoreError::Spool(..) => {
+            false
+        }
     }
 }

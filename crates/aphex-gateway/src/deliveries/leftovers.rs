@@ -32,6 +32,8 @@ use super::told::Told;
 
 /// How often parts are looked for that no Delivery names.
 const SWEEP: Duration = Duration::from_hours(1);
+/// After how long those are looked at again that could not be.
+const AGAIN: Duration = Duration::from_mins(1);
 /// How old they are at least: far older than any that are being stored.
 const UNWANTED: Duration = Duration::from_hours(1);
 /// How many payloads are kept in mind, and looked at in one sweep of a namespace; the next finds the others.
@@ -48,7 +50,16 @@ pub(super) struct Leftovers {
 impl Leftovers {
     /// A Delivery is deleted.
     pub(super) fn tell(&self, delivery: &Delivery) {
-        let Some(parts) = PayloadParts::of(delivery).filter(PayloadParts::is_apart) else { return };
+        if let Some(parts) = PayloadParts::of(delivery) {
+            self.tell_of(parts);
+        }
+    }
+
+    /// The Delivery of these parts is deleted.
+    pub(super) fn tell_of(&self, parts: PayloadParts) {
+        if !parts.is_apart() {
+            return;
+        }
         let mut told = self.told();
         if told.len() < MOST {
             told.insert(parts);
@@ -82,21 +93,31 @@ impl Deliveries {
         self.leftovers.listed.notified().await;
         self.sweep_parts().await;
         let mut tick = interval_at(Instant::now() + SWEEP, SWEEP);
+        let mut again = interval_at(Instant::now() + AGAIN, AGAIN);
+        let mut left = Vec::new();
         loop {
             tokio::select! {
-                parts = self.leftovers.next() => self.clear_away(&parts).await,
+                parts = self.leftovers.next() => {
+                    if !self.clear_away(&parts).await && left.len() < MOST {
+                        left.push(parts);
+                    }
+                }
+                _ = again.tick() => left.drain(..).for_each(|parts| self.leftovers.tell_of(parts)),
                 _ = tick.tick() => self.sweep_parts().await,
             }
         }
     }
 
-    async fn clear_away(&self, parts: &PayloadParts) {
-        if let Err(error) = self.delete_unnamed(parts).await {
+    /// Deletes parts that no Delivery names; false when that cannot be done now.
+    async fn clear_away(&self, parts: &PayloadParts) -> bool {
+        let cleared = self.delete_unnamed(parts).await;
+        if let Err(error) = &cleared {
             tracing::warn!(
                 delivery.name = %parts.of.name, delivery.namespace = %parts.of.namespace, namespace = %parts.namespace,
-                error = %errors::chain(&error), "parts of the payload of a Delivery that is gone cannot be deleted yet"
+                error = %errors::chain(error), "parts of the payload of a Delivery that is gone cannot be deleted yet"
             );
         }
+        cleared.is_ok()
     }
 
     /// Deletes parts, unless their Delivery is there and names them.

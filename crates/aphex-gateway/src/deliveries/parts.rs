@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource as _};
 use serde_json::json;
 
@@ -36,6 +36,8 @@ const KEY: &str = "payload";
 const APART: &str = "delivery-payload-";
 /// How much of the hash is in a name.
 const HASH: usize = 40;
+/// How often a part is stored anew that somebody deletes or changes meanwhile.
+const LOOKS: usize = 3;
 /// The most that there are, as the definition of Delivery says.
 const MOST: u32 = 64;
 
@@ -112,15 +114,18 @@ impl PayloadParts {
         Api::namespaced(client.clone(), &self.namespace)
     }
 
-    /// Stores them, before the Delivery itself.
-    pub(super) async fn store(&self, client: &Client, packed: &Packed, now: Timestamp) -> kube::Result<()> {
+    /// Stores them, before the Delivery itself; false where another payload's parts have the names.
+    pub(super) async fn store(&self, client: &Client, packed: &Packed, now: Timestamp) -> kube::Result<bool> {
         for ((_, name), text) in self.names().zip(self.texts(packed)) {
-            self.put(client, &name, text, now).await?;
+            if !self.put(client, &name, text, now).await? {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
-    async fn put(&self, client: &Client, name: &str, text: &str, now: Timestamp) -> kube::Result<()> {
+    /// Stores a part; false where its name is another payload's.
+    async fn put(&self, client: &Client, name: &str, text: &str, now: Timestamp) -> kube::Result<bool> {
         let metadata = ObjectMeta {
             name: Some(name.to_owned()),
             labels: Some(self.labels()),
@@ -133,8 +138,36 @@ impl PayloadParts {
             data: Some([(KEY.to_owned(), ByteString(text.as_bytes().to_vec()))].into()),
             ..Secret::default()
         };
-        let params = PatchParams::apply(FIELD_MANAGER).force();
-        self.secrets(client).patch(name, &params, &Patch::Apply(&secret)).await.map(drop)
+        let secrets = self.secrets(client);
+        if self.is_apart() {
+            let params = PatchParams::apply(FIELD_MANAGER).force();
+            return secrets.patch(name, &params, &Patch::Apply(&secret)).await.map(|_| true);
+        }
+        // Such a name says nothing of the payload: two events may have one id, and come at once.
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        for _ in 0..LOOKS {
+            match secrets.create(&params, &secret).await {
+                Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+                created => return created.map(|_| true),
+            }
+            let Some(there) = secrets.get_opt(name).await? else { continue };
+            let version = there.metadata.resource_version.clone();
+            if self.text_of(there).is_none_or(|there| there != text) {
+                return Ok(false);
+            }
+            // One that a Delivery left which is gone must not go with it any more.
+            let keep = json!({ "metadata": {
+                "resourceVersion": version,
+                "annotations": { STORED_ANNOTATION: now.to_string() },
+                "ownerReferences": null,
+            } });
+            match secrets.patch(name, &PatchParams::default(), &Patch::Merge(keep)).await {
+                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+                kept => return kept.map(|_| true),
+            }
+        }
+        // Whoever has it is at it now.
+        Ok(false)
     }
 
     /// Ties them to their Delivery, once it is stored.
@@ -157,7 +190,7 @@ impl PayloadParts {
             match self.secrets(client).patch(&name, &PatchParams::default(), &tie).await {
                 // Taken for one that nobody wants while the Delivery was not there yet.
                 Err(kube::Error::Api(status)) if status.code == 404 && self.is_apart() => {
-                    self.put(client, &name, text, now).await?;
+                    self.put(client, &name, text, now).await.map(drop)?;
                 }
                 tied => tied.map(drop)?,
             }
@@ -199,7 +232,9 @@ impl PayloadParts {
             }
         }
         for (name, text) in &missing {
-            self.put(client, name, text, now).await?;
+            if !self.put(client, name, text, now).await? {
+                return Ok(false);
+            }
         }
         if !missing.is_empty() {
             self.adopt(client, delivery, packed, now).await?;

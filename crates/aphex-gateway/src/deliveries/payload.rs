@@ -41,6 +41,9 @@ pub enum UnpackError {
     /// A Secret with a part of it is not there.
     #[error("part {0} of the payload is missing")]
     Missing(u32),
+    /// The Secrets with its parts take too long to read.
+    #[error("the engine took longer than {0:?} to give the payload")]
+    Late(std::time::Duration),
     /// The parts are not those that the Delivery names.
     #[error("the parts of the payload are not what was received")]
     Changed,
@@ -58,7 +61,7 @@ pub enum UnpackError {
 impl UnpackError {
     /// Whether it may be readable later.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Part(..) | Self::Refused { .. })
+        matches!(self, Self::Part(..) | Self::Refused { .. } | Self::Late(_))
     }
 }
 

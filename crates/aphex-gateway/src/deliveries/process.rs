@@ -1,10 +1,12 @@
 //! One attempt at a Delivery: read, claim, evaluate, dispatch, publish the status.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use aphex_api::delivery::{
-    Delivery, DeliveryStatus, DeliveryVerdict, TriggerResult, TriggerVerdict, listener_namespace,
+    Delivery, DeliveryPhase, DeliveryStatus, DeliveryVerdict, TriggerResult, TriggerVerdict,
+    listener_namespace,
 };
 use aphex_api::foreign::triggers::EventListener;
 use aphex_runtime::errors;
@@ -16,7 +18,7 @@ use thiserror::Error;
 use super::payload::{Payload, Text, UnpackError};
 use super::queue::Work;
 use super::verdict::{self, Outcome};
-use super::{Deliveries, FIELD_MANAGER, claim, made, object_name, payload};
+use super::{Deliveries, FIELD_MANAGER, LEASE, claim, made, object_name, payload};
 use crate::cloudevents::{self, Told};
 use crate::decision::{Asking, Case, Decision};
 use crate::evaluate::Planned;
@@ -27,6 +29,8 @@ use crate::weight::Taken;
 
 /// After how long a Delivery is looked at again when the engine could not be asked about it.
 const ENGINE_DOWN: Duration = Duration::from_secs(5);
+/// How long the parts of a payload may take to read: all large ones wait for it.
+const READ: Duration = Duration::from_secs(30);
 /// How often a status is written again after somebody else wrote to the Delivery.
 pub(super) const WRITES: usize = 3;
 /// How often an event is decided anew while an object that its trigger names is not known: for some seconds, since watches of
@@ -81,12 +85,16 @@ impl Deliveries {
         };
         let began = self.clock.now();
         let replay = claim::replay(&delivery);
-        let outcome = self.decide(&delivery, replay.as_deref()).await;
+        let outcome = tokio::select! {
+            outcome = self.decide(&delivery, replay.as_deref()) => outcome,
+            never = self.renew(&api, &delivery) => match never {},
+        };
         let attempts = delivery.status.as_ref().map_or(1, |status| status.attempts);
         let now = self.clock.now();
         let status = verdict::status(&delivery, outcome, attempts, replay, began, now);
         let again = status.next_attempt_time.as_ref().map(|time| time.0);
-        if let Some(status) = self.publish(&api, &delivery, status).await? {
+        let replay = claim::replay(&delivery);
+        if let Some(status) = self.publish(&api, &delivery, status, replay.as_deref()).await? {
             self.report(&delivery, &status, now);
         }
         Ok(again)
@@ -113,6 +121,28 @@ impl Deliveries {
         }
     }
 
+    /// Keeps a Delivery that is worked on, lease after lease, unless another replica has it.
+    async fn renew(&self, api: &Api<Delivery>, delivery: &Delivery) -> Infallible {
+        let mut there = Cow::Borrowed(delivery);
+        loop {
+            tokio::time::sleep(LEASE / 3).await;
+            let name = there.name_any();
+            let patch = Patch::Merge(claim::renewal(&there, &self.identity, self.clock.now()));
+            let kept = match api.patch(&name, &params(), &patch).await {
+                Err(kube::Error::Api(status)) if status.code == 409 => api.get_opt(&name).await,
+                kept => kept.map(Some),
+            };
+            match kept {
+                Ok(Some(found)) if is_open(&found, &self.identity) => there = Cow::Owned(found),
+                // Decided, taken over, or gone: what comes of this attempt is looked at once it is done.
+                Ok(_) => return std::future::pending().await,
+                Err(error) => tracing::debug!(
+                    delivery.name = %name, error = %errors::chain(&error), "a claim cannot be renewed now"
+                ),
+            }
+        }
+    }
+
     async fn decide(&self, delivery: &Delivery, replay: Option<&str>) -> Outcome {
         let (payload, _room) = match self.payload(delivery).await {
             Ok(read) => read,
@@ -128,11 +158,18 @@ impl Deliveries {
 
     /// The payload of a Delivery, once there is memory for it.
     async fn payload(&self, delivery: &Delivery) -> Result<(Payload, Taken), UnpackError> {
-        let most = if payload::is_small(delivery) { payload::SMALL } else { MAX_BODY };
+        let organization = listener_namespace(delivery);
+        if payload::is_small(delivery) {
+            let text = Text::unpack(&payload::text(&self.client, delivery).await?, payload::SMALL)?;
+            let room = self.room.take(organization, text.json()).await;
+            return Ok((text.read()?, room));
+        }
+        let turn = self.room.turn(organization).await;
         // Of large ones one is decompressed at a time: what its values take shows only then.
-        let unpacking = if most == MAX_BODY { Some(self.unpacking.lock().await) } else { None };
-        let text = Text::unpack(&payload::text(&self.client, delivery).await?, most)?;
-        let room = self.room.take(text.json()).await;
+        let unpacking = self.unpacking.lock().await;
+        let text = tokio::time::timeout(READ, payload::text(&self.client, delivery)).await;
+        let text = Text::unpack(&text.map_err(|_| UnpackError::Late(READ))??, MAX_BODY)?;
+        let room = turn.take(text.json()).await;
         drop(unpacking);
         Ok((text.read()?, room))
     }
@@ -253,6 +290,7 @@ impl Deliveries {
         api: &Api<Delivery>,
         delivery: &Delivery,
         mut status: DeliveryStatus,
+        replay: Option<&str>,
     ) -> Result<Option<DeliveryStatus>, AttemptError> {
         let name = delivery.name_any();
         let mut there = Cow::Borrowed(delivery);
@@ -266,7 +304,7 @@ impl Deliveries {
                 Err(kube::Error::Api(answer)) if answer.code == 409 => {
                     let found = api.get_opt(&name).await.map_err(|e| AttemptError::Read(Box::new(e)))?;
                     let Some(found) = found else { return Ok(Some(status)) };
-                    if self.lost(&found) {
+                    if claim::is_late(&found, &self.identity, replay, status.verdict.is_some()) {
                         return Ok(None);
                     }
                     there = Cow::Owned(found);
@@ -284,14 +322,13 @@ impl Deliveries {
         }
         Ok(None)
     }
+}
 
-    /// Whether another replica has taken the Delivery over.
-    fn lost(&self, found: &Delivery) -> bool {
-        found.status.as_ref().is_some_and(|status| match &status.holder {
-            Some(holder) => *holder != self.identity,
-            None => status.verdict.is_some(),
-        })
-    }
+/// Whether an attempt may go on with a Delivery as it is now.
+fn is_open(found: &Delivery, identity: &str) -> bool {
+    let phase = found.status.as_ref().map(|status| status.phase);
+    !matches!(phase, Some(DeliveryPhase::Done | DeliveryPhase::Failed))
+        && !claim::is_anothers(found, identity)
 }
 
 pub(super) fn params() -> PatchParams {

@@ -69,12 +69,14 @@ pub(super) struct Expired {
 #[derive(Debug)]
 pub(super) struct Index {
     entries: HashMap<Key, Entry>,
+    /// Parts of payloads of those that were there before all are told of anew.
+    before: Vec<PayloadParts>,
     keep: Keep,
 }
 
 impl Index {
     pub(super) fn keeping(keep: Keep) -> Self {
-        Self { entries: HashMap::new(), keep }
+        Self { entries: HashMap::new(), before: Vec::new(), keep }
     }
 
     pub(super) fn insert(&mut self, delivery: &Delivery) {
@@ -102,8 +104,15 @@ impl Index {
         self.entries.remove(&Key::of(delivery));
     }
 
-    pub(super) fn clear(&mut self) {
-        self.entries.clear();
+    /// All that there are will be told of.
+    pub(super) fn begin(&mut self) {
+        self.before.extend(self.entries.drain().filter_map(|(_, entry)| entry.parts));
+    }
+
+    /// All that there are have been told of; gives the parts of those that went while nobody told.
+    pub(super) fn complete(&mut self) -> Vec<PayloadParts> {
+        let before = std::mem::take(&mut self.before);
+        before.into_iter().filter(|parts| !self.names(parts)).collect()
     }
 
     /// Whether nobody has deleted it meanwhile, as far as is known.
@@ -440,6 +449,28 @@ mod tests {
         assert!(!index.names(&parts));
         index.insert(&apart("one"));
         assert!(index.names(&parts));
+    }
+
+    #[test]
+    fn parts_of_what_went_while_nobody_told_are_found() {
+        let mut index = index();
+        let named = |name: &str| {
+            let spec = DeliverySpec {
+                listener_namespace: "org-acme".into(),
+                payload_parts: 2,
+                ..DeliverySpec::default()
+            };
+            let mut delivery = Delivery::new(name, spec);
+            delivery.metadata.namespace = Some("web".into());
+            delivery
+        };
+        for name in ["stays", "goes"] {
+            index.insert(&named(name));
+        }
+        index.begin();
+        index.insert(&named("stays"));
+        assert_eq!(index.complete(), [PayloadParts::of(&named("goes")).unwrap()]);
+        assert_eq!(index.complete(), []);
     }
 
     #[test]

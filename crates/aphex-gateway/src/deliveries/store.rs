@@ -26,6 +26,16 @@ const LOOKS: usize = 3;
 /// How much a Delivery says of each fact of a payload: more than a name or ref of git has.
 const FACT: usize = 1024;
 
+/// What came of creating a Delivery.
+enum Created {
+    /// It is there, and everything that is left to do for it is under way.
+    Made,
+    /// A Delivery has the name.
+    Taken,
+    /// The parts of another payload have the names of its parts.
+    OtherParts,
+}
+
 /// What became of an event under a name.
 enum Stored {
     /// A Delivery of it is there.
@@ -160,8 +170,9 @@ impl Deliveries {
     ) -> Result<Stored, StoreError> {
         for _ in 0..LOOKS {
             match self.create(api, name, arrival).await {
-                Ok(true) => return Ok(Stored::Here),
-                Ok(false) => {}
+                Ok(Created::Made) => return Ok(Stored::Here),
+                Ok(Created::OtherParts) => return Ok(Stored::OtherPayload),
+                Ok(Created::Taken) => {}
                 // A namespace that takes no more may have this one.
                 Err(error) if error.is_of_the_namespace() => match api.get_metadata_opt(name).await {
                     Ok(Some(_)) => {}
@@ -179,20 +190,20 @@ impl Deliveries {
             if !self.same_payload(&there, arrival.event, arrival.packed).await? {
                 return Ok(Stored::OtherPayload);
             }
-            if self.again(api, there).await? {
+            if self.again(api, there, arrival.incoming.received).await? {
                 return Ok(Stored::Here);
             }
         }
         Err(StoreError::Fleeting(name.to_owned()))
     }
 
-    /// Creates the Delivery, decided already if that is possible; false when the name is taken.
+    /// Creates the Delivery, decided already if that is possible.
     async fn create(
         &self,
         api: &Api<Delivery>,
         name: &str,
         Arrival { incoming, event, packed }: Arrival<'_>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Created, StoreError> {
         let mut delivery = build(name, incoming, event, packed, &self.identity);
         let Some(parts) = PayloadParts::of(&delivery) else {
             if let Some(decided) = self.decide_at_once(&delivery, event, packed.mark).await {
@@ -204,28 +215,31 @@ impl Deliveries {
                 };
                 match free {
                     Some(true) => delivery.status = self.do_at_once(decided, &delivery, event).await,
-                    Some(false) => return Ok(false),
+                    Some(false) => return Ok(Created::Taken),
                     None => {}
                 }
             }
-            let made = self.post(api, delivery).await?;
-            return Ok(made.inspect(|made| self.take_up(made)).is_some());
+            let Some(made) = self.post(api, delivery).await? else { return Ok(Created::Taken) };
+            self.take_up(&made);
+            return Ok(Created::Made);
         };
         // A part that exists is either a redelivery's or of another event: only reading the Delivery can tell. And where the
         // namespace takes no Delivery, no part is stored in vain.
         let taken = api.get_metadata_opt(name).await;
         if taken.map_err(|e| StoreError::Read(name.to_owned(), Box::new(e)))?.is_some() {
-            return Ok(false);
+            return Ok(Created::Taken);
         }
         let stored = parts.store(&self.client, packed, self.clock.now()).await;
-        stored.map_err(|error| StoreError::Part(name.to_owned(), Box::new(error)))?;
-        let Some(made) = self.post(api, delivery).await? else { return Ok(false) };
+        if !stored.map_err(|error| StoreError::Part(name.to_owned(), Box::new(error)))? {
+            return Ok(Created::OtherParts);
+        }
+        let Some(made) = self.post(api, delivery).await? else { return Ok(Created::Taken) };
         if let Err(error) = parts.adopt(&self.client, &made, packed, self.clock.now()).await {
             // They are found by their names as well.
             tracing::warn!(delivery.name = %name, error = %errors::chain(&error), "payload parts are not tied to their Delivery");
         }
         self.take_up(&made);
-        Ok(true)
+        Ok(Created::Made)
     }
 
     /// Stores a Delivery, with less of its verdict if the engine does not take all of it; nothing when the name is taken.

@@ -126,6 +126,10 @@ impl Record {
         &self.json
     }
 
+    pub(super) fn organization(&self) -> &str {
+        &self.head.listener_namespace
+    }
+
     pub(super) fn read(self) -> Result<Incoming, RecordError> {
         let Self { head, json } = self;
         Ok(Incoming {

@@ -1,8 +1,8 @@
 //! Which of the events that wait leaves next.
 //!
 //! Organizations take turns, as they do where events come in ([`crate::admission`]); within one, those that never failed
-//! come first, in order of arrival. What has to be in order with others waits until those before it are gone, and keeps
-//! nobody else waiting. What cannot be stored rests for a while. A listener that is refused time after time is asked for by
+//! come first, in order of arrival. What has to be in order with others waits until those received before it are gone, and
+//! keeps nobody else waiting: an event that the engine was asked to take first comes to the disk after later ones. What cannot be stored rests for a while. A listener that is refused time after time is asked for by
 //! few of its events, until one of them is taken.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -53,11 +53,14 @@ struct Listener {
     refused: usize,
 }
 
+/// When an event was received, and its number.
+type Place = (i64, u64);
+
 /// Events in order: one of them may be begun, is under way, or rests; the others wait for it.
 #[derive(Debug, Default)]
 struct Sequence {
-    first: Option<u64>,
-    behind: BTreeSet<u64>,
+    first: Option<Place>,
+    behind: BTreeSet<Place>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -102,11 +105,25 @@ impl Turns {
     pub(super) fn add(&mut self, number: u64, entry: &Entry) {
         if let Some(name) = entry.sequence() {
             let sequence = self.sequences.entry(name.to_owned()).or_default();
-            if sequence.first.is_some() {
-                sequence.behind.insert(number);
-                return;
+            let own = (entry.received, number);
+            match sequence.first {
+                // One that is under way, or was refused, is not called back.
+                Some(first)
+                    if first < own
+                        || self.failed.contains_key(&first.1)
+                        || self.under_way.contains(&first.1) =>
+                {
+                    sequence.behind.insert(own);
+                    return;
+                }
+                Some(first) => {
+                    sequence.behind.insert(first);
+                    sequence.first = Some(own);
+                    // All of a sequence are of one listener.
+                    self.listener(entry).ready.remove(&(0, first.1));
+                }
+                None => sequence.first = Some(own),
             }
-            sequence.first = Some(number);
         }
         self.make_ready(number, entry);
     }
@@ -183,12 +200,13 @@ impl Turns {
     fn next_of(&mut self, number: u64, entry: &Entry) -> Option<u64> {
         let name = entry.sequence()?;
         let sequence = self.sequences.get_mut(name)?;
-        if sequence.first != Some(number) {
-            sequence.behind.remove(&number);
+        let own = (entry.received, number);
+        if sequence.first != Some(own) {
+            sequence.behind.remove(&own);
             return None;
         }
-        let next = sequence.behind.pop_first();
-        sequence.first = next;
+        sequence.first = sequence.behind.pop_first();
+        let next = sequence.first.map(|(_, number)| number);
         if next.is_none() {
             self.sequences.remove(name);
         }

@@ -96,6 +96,38 @@ impl World {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_large_payloads_with_one_id_at_once_keep_a_payload_each() -> anyhow::Result<()> {
+    let world = World::start("large-pair").await?;
+    world.deliver("warm", "ping", &json!({}), SECRET).await?;
+    let (one, two) = (large_push()?, large_push()?);
+    // Once the parts of one are there and its Delivery is not, the other comes.
+    world.faults.stage("pair");
+    world.faults.hold(|call| {
+        let of_a_delivery = call.verb == "create" && call.kind == "deliveries.aphex.io";
+        of_a_delivery && call.stage == "pair" && call.object == "org-NAME/" && call.occurrence == 1
+    });
+    let other = async {
+        eventually("one has its parts", || async { Ok((world.faults.holding() == 1).then_some(())) }).await?;
+        let answer = world.deliver("pair", "push", &two, SECRET).await?;
+        world.faults.release();
+        anyhow::Ok(answer)
+    };
+    let (first, second) = tokio::join!(world.deliver("pair", "push", &one, SECRET), other);
+    let mut ids = Vec::new();
+    for (answer, body) in [(first?, &one), (second?, &two)] {
+        let id = answer["eventID"].as_str().unwrap_or_default().to_owned();
+        let (verdict, delivery) = world.verdict(&id).await?;
+        assert_eq!(verdict, DeliveryVerdict::Created, "{id}: {:?}", delivery.status);
+        assert_eq!(&fetch_payload(&world.client, &delivery).await?.body, body, "{id}");
+        assert_eq!(world.deliver("pair", "push", body, SECRET).await?["eventID"], id.as_str());
+        ids.push(id);
+    }
+    assert_ne!(ids[0], ids[1]);
+    assert_eq!(world.runs().await?.len(), 2);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_large_delivery_is_the_tenants_and_its_parts_lie_where_no_tenant_reads_secrets()
 -> anyhow::Result<()> {

@@ -1,6 +1,9 @@
 //! Interceptors that are services over TLS, GitHub's API with a token, and the addresses that nobody may name.
 
+use std::time::Duration;
+
 use aphex_api::delivery::{Delivery, DeliveryVerdict, TriggerVerdict};
+use aphex_runtime::Shutdown;
 use aphex_testkit::{Service, eventually};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -96,6 +99,49 @@ async fn a_service_is_asked_over_tls_that_its_bundle_vouches_for() -> anyhow::Re
     );
     assert!(message(&waiting).contains("interceptor own does not answer"), "{}", message(&waiting));
     assert!(stranger.asked().is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_event_whose_services_take_longer_than_a_claim_is_decided_once() -> anyhow::Result<()> {
+    let service = Service::http(|_| {
+        std::thread::sleep(Duration::from_secs(4));
+        Response::new(json!({ "continue": true }).to_string())
+    })
+    .await?;
+    let mut world = World::start("long").await?;
+    world.calls.allowed = vec!["localhost".parse()?];
+    let world = world.gateway().await?;
+    let stop = Shutdown::new();
+    world.replica("other", &stop).await?;
+    world.interceptor(&service.url, None).await?;
+    let mut trigger = world.binding("web", SECRET)[2].clone();
+    if let Some(chain) = trigger["spec"]["interceptors"].as_array_mut() {
+        // The same question is asked once.
+        let level =
+            |level: u32| json!({ "ref": own()["ref"], "params": [{ "name": "level", "value": level }] });
+        chain.splice(1..1, (0..3).map(level));
+    }
+    world.apply(trigger).await?;
+    let api: Api<Delivery> = Api::namespaced(world.client.clone(), &world.organization());
+    world.until(|delivery| delivery.status.as_ref().is_some_and(|s| s.triggers.len() == 1)).await?;
+    let before = service.asked().len();
+    world.deliver("slow", "push", &push()?, SECRET).await?;
+    let claimed = eventually("it is claimed", || async {
+        Ok(api.get("slow").await?.status.and_then(|status| status.lease_until))
+    })
+    .await?;
+    let renewed = eventually("the claim is renewed", || async {
+        let now = api.get("slow").await?.status.and_then(|status| status.lease_until);
+        Ok(now.filter(|now| *now != claimed))
+    })
+    .await?;
+    assert!(renewed > claimed);
+    let (verdict, delivery) = world.verdict("slow").await?;
+    assert_eq!(verdict, DeliveryVerdict::Created);
+    assert_eq!(delivery.status.map(|status| status.attempts), Some(1));
+    assert_eq!(service.asked().len() - before, 3, "nobody asked once more");
+    stop.trigger();
     Ok(())
 }
 

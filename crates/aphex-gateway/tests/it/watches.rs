@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use aphex_testkit::eventually;
 use aphex_testkit::faults::{Call, Fault, Which};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use kube::Api;
 use kube::api::{ApiResource, DeleteParams, DynamicObject};
 use kube::core::GroupVersionKind;
@@ -74,6 +77,29 @@ async fn what_is_not_there_is_not_waited_for_longer_than_two_seconds() -> anyhow
     let answer = world.post("/nobody-at-all").body("{}").send();
     let answer = tokio::time::timeout(Duration::from_secs(20), answer).await??;
     anyhow::ensure!(answer.status() == 404, "{}", answer.status());
+    world.faults.release();
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_signatures_that_wait_for_a_watch_keep_no_good_one_waiting() -> anyhow::Result<()> {
+    let list = |call: &Call| is_second_list(call, "triggertemplates");
+    let world = behind("bad", "TriggerTemplate", "triggertemplates", "run", list).await?;
+    let body = push()?;
+    let (world, body) = (&world, &body);
+    let sent = |good: bool| async move {
+        let id = format!("sent-{:08x}", rand::random::<u32>());
+        let answer = world.deliver(&id, "push", body, if good { SECRET } else { "whsec_of_nobody" }).await;
+        (good, answer)
+    };
+    // More than a source may have wrong in a moment.
+    for (_, refused) in futures::future::join_all((0..40).map(|_| sent(false))).await {
+        anyhow::ensure!(refused.is_err(), "{refused:?}");
+    }
+    let mut all: FuturesUnordered<_> = (0..21).map(|number| sent(number == 20)).collect();
+    let (good, answer) = all.next().await.context("one is answered")?;
+    anyhow::ensure!(good, "a bad one was answered first: {answer:?}");
+    answer?;
     world.faults.release();
     Ok(())
 }

@@ -299,7 +299,10 @@ impl Drop for Place {
 impl UnderWay {
     /// Notes that there is an answer, or the next piece of one: now it is for the client to take it.
     pub(super) fn answered(&mut self) {
-        if !std::mem::replace(&mut self.answered, true) {
+        if std::mem::replace(&mut self.answered, true) {
+            // It was asked for, so the client has taken what came before.
+            self.place.shared.state().read = Instant::now();
+        } else {
             self.place.end(|state| {
                 state.unread += 1;
                 state.read = Instant::now();
@@ -388,6 +391,20 @@ mod tests {
         // Dismissed, it is counted no longer, and leaving changes nothing more.
         drop((first, second, third));
         assert_eq!(places.taken().count, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_read_piece_by_piece_may_take_long() {
+        let places = Places::new(Limits { connections: 1, per_source: 1 });
+        let place = places.take(HERE).await.unwrap();
+        let mut request = place.begin(Version::HTTP_2);
+        for _ in 0..4 {
+            request.answered();
+            tokio::time::advance(UNREAD_TIMEOUT / 2).await;
+        }
+        assert!(place.deadline().is_some_and(|deadline| deadline > Instant::now()));
+        tokio::time::advance(UNREAD_TIMEOUT / 2).await;
+        assert!(place.deadline().is_some_and(|deadline| deadline <= Instant::now()));
     }
 
     #[tokio::test]

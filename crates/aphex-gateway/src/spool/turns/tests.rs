@@ -13,10 +13,14 @@ struct Waiting {
 impl Waiting {
     fn add(&mut self, numbers: Range<u64>, group: &str) {
         for number in numbers {
-            let entry = Entry { group: group.to_owned(), received: 0, bytes: 1 };
-            self.turns.add(number, &entry);
-            self.entries.insert(number, entry);
+            self.add_received(number, group, 0);
         }
+    }
+
+    fn add_received(&mut self, number: u64, group: &str, received: i64) {
+        let entry = Entry { group: group.to_owned(), received, bytes: 1 };
+        self.turns.add(number, &entry);
+        self.entries.insert(number, entry);
     }
 
     fn now(&mut self) -> Instant {
@@ -141,5 +145,23 @@ fn a_listener_that_is_refused_time_after_time_is_asked_for_by_few() {
     assert_eq!(waiting.begin_all(), [9]);
     waiting.gone([9]);
     assert_eq!(waiting.begin_all().len(), 22, "one was taken, and all places are open to it again");
+    waiting.end();
+}
+
+#[test]
+fn a_sequence_goes_by_when_events_were_received_and_not_by_when_they_came_to_the_disk() {
+    let mut waiting = Waiting::default();
+    let group = "acmeacmehookhooksequence";
+    for (number, received) in [(0, 20), (1, 10), (2, 40), (3, 30)] {
+        waiting.add_received(number, group, received);
+    }
+    assert_eq!(waiting.begin_all(), [1], "nobody had begun with the first");
+    waiting.add_received(4, group, 5);
+    assert!(waiting.begin_all().is_empty(), "one that is under way is not called back");
+    for next in [4, 0, 3, 2] {
+        let gone = waiting.turns.under_way.iter().copied().collect::<Vec<_>>();
+        waiting.gone(gone);
+        assert_eq!(waiting.begin_all(), [next]);
+    }
     waiting.end();
 }
