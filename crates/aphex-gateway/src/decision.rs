@@ -30,8 +30,8 @@ use crate::snapshot::Snapshot;
 const SECRET_KEPT: Duration = Duration::from_secs(30);
 /// How often evaluation begins again because it asked for a Secret that had not been read, or for an answer of a service.
 const ROUNDS: usize = 64;
-/// What a service answers that is not asked.
-const NOT_ASKED: &str = "services are not asked without --allow-calls";
+/// What a service answers that is not asked; a trigger that needs the answer is not decided, and says so.
+pub const NOT_ASKED: &str = "services are not asked without --allow-calls";
 
 /// An event at a listener.
 #[derive(Debug, Clone)]

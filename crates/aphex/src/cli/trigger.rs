@@ -19,7 +19,7 @@ pub(crate) enum TriggerVerb {
     Test(TestTriggers),
     /// Say which stored deliveries would be decided otherwise by triggers in files; writes nothing
     #[command(
-        after_help = "Examples:\n  aphex trigger backtest -f examples/trigger.yaml\n  aphex trigger backtest -f examples/trigger.yaml --since 2d --repo Codertocat/Hello-World -o json\n\nExit codes: 0 none would, 2 some would, 1 a changed object is malformed or changes nothing, or there is no answer."
+        after_help = "Examples:\n  aphex trigger backtest -f examples/trigger.yaml\n  aphex trigger backtest -f examples/trigger.yaml --since 2d --repo Codertocat/Hello-World -o json\n\nExit codes: 0 none would, 2 some would, 1 a changed object is malformed or changes nothing, a delivery cannot be decided, or there is no answer."
     )]
     Backtest(Backtest),
 }

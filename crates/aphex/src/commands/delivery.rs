@@ -72,7 +72,7 @@ pub(crate) async fn run(global: &Global, verb: DeliveryVerb) -> anyhow::Result<(
 
 async fn list(global: &Global, filters: Filters, watch: bool) -> anyhow::Result<()> {
     let client = connect::client(global).await?;
-    let filter = Filter::of(&filters, jiff::Timestamp::now());
+    let filter = Filter::of(&filters, jiff::Timestamp::now())?;
     let query = Query {
         within: Within { selector: filter.selector(filters.within.selector.as_deref()), ..filters.within },
         watch,

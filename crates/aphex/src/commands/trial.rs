@@ -4,7 +4,7 @@ pub(crate) mod objects;
 pub(crate) mod rehearsal;
 
 use aphex_api::delivery::{CreatedObject, DeliveryVerdict, TriggerResult, TriggerVerdict};
-use aphex_gateway::decision::Decision;
+use aphex_gateway::decision::{Decision, NOT_ASKED};
 use aphex_gateway::deliveries::verdict_of;
 use aphex_gateway::evaluate::Planned;
 use aphex_gateway::select::Account;
@@ -62,6 +62,11 @@ impl Trial {
     /// Whether it failed, or could not be decided.
     pub(crate) fn failed(&self) -> bool {
         matches!(self.verdict, None | Some(DeliveryVerdict::Failed))
+    }
+
+    /// Whether it could not be decided because a service was not asked.
+    pub(crate) fn was_not_asked(&self) -> bool {
+        self.verdict.is_none() && self.triggers.iter().any(|tried| tried.result.message.contains(NOT_ASKED))
     }
 
     /// For people.

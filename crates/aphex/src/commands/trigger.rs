@@ -2,9 +2,15 @@
 
 mod backtest;
 mod changes;
+mod fresh;
+mod outcome;
 mod test;
 
 use std::collections::BTreeSet;
+
+use aphex_api::foreign::triggers::EventListener;
+use aphex_gateway::snapshot::Snapshot;
+use kube::ResourceExt as _;
 
 use crate::cli::{Global, TriggerVerb};
 
@@ -25,6 +31,14 @@ fn left_out(others: &BTreeSet<String>) {
         let kinds: Vec<&str> = others.iter().map(String::as_str).collect();
         note(&value(&format!("of no part in triggers, and left out: {}", kinds.join(", "))));
     }
+}
+
+/// A problem for each Trigger beside a listener that no secret guards.
+fn unguarded(listener: &EventListener, snapshot: &Snapshot) -> Vec<Problem> {
+    let object =
+        format!("EventListener {}/{}", listener.namespace().unwrap_or_default(), listener.name_any());
+    let told = aphex_gateway::problems::unguarded(listener, snapshot);
+    told.into_iter().map(|message| Problem { object: object.clone(), message }).collect()
 }
 
 /// Says what is wrong with the objects of files, to people.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::cli::{Filters, Outcome};
+use crate::exit;
 
 /// Filters, with times in place of how long ago.
 #[derive(Clone, Debug, Default)]
@@ -20,19 +21,30 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    pub(crate) fn of(filters: &Filters, now: Timestamp) -> Self {
+    /// Refuses times that nothing is between.
+    pub(crate) fn of(filters: &Filters, now: Timestamp) -> anyhow::Result<Self> {
         let listener = filters.listener.as_deref().map(|text| match text.split_once('/') {
             Some((namespace, name)) => (Some(namespace.to_owned()), name.to_owned()),
             None => (None, text.to_owned()),
         });
-        Self {
+        let (since, until) =
+            (filters.since.map(|moment| moment.at(now)), filters.until.map(|moment| moment.at(now)));
+        if let (Some(since), Some(until)) = (since, until)
+            && since >= until
+        {
+            let message = format!(
+                "--since must be before --until: nothing is received from {since:.0} on and before {until:.0}"
+            );
+            return Err(exit::Coded { code: exit::USAGE, message }.into());
+        }
+        Ok(Self {
             repository: filters.repo.clone(),
             event: filters.event.clone(),
             verdict: filters.verdict,
-            since: filters.since.map(|moment| moment.at(now)),
-            until: filters.until.map(|moment| moment.at(now)),
+            since,
+            until,
             listener,
-        }
+        })
     }
 
     /// The label selector, with another that was given. The label of the repository is no help: GitHub's names ignore case.
@@ -77,7 +89,7 @@ mod tests {
 
     fn wants(filters: &Filters) -> bool {
         let now = "2026-11-24T12:00:00Z".parse().unwrap();
-        Filter::of(filters, now).wants(&json!({
+        Filter::of(filters, now).unwrap().wants(&json!({
             "apiVersion": "aphex.io/v1alpha1", "kind": "Delivery",
             "metadata": { "name": "one", "namespace": "shop" },
             "spec": {
@@ -110,6 +122,9 @@ mod tests {
             ..Filters::default()
         }));
         assert!(!wants(&Filters { until: ago(1), ..Filters::default() }));
+        let nothing = Filters { since: ago(1), until: ago(2), ..Filters::default() };
+        let refused = Filter::of(&nothing, Timestamp::now()).unwrap_err();
+        assert_eq!(exit::code_of(&refused), exit::USAGE, "{refused}");
     }
 
     #[test]
@@ -119,7 +134,7 @@ mod tests {
             listener: Some("org-acme/github-listener".into()),
             ..Filters::default()
         };
-        let filter = Filter::of(&filters, Timestamp::UNIX_EPOCH);
+        let filter = Filter::of(&filters, Timestamp::UNIX_EPOCH).unwrap();
         let expected = "a=b,platform.aphex/event=push,platform.aphex/event-listener=github-listener";
         assert_eq!(filter.selector(Some("a=b")).as_deref(), Some(expected));
         assert_eq!(Filter::default().selector(None), None);

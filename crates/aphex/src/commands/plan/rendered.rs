@@ -28,6 +28,11 @@ pub(crate) fn becomes_triggers(object: &Value) -> bool {
     is::<Organization>(object) || is::<RepoBinding>(object) || is::<Pipeline>(object)
 }
 
+/// Whether nothing comes of the object: one that waits makes no triggers either.
+fn stops(verdict: &Verdict) -> bool {
+    verdict.is_bad() || verdict.outcome == "waiting"
+}
+
 /// Runs the plan's steps over the objects. Whose fields they are does not matter to what is only tried.
 pub(crate) async fn rendered(client: &Client, objects: &[Value]) -> anyhow::Result<Rendered> {
     if objects.is_empty() {
@@ -48,7 +53,7 @@ pub(crate) async fn rendered(client: &Client, objects: &[Value]) -> anyhow::Resu
     for going in &answer.tried.going {
         tell(render::title(&going.kind, going.namespace.as_deref(), &going.name), tried::GOING);
     }
-    for (subject, verdict) in answer.planned.verdicts.iter().filter(|(_, verdict)| Verdict::is_bad(verdict)) {
+    for (subject, verdict) in answer.planned.verdicts.iter().filter(|(_, verdict)| stops(verdict)) {
         let title = render::title(&format!("{:?}", subject.kind), Some(&subject.namespace), &subject.name);
         tell(title, verdict.message.as_deref().unwrap_or(verdict.reason));
     }

@@ -25,6 +25,8 @@ use crate::nearest;
 /// The listener that is there when files have none.
 pub(crate) const ASSUMED: &str = "github-listener";
 const GROUP: &str = "triggers.tekton.dev/";
+/// Versions of the group that are served.
+const SERVED: [&str; 2] = ["v1alpha1", "v1beta1"];
 /// The kinds of the group that have a part in what triggers do.
 const KINDS: [&str; 7] = [
     "EventListener",
@@ -55,7 +57,7 @@ pub(crate) struct Problem {
 pub(crate) struct Left {
     /// Kinds that have no part in triggers.
     pub(crate) others: BTreeSet<String>,
-    /// Objects of kinds that there are not.
+    /// Objects of kinds or versions that there are not.
     pub(crate) unknown: Vec<Problem>,
 }
 
@@ -75,6 +77,14 @@ impl Book {
                 let hint = nearest::among(&kind, KINDS.map(str::to_owned))
                     .map_or_else(String::new, |other| format!(": did you mean {other}?"));
                 let message = format!("no kind {kind} in triggers.tekton.dev{hint}");
+                left.unknown.push(Problem { object, message });
+                continue;
+            }
+            let served = version.strip_prefix(GROUP).filter(|served| !SERVED.contains(served));
+            if let Some(other) = served.filter(|_| !secret) {
+                let object = format!("{kind} {}", text(&object, "/metadata/name"));
+                let message =
+                    format!("no version {other} in triggers.tekton.dev: {} are served", SERVED.join(" and "));
                 left.unknown.push(Problem { object, message });
                 continue;
             }
@@ -190,6 +200,18 @@ impl Book {
             Some(Problem { object: format!("{kind} {namespace}/{name}"), message })
         });
         idle.collect()
+    }
+
+    /// Namespace and name of each Trigger object that another book does not have.
+    pub(crate) fn fresh_triggers(&self, now: &Self) -> Vec<(String, String)> {
+        let fresh = self.0.keys().filter(|key| key.0 == "Trigger" && !now.0.contains_key(*key));
+        fresh.map(|(_, namespace, name)| (namespace.clone(), name.clone())).collect()
+    }
+
+    /// `Kind namespace/name` of the objects of a kind.
+    pub(crate) fn titles(&self, of: &str) -> Vec<String> {
+        let found = self.0.keys().filter(|(kind, ..)| kind == of);
+        found.map(|(kind, namespace, name)| format!("{kind} {namespace}/{name}")).collect()
     }
 
     /// Whether a listener or trigger of the namespace names something.
@@ -329,6 +351,18 @@ mod tests {
         let (book, left) = Book::of(vec![slip], "x").unwrap();
         assert!(book.is_empty() && left.others.is_empty());
         assert_eq!(left.unknown[0].message, "no kind Triger in triggers.tekton.dev: did you mean Trigger?");
+    }
+
+    #[test]
+    fn a_version_that_is_not_served_is_told_with_those_that_are() {
+        let mut later = trigger("a", Some("x"), "t");
+        later["apiVersion"] = json!("triggers.tekton.dev/v9");
+        let (book, left) = Book::of(vec![later], "x").unwrap();
+        assert!(book.is_empty());
+        assert_eq!(
+            left.unknown[0].message,
+            "no version v9 in triggers.tekton.dev: v1alpha1 and v1beta1 are served"
+        );
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! `aphex trigger backtest`: which stored deliveries changed triggers would decide otherwise. Writes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
-use aphex_api::delivery::{Delivery, TriggerVerdict, listener_namespace};
+use aphex_api::delivery::{Delivery, listener_namespace};
 use aphex_gateway::decision::{Case, Decider};
 use aphex_gateway::deliveries::{UnpackError, fetch_payload};
 use aphex_gateway::inbox::Inbox;
@@ -14,9 +14,10 @@ use jiff::Timestamp;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
-use similar::TextDiff;
 
 use super::changes::Changes;
+use super::fresh::Fresh;
+use super::outcome::{differ, differences, sides, yaml_diff};
 use super::{documents, tell};
 use crate::cli::{Backtest, Format, Global};
 use crate::commands::apply;
@@ -24,13 +25,11 @@ use crate::commands::delivery::Filter;
 use crate::commands::look;
 use crate::commands::trial::Trial;
 use crate::commands::trial::objects::{Book, Problem};
-use crate::output::{self, paint_answer, say, say_lines};
+use crate::output::{self, note, paint_answer, say, say_lines, value};
 use crate::{connect, exit};
 
 /// Deliveries that are asked for at once.
 const PAGE: u32 = 200;
-/// Lines of context around a change.
-const CONTEXT: usize = 3;
 
 /// What came of it.
 struct Answer {
@@ -38,8 +37,12 @@ struct Answer {
     without_payload: usize,
     /// Payloads that whoever asks may not read.
     refused: usize,
-    different: Vec<Different>,
+    different: Vec<Twice>,
+    /// Deliveries about which one side has no verdict.
+    undecided: Vec<Twice>,
     problems: Vec<Problem>,
+    /// What is no fault, and explains why nothing differs.
+    remarks: Vec<Problem>,
 }
 
 /// An event, or why there is none.
@@ -49,11 +52,17 @@ enum Event {
     Refused,
 }
 
-/// A delivery that would be decided otherwise.
-struct Different {
+/// A delivery, decided by the triggers as they are and by the changed ones.
+struct Twice {
     delivery: Delivery,
     before: Trial,
     after: Trial,
+}
+
+impl Twice {
+    fn name(&self) -> String {
+        format!("{}/{}", self.delivery.namespace().unwrap_or_default(), self.delivery.name_any())
+    }
 }
 
 pub(super) async fn run(global: &Global, arguments: Backtest) -> anyhow::Result<u8> {
@@ -63,16 +72,19 @@ pub(super) async fn run(global: &Global, arguments: Backtest) -> anyhow::Result<
         Format::Table | Format::Wide => people(&answer)?,
         Format::Name => {
             tell(&answer.problems);
+            if let Some(sentence) = undecided(&answer.undecided) {
+                note(&sentence);
+            }
             for one in &answer.different {
                 say(&format!("delivery.aphex.io/{}", one.delivery.name_any()));
             }
         }
         form => output::print(&output::rendered(form, &document(&answer)?)?.unwrap_or_default()),
     }
-    Ok(match (&answer.problems[..], &answer.different[..]) {
-        ([_, ..], _) => exit::FAILURE,
-        ([], []) => exit::DONE,
-        _ => exit::CHANGES,
+    Ok(match (&answer.problems[..], &answer.undecided[..], &answer.different[..]) {
+        ([], [], []) => exit::DONE,
+        ([], [], _) => exit::CHANGES,
+        _ => exit::FAILURE,
     })
 }
 
@@ -86,9 +98,18 @@ async fn make(global: &Global, arguments: &Backtest) -> anyhow::Result<Answer> {
     let now = Book::of_engine(&client, &places).await?;
     let secrets = SecretCache::new(client.clone(), Reach::new(Inbox::ENGINE_TIMEOUT));
     let decider = |book: &Book| arguments.asking.decider(book.view().0, secrets.clone());
-    let (before, after) = (decider(&now), decider(&changes.on(&now)));
-    let problems = changes.problems;
-    let mut answer = Answer { evaluated: 0, without_payload: 0, refused: 0, different: Vec::new(), problems };
+    let changed = changes.on(&now);
+    let mut fresh = Fresh::of(&now, &changed);
+    let (before, after) = (decider(&now), decider(&changed));
+    let mut answer = Answer {
+        evaluated: 0,
+        without_payload: 0,
+        refused: 0,
+        different: Vec::new(),
+        undecided: Vec::new(),
+        problems: changes.problems,
+        remarks: Vec::new(),
+    };
     for delivery in deliveries {
         let case = match event(&client, &delivery).await? {
             Event::Kept(case) => case,
@@ -103,10 +124,15 @@ async fn make(global: &Global, arguments: &Backtest) -> anyhow::Result<Answer> {
         };
         answer.evaluated += 1;
         let (before, after) = (decide(&before, &case).await, decide(&after, &case).await);
-        if essence(&before) != essence(&after) {
-            answer.different.push(Different { delivery, before, after });
+        fresh.see(&case, &after);
+        let one = Twice { delivery, before, after };
+        if one.before.verdict.is_none() || one.after.verdict.is_none() {
+            answer.undecided.push(one);
+        } else if differ(&one.before, &one.after) {
+            answer.different.push(one);
         }
     }
+    answer.remarks = fresh.remarks(answer.evaluated);
     Ok(answer)
 }
 
@@ -116,7 +142,7 @@ async fn decide(decider: &Decider, case: &Case) -> Trial {
 
 /// The deliveries that filters leave, the oldest first.
 async fn deliveries(client: &Client, arguments: &Backtest) -> anyhow::Result<Vec<Delivery>> {
-    let filter = Filter::of(&arguments.filters, Timestamp::now());
+    let filter = Filter::of(&arguments.filters, Timestamp::now())?;
     let within = &arguments.filters.within;
     let place = if within.all_namespaces { None } else { look::place(client, within.namespace.as_deref()) };
     let api: Api<Delivery> = match place {
@@ -158,67 +184,32 @@ async fn event(client: &Client, delivery: &Delivery) -> anyhow::Result<Event> {
     Ok(Event::Kept(Box::new(case)))
 }
 
-/// What counts as a decision: verdicts, parameters, objects. Which words a refusal has does not.
-fn essence(trial: &Trial) -> Value {
-    let triggers: BTreeMap<String, Value> = trial
-        .triggers
-        .iter()
-        .map(|tried| {
-            let result = &tried.result;
-            let group = result.group.as_ref().map(|group| format!("{group}: ")).unwrap_or_default();
-            let made = result.verdict == TriggerVerdict::Created;
-            let value = json!({
-                "verdict": result.verdict,
-                "serviceAccount": made.then(|| format!("{}/{}", tried.account.namespace, tried.account.name)),
-                "params": result.params,
-                "resources": tried.resources,
-            });
-            (format!("{group}{}/{}", result.namespace, result.name), value)
-        })
-        .collect();
-    json!({ "verdict": trial.word(), "triggers": triggers })
-}
-
-fn yaml_diff(before: &Value, after: &Value) -> anyhow::Result<String> {
-    let (before, after) = (serde_saphyr::to_string(before)?, serde_saphyr::to_string(after)?);
-    let diff = TextDiff::from_lines(before.as_str(), after.as_str());
-    Ok(diff.unified_diff().context_radius(CONTEXT).header("now", "changed").to_string())
-}
-
-/// What differs, for people: verdicts trigger by trigger, and the diff of what is created either way.
-fn differences(one: &Different) -> anyhow::Result<Vec<String>> {
-    let (mut before, mut after) = (essence(&one.before), essence(&one.after));
-    let names = |essence: &Value| -> BTreeSet<String> {
-        essence["triggers"].as_object().into_iter().flat_map(|triggers| triggers.keys().cloned()).collect()
+/// How many could not be decided, the first of them, and what to do.
+fn undecided(undecided: &[Twice]) -> Option<String> {
+    let first = undecided.first()?;
+    let side = if first.before.verdict.is_none() { &first.before } else { &first.after };
+    let step = if undecided.iter().any(|one| one.before.was_not_asked() || one.after.was_not_asked()) {
+        "--allow-calls has the services asked"
+    } else {
+        "mend what the message names"
     };
-    let mut lines = Vec::new();
-    for name in &names(&before) | &names(&after) {
-        let word = |essence: &Value| {
-            essence["triggers"][&name]["verdict"].as_str().unwrap_or("not asked").to_owned()
-        };
-        let (was, becomes) = (word(&before), word(&after));
-        if was != becomes {
-            lines.push(format!("trigger {name}: {was}, changed: {becomes}"));
-            for side in [&mut before, &mut after] {
-                side["triggers"].as_object_mut().and_then(|triggers| triggers.remove(&name));
-            }
-        }
-    }
-    let diff = yaml_diff(&before["triggers"], &after["triggers"])?;
-    lines.extend(diff.lines().map(str::to_owned));
-    Ok(lines)
+    Some(format!(
+        "{} could not be decided, such as {} ({}): {step}.",
+        undecided.len(),
+        first.name(),
+        value(&side.message)
+    ))
 }
 
 fn people(answer: &Answer) -> anyhow::Result<()> {
     tell(&answer.problems);
     for one in &answer.different {
         let spec = &one.delivery.spec;
-        let name = format!("{}/{}", one.delivery.namespace().unwrap_or_default(), one.delivery.name_any());
-        let title = format!("{name}: {} of {} {}", spec.event, spec.repository, spec.git_ref);
+        let title = format!("{}: {} of {} {}", one.name(), spec.event, spec.repository, spec.git_ref);
         let mut lines = vec![paint_answer(title.trim_end(), "1;33")];
         lines.push(format!("  now      {}: {}", one.before.word(), one.before.message));
         lines.push(format!("  changed  {}: {}", one.after.word(), one.after.message));
-        for line in differences(one)? {
+        for line in differences(&one.before, &one.after)? {
             let colour = match line.as_bytes() {
                 [b'+', ..] => "32",
                 [b'-', ..] => "31",
@@ -240,12 +231,21 @@ fn people(answer: &Answer) -> anyhow::Result<()> {
             " {refused} left out: too large for one object, and you may not read the Secrets beside the listener that hold them."
         );
     }
+    if let Some(sentence) = undecided(&answer.undecided) {
+        let _ = write!(summary, " {sentence}");
+    }
     say(&summary);
+    let remarks = answer.remarks.iter().map(|Problem { object, message }| format!("{object}: {message}"));
+    let remarks: Vec<String> = remarks.collect();
+    if !remarks.is_empty() {
+        say_lines(&remarks);
+    }
     Ok(())
 }
 
 fn document(answer: &Answer) -> anyhow::Result<Value> {
-    let one = |one: &Different| -> anyhow::Result<Value> {
+    let one = |one: &Twice| -> anyhow::Result<Value> {
+        let (before, after) = sides(&one.before, &one.after);
         Ok(json!({
             "namespace": one.delivery.namespace(),
             "name": one.delivery.name_any(),
@@ -255,14 +255,17 @@ fn document(answer: &Answer) -> anyhow::Result<Value> {
             "receivedTime": one.delivery.spec.received_time,
             "now": one.before.document()?,
             "changed": one.after.document()?,
-            "diff": yaml_diff(&essence(&one.before), &essence(&one.after))?,
+            "diff": yaml_diff(&before, &after)?,
         }))
     };
+    let all = |list: &[Twice]| list.iter().map(one).collect::<anyhow::Result<Vec<_>>>();
     Ok(json!({
         "evaluated": answer.evaluated,
         "withoutPayload": answer.without_payload,
         "payloadRefused": answer.refused,
-        "different": answer.different.iter().map(one).collect::<anyhow::Result<Vec<_>>>()?,
+        "different": all(&answer.different)?,
+        "undecided": all(&answer.undecided)?,
         "problems": documents(&answer.problems),
+        "remarks": documents(&answer.remarks),
     }))
 }

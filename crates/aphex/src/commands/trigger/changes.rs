@@ -4,7 +4,7 @@ use aphex_controllers::plan::Change;
 use kube::Client;
 use serde_json::Value;
 
-use super::left_out;
+use super::{left_out, unguarded};
 use crate::commands::look::text;
 use crate::commands::plan::rendered::{Rendered, becomes_triggers, rendered};
 use crate::commands::trial::objects::{Book, Problem};
@@ -47,6 +47,25 @@ impl Changes {
         }
         let after = after.with(&self.files);
         self.problems.extend(self.files.idle(now, &after));
+        self.problems.extend(self.never_fires(now, &after));
         after
+    }
+
+    /// Triggers that no secret guards: those that are so with the changes alone, and those of the files.
+    fn never_fires(&self, now: &Book, after: &Book) -> Vec<Problem> {
+        let told = |book: &Book| -> Vec<Problem> {
+            let (snapshot, _) = book.view();
+            let listeners = snapshot.every_listener();
+            listeners.iter().flat_map(|listener| unguarded(listener, &snapshot)).collect()
+        };
+        let before = told(now);
+        let mine = self.files.titles("Trigger");
+        let mut found = told(after);
+        found.retain(|problem| {
+            // The comma ends the name.
+            let names = |title: &String| problem.message.contains(&format!("{title},"));
+            !before.contains(problem) || mine.iter().any(names)
+        });
+        found
     }
 }

@@ -9,7 +9,6 @@ use anyhow::Context as _;
 use aphex_api::delivery::{DeliveryVerdict, SecretKeyRef};
 use aphex_api::foreign::triggers::EventListener;
 use aphex_gateway::decision::Case;
-use aphex_gateway::problems::unguarded;
 use aphex_gateway::secrets::SecretCache;
 use aphex_gateway::select;
 use aphex_gateway::signature::proofs::Proofs;
@@ -19,7 +18,7 @@ use jiff::Timestamp;
 
 use request::Request;
 
-use super::{documents, left_out, tell};
+use super::{documents, left_out, tell, unguarded};
 use crate::cli::{Format, Global, TestTriggers};
 use crate::commands::apply;
 use crate::commands::plan::rendered::becomes_triggers;
@@ -102,9 +101,7 @@ async fn make(arguments: &TestTriggers) -> anyhow::Result<(Trial, Vec<Problem>)>
         tell(&problems);
         anyhow::bail!("EventListener {namespace}/{name} cannot be read");
     };
-    let object = format!("EventListener {namespace}/{name}");
-    let beside = unguarded(&found, &snapshot).into_iter();
-    problems.extend(beside.map(|message| Problem { object: object.clone(), message }));
+    problems.extend(unguarded(&found, &snapshot));
     let wanted = candidates(&select::offers(&found, &snapshot), &found);
     let request = Request::of(arguments, &wanted.into_iter().map(|(scheme, _)| scheme).collect())?;
     let verified = signers(&found, &snapshot, &secrets, &request, arguments.secret_file.is_some()).await?;
