@@ -261,6 +261,7 @@ pub(crate) fn parse() -> Result<Cli, clap::Error> {
     let mut command = command();
     let matches = command.try_get_matches_from_mut(std::env::args_os())?;
     offered::check(&mut command, &matches)?;
+    delivery::check(&mut command, &matches)?;
     Cli::from_arg_matches(&matches)
 }
 

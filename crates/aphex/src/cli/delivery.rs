@@ -1,7 +1,9 @@
 //! Flags of `aphex delivery`.
 
 use aphex_api::delivery::DeliveryVerdict;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, Subcommand, ValueEnum};
 use clap_complete::ArgValueCompleter;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -99,6 +101,29 @@ pub(crate) struct Replay {
     pub(crate) no_wait: bool,
     #[command(flatten)]
     pub(crate) asking: super::Asking,
+}
+
+/// Refuses flags of a dry run that were typed for a real replay, which does not read them. What the environment says for
+/// all commands is no reason.
+pub(super) fn check(command: &mut Command, matches: &ArgMatches) -> Result<(), clap::Error> {
+    const OF_DRY_RUNS: [(&str, &str); 3] = [
+        ("allow_calls", "--allow-calls"),
+        ("github_api", "--github-api-url"),
+        ("allowed", "--allow-interceptor-address"),
+    ];
+    let replay = match matches.subcommand() {
+        Some(("delivery", verb)) => verb.subcommand_matches("replay"),
+        _ => None,
+    };
+    let Some(replay) = replay.filter(|replay| !replay.get_flag("dry_run")) else { return Ok(()) };
+    let typed = |id: &str| replay.value_source(id) == Some(ValueSource::CommandLine);
+    let Some((_, flag)) = OF_DRY_RUNS.into_iter().find(|(id, _)| typed(id)) else { return Ok(()) };
+    let message =
+        format!("{flag} goes with --dry-run: in a real replay the gateway asks whom it is allowed to ask");
+    let meant =
+        ["delivery", "replay"].iter().try_fold(command.clone(), |at, word| at.find_subcommand(word).cloned());
+    let mut meant = meant.unwrap_or_else(|| command.clone());
+    Err(meant.error(ErrorKind::MissingRequiredArgument, message))
 }
 
 /// How a delivery may stand.
@@ -218,6 +243,21 @@ mod tests {
         for wrong in ["a/b/c", "/b", "a/", ""] {
             assert!(listener(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_real_replay_takes_no_flag_of_a_dry_run() {
+        let parse = |line: &str| {
+            let mut command = super::super::command();
+            let matches = command.try_get_matches_from_mut(line.split(' ')).unwrap();
+            check(&mut command, &matches).map_err(|error| error.to_string())
+        };
+        for flag in ["--allow-calls", "--github-api-url http://a", "--allow-interceptor-address 127.0.0.1"] {
+            let said = parse(&format!("aphex delivery replay a {flag}")).unwrap_err();
+            assert!(said.contains(" goes with --dry-run"), "{said}");
+            assert_eq!(parse(&format!("aphex delivery replay a --dry-run {flag}")), Ok(()));
+        }
+        assert_eq!(parse("aphex delivery replay a"), Ok(()));
     }
 
     #[test]

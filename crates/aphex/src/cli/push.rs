@@ -12,7 +12,7 @@ pub(crate) struct Push {
     /// Name of the RepoBinding
     #[arg(add = ArgValueCompleter::new(complete::names))]
     pub(crate) binding: String,
-    /// Payload to send as it is
+    /// Payload to send as it is; - reads standard input
     #[arg(long, value_name = "FILE", conflicts_with = "git")]
     pub(crate) payload: Option<PathBuf>,
     /// Git checkout whose HEAD is pushed [default: the current folder]

@@ -1,11 +1,12 @@
 //! `aphex push`: a signed event for a binding, as GitHub would send it.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aphex_api::delivery::{Delivery, DeliveryPhase};
+use aphex_api::delivery::{Delivery, DeliveryPhase, DeliveryVerdict};
 use aphex_api::repo_binding::RepoBinding;
 use jiff::Timestamp;
 use kube::runtime::wait::await_condition;
@@ -40,7 +41,7 @@ pub(crate) async fn run(global: &Global, arguments: Push) -> anyhow::Result<()> 
     };
     let payload = match &arguments.payload {
         Some(path) => {
-            std::fs::read(path).with_context(|| format!("cannot read payload {}", path.display()))?
+            read_payload(path).with_context(|| format!("cannot read payload {}", path.display()))?
         }
         None => from_checkout(&binding, arguments.git.as_deref().unwrap_or(Path::new("."))).await?,
     };
@@ -62,13 +63,29 @@ pub(crate) async fn run(global: &Global, arguments: Push) -> anyhow::Result<()> 
         let message = format!("the gateway refused the event with {}", sent.status);
         return Err(exit::Coded { code: exit::REFUSED, message }.into());
     }
-    if arguments.no_wait || arguments.event == "ping" {
+    if arguments.no_wait {
         return output::answer(&global.output, &sent.document(), &sent.title(), || {});
     }
     let delivery = verdict(&client, &sent).await?;
     output::answer(&global.output, &look::typed(&delivery)?, &sent.title(), || {
         say_lines(&describe(&delivery));
-    })
+    })?;
+    let status = delivery.status.unwrap_or_default();
+    if status.verdict == Some(DeliveryVerdict::Failed) {
+        let message = format!("the event failed: {}", status.message);
+        return Err(exit::Coded { code: exit::FAILURE, message }.into());
+    }
+    Ok(())
+}
+
+/// A payload as it is: of a file, or of standard input where the path is `-`.
+pub(crate) fn read_payload(path: &Path) -> std::io::Result<Vec<u8>> {
+    if path != Path::new("-") {
+        return std::fs::read(path);
+    }
+    let mut bytes = Vec::new();
+    std::io::stdin().read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// What to send, besides the payload.
@@ -85,13 +102,16 @@ pub(crate) struct Sent {
     pub(crate) body: String,
     /// Namespaces in which its Delivery may be.
     places: BTreeSet<String>,
+    /// The id that was sent.
     delivery: String,
+    /// The Delivery's name.
+    name: String,
 }
 
 impl Sent {
     /// The Delivery that it becomes.
     fn title(&self) -> String {
-        format!("delivery.aphex.io/{}", aphex_gateway::deliveries::object_name(&self.delivery))
+        format!("delivery.aphex.io/{}", self.name)
     }
 
     /// What the gateway said at once, for programs.
@@ -125,7 +145,7 @@ pub(crate) async fn send(binding: &RepoBinding, event: &Event<'_>, payload: Vec<
         .body(payload)
         .send()
         .await
-        .with_context(|| format!("cannot reach the gateway at {url}"))?;
+        .map_err(|error| not_sent(error, &url, name))?;
     let status = response.status();
     if let Some(to) = sent_on(&response) {
         let message = format!(
@@ -134,12 +154,25 @@ pub(crate) async fn send(binding: &RepoBinding, event: &Event<'_>, payload: Vec<
         return Err(exit::Coded { code: exit::REFUSED, message }.into());
     }
     let body = response.text().await.context("cannot read the gateway's answer")?;
-    let listener = serde_json::from_str::<Value>(&body)
-        .ok()
-        .and_then(|answer| answer["namespace"].as_str().map(str::to_owned));
+    let answer: Value = serde_json::from_str(&body).unwrap_or_default();
+    let said = |field: &str| answer[field].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    // An id that another payload had already is not the Delivery's: the gateway says which is.
+    let own = said("eventID").unwrap_or_else(|| aphex_gateway::deliveries::object_name(&delivery));
     let tenant = binding.spec.pipeline_name.clone().or_else(|| binding.spec.tenant_name.clone());
-    let places = listener.into_iter().chain(tenant).collect();
-    Ok(Sent { status: status.to_string(), accepted: status.is_success(), body, places, delivery })
+    let places = said("namespace").into_iter().chain(tenant).collect();
+    Ok(Sent { status: status.to_string(), accepted: status.is_success(), body, places, delivery, name: own })
+}
+
+/// Why there is no answer: most often nobody is there.
+fn not_sent(error: reqwest::Error, url: &str, binding: &str) -> anyhow::Error {
+    let away = error.is_connect() || error.is_timeout() || error.is_request();
+    let error = anyhow::Error::new(error.without_url());
+    if !away {
+        return error.context(format!("cannot send the event to {url}"));
+    }
+    let message =
+        format!("cannot reach the gateway at {url} (`aphex repo check {binding}` says how far it goes)");
+    error.context(exit::Coded { code: exit::UNREACHABLE, message })
 }
 
 /// Where an answer sends the sender, who stays if it is GitHub.
@@ -154,17 +187,21 @@ pub(crate) async fn verdict(client: &Client, sent: &Sent) -> anyhow::Result<Deli
         let phase = delivery.and_then(|delivery| delivery.status.as_ref()).map(|status| status.phase);
         matches!(phase, Some(DeliveryPhase::Done | DeliveryPhase::Failed))
     };
-    let name = aphex_gateway::deliveries::object_name(&sent.delivery);
+    let name = &sent.name;
     // Where it is kept is the gateway's to say: in the tenant's namespace, else beside the listener.
     let place = |namespace: &String| {
         let deliveries: Api<Delivery> = Api::namespaced(client.clone(), namespace);
-        Box::pin(await_condition(deliveries, &name, decided))
+        Box::pin(await_condition(deliveries, name, decided))
     };
     let decision = futures::future::select_ok(sent.places.iter().map(place));
     let waited = tokio::time::timeout(PATIENCE, decision).await.map(|first| first.map(|(found, _)| found));
     let Ok(found) = waited else {
+        let mut reason = String::new();
+        for namespace in &sent.places {
+            reason.push_str(&reason_so_far(client, namespace, name).await);
+        }
         let message = format!(
-            "accepted, but no verdict after {} s: `aphex delivery get {name}` shows how it goes on",
+            "accepted, but no verdict after {} s{reason}: `aphex delivery get {name}` shows how it goes on",
             PATIENCE.as_secs()
         );
         return Err(exit::Coded { code: exit::TIMED_OUT, message }.into());
@@ -172,6 +209,16 @@ pub(crate) async fn verdict(client: &Client, sent: &Sent) -> anyhow::Result<Deli
     found
         .context("cannot watch the delivery")?
         .context("the delivery was deleted while waiting for its verdict")
+}
+
+/// What a Delivery without a verdict says of itself, in brackets; nothing where that is nothing.
+pub(crate) async fn reason_so_far(client: &Client, namespace: &str, name: &str) -> String {
+    let deliveries: Api<Delivery> = Api::namespaced(client.clone(), namespace);
+    let status = deliveries.get_opt(name).await.ok().flatten().and_then(|delivery| delivery.status);
+    // With a verdict it would speak of what was decided before.
+    let open = status.filter(|status| status.verdict.is_none());
+    let message = open.map(|status| status.message).filter(|message| !message.is_empty());
+    message.map(|message| format!(" ({message})")).unwrap_or_default()
 }
 
 /// The verdict for people.

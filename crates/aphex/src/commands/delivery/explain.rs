@@ -94,18 +94,22 @@ fn parts(delivery: &Delivery) -> Option<String> {
     (parts > 0).then(|| field("Payload", &place))
 }
 
-/// When it was received, stored, begun and finished, each by how long after it was received.
+/// When it was received, stored, begun and finished: the latter two by how long after it was received, or asked for once more.
 fn timings(delivery: &Delivery, status: &DeliveryStatus) -> Vec<String> {
     let received = delivery.spec.received_time.as_ref().map(|time| time.0);
     let stored = delivery.metadata.creation_timestamp.as_ref().map(|time| time.0);
-    let later = |time: Timestamp| match received {
-        Some(received) => format!("{time} (+{})", long(time.duration_since(received).as_millis())),
+    // The command line asks with the time; who asks otherwise may say anything.
+    let replay = status.observed_replay.as_deref();
+    let asked = replay.map(|token| token.parse::<Timestamp>().ok());
+    let later = |time: Timestamp| match asked.unwrap_or(received) {
+        Some(since) => format!("{time} (+{})", long(time.duration_since(since).as_millis())),
         None => time.to_string(),
     };
     let mut lines = Vec::new();
     lines.extend(received.map(|time| field("Received", &time.to_string())));
     // The engine tells it to the second, so nothing is reckoned with it.
     lines.extend(stored.map(|time| field("Stored", &time.to_string())));
+    lines.extend(replay.map(|token| field("Replayed", token)));
     let attempts = if status.attempts > 1 { format!(", attempt {}", status.attempts) } else { String::new() };
     let begun = status.started_time.as_ref();
     lines.extend(begun.map(|time| field("Begun", &format!("{}{attempts}", later(time.0)))));
@@ -167,6 +171,7 @@ pub(super) fn title_of(object: &CreatedObject) -> String {
 #[cfg(test)]
 mod tests {
     use aphex_api::delivery::DeliverySpec;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
     use serde_json::json;
 
     use super::*;
@@ -216,6 +221,12 @@ Trigger org-acme/shop-trigger: NotWanted
              body.ref == 'refs/heads/main'
                body.ref = refs/heads/topic";
         assert_eq!(delivery(&one, &Fates::default()).join("\n"), expected);
+        if let Some(status) = &mut one.status {
+            status.observed_replay = Some("2026-11-24T12:00:00.0001Z".into());
+            status.started_time = Some(MicroTime("2026-11-24T12:00:00.5001Z".parse().unwrap()));
+        }
+        let again = "Replayed   2026-11-24T12:00:00.0001Z\nBegun      2026-11-24T12:00:00.5001Z (+500 ms)\n";
+        assert!(delivery(&one, &Fates::default()).join("\n").contains(again));
         one.spec.payload_parts = 2;
         let large = "Payload    too large for one object: 2 Secrets in org-acme\nReceived ";
         assert!(delivery(&one, &Fates::default()).join("\n").contains(large));

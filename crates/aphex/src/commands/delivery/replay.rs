@@ -21,6 +21,7 @@ use super::{explain, find, payload_of};
 use crate::cli::{Format, Global, Replay};
 use crate::commands::apply::MANAGER;
 use crate::commands::look;
+use crate::commands::push::reason_so_far;
 use crate::commands::trial::Trial;
 use crate::commands::trial::objects::Book;
 use crate::commands::trial::rehearsal::{self, Rehearsed};
@@ -81,8 +82,9 @@ async fn verdict(
         status.is_some_and(|status| status.observed_replay.as_deref() == Some(token))
     };
     let Ok(found) = tokio::time::timeout(patience, await_condition(api, &name, decided)).await else {
+        let reason = reason_so_far(client, &namespace, &name).await;
         let message = format!(
-            "no verdict on the replay after {} s: `aphex delivery get {name} -n {namespace}` shows how it goes on",
+            "no verdict on the replay after {} s{reason}: `aphex delivery get {name} -n {namespace}` shows how it goes on",
             patience.as_secs()
         );
         return Err(exit::Coded { code: exit::TIMED_OUT, message }.into());

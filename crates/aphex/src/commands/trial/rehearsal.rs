@@ -1,6 +1,6 @@
 //! Whether the engine would take what triggers ask for: it checks each object as it would at creation, and stores none.
 
-use aphex_gateway::dispatch::Dispatcher;
+use aphex_gateway::dispatch::{DispatchError, Dispatcher};
 use aphex_gateway::select::Account;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
@@ -21,7 +21,11 @@ pub(crate) struct Rehearsed {
     pub(crate) account: Option<String>,
     /// What the engine has against it.
     pub(crate) refusal: Option<String>,
+    /// It was not checked: the caller may neither act as the trigger's account nor create it.
+    pub(crate) not_checked: bool,
 }
+
+const NOT_CHECKED: &str = "you may neither act as the trigger's account nor create it yourself";
 
 impl Rehearsed {
     pub(crate) fn is_refused(&self) -> bool {
@@ -33,6 +37,9 @@ impl Rehearsed {
             Some(account) => format!("as {account}"),
             None => "as yourself, since you may not act as the trigger's account".to_owned(),
         };
+        if self.not_checked {
+            return format!("not checked  {}: {NOT_CHECKED}", self.object);
+        }
         match &self.refusal {
             None => format!("checked  {} {who}: the engine would take it", self.object),
             Some(refusal) => format!("refused  {} {who}: {refusal}", self.object),
@@ -40,7 +47,8 @@ impl Rehearsed {
     }
 
     pub(crate) fn document(&self) -> Value {
-        json!({ "object": self.object, "as": self.account, "refused": self.refusal })
+        let why = self.not_checked.then_some(NOT_CHECKED);
+        json!({ "object": self.object, "as": self.account, "refused": self.refusal, "notChecked": why })
     }
 }
 
@@ -59,16 +67,24 @@ pub(crate) async fn rehearse(
         let account = may_act_as(client, &tried.account).await?.then_some(&tried.account);
         for resource in &tried.resources {
             let answer = dispatcher.rehearse(resource, account, event_id).await;
+            let not_checked = account.is_none() && answer.as_ref().err().is_some_and(is_of_the_caller);
             let place = text(resource, "/metadata/namespace");
             let place = if place.is_empty() { place } else { format!("{place}/") };
             rehearsed.push(Rehearsed {
                 object: format!("{} {place}{}", text(resource, "/kind"), text(resource, "/metadata/name")),
                 account: account.map(|account| format!("{}/{}", account.namespace, account.name)),
-                refusal: answer.err().map(|error| error.explain()),
+                refusal: answer.err().filter(|_| !not_checked).map(|error| error.explain()),
+                not_checked,
             });
         }
     }
     Ok(rehearsed)
+}
+
+/// Whether the engine refused because of who asked; of a quota that is used up it would say the same to everybody.
+fn is_of_the_caller(error: &DispatchError) -> bool {
+    let DispatchError::Create { source, .. } = error else { return false };
+    matches!(source.as_ref(), kube::Error::Api(status) if status.code == 403 && !status.message.contains("exceeded quota"))
 }
 
 async fn may_act_as(client: &Client, account: &Account) -> anyhow::Result<bool> {
@@ -89,5 +105,27 @@ async fn may_act_as(client: &Client, account: &Account) -> anyhow::Result<bool> 
         // Who may not ask does not know.
         Err(kube::Error::Api(status)) if status.code == 403 => Ok(false),
         Err(error) => Err(anyhow::Error::new(error).context("cannot ask what you may do")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn a_right_that_the_caller_lacks_says_nothing_of_the_object() {
+        let refused = |code: u16, message: &str| {
+            let status = Status { code, message: message.to_owned(), ..Status::default() };
+            is_of_the_caller(&DispatchError::Create {
+                kind: "PipelineRun".to_owned(),
+                name: "a/b".to_owned(),
+                account: None,
+                source: Box::new(kube::Error::Api(Box::new(status))),
+            })
+        };
+        assert!(refused(403, "forbidden: User \"ada\" cannot create resource \"pipelineruns\""));
+        assert!(!refused(403, "forbidden: exceeded quota: tenant-quota") && !refused(422, "not valid"));
     }
 }

@@ -1,8 +1,6 @@
 //! The event as it would arrive: what is given on the command line, as a request of its sender.
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
-use std::path::Path;
 
 use anyhow::Context as _;
 use aphex_gateway::deliveries::object_name;
@@ -14,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 
 use crate::cli::TestTriggers;
+use crate::commands::push::read_payload;
 
 /// The id of an event that was given none; always the same, so that names of objects are.
 const ID: &str = "00000000-0000-0000-0000-000000000000";
@@ -32,7 +31,7 @@ impl Request {
     /// Signs it in each of the ways, where there is a secret.
     pub(super) fn of(arguments: &TestTriggers, schemes: &BTreeSet<Scheme>) -> anyhow::Result<Self> {
         let path = &arguments.payload;
-        let read = bytes(path).with_context(|| format!("cannot read payload {}", path.display()))?;
+        let read = read_payload(path).with_context(|| format!("cannot read payload {}", path.display()))?;
         let body = Bytes::from(read);
         let body = if body.starts_with(BYTE_ORDER_MARK) { body.slice(BYTE_ORDER_MARK.len()..) } else { body };
         let (payload, raw) = unicode::read(body.clone())
@@ -105,15 +104,6 @@ fn sign(scheme: Scheme, secret: &[u8], body: &[u8], headers: &mut HeaderMap) -> 
     };
     headers.insert(name, HeaderValue::from_str(&value)?);
     Ok(())
-}
-
-fn bytes(path: &Path) -> std::io::Result<Vec<u8>> {
-    if path != Path::new("-") {
-        return std::fs::read(path);
-    }
-    let mut bytes = Vec::new();
-    std::io::stdin().read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]
