@@ -83,6 +83,21 @@ impl Report {
         self.0.iter().filter(|check| check.state == State::Fail).count()
     }
 
+    /// Adds what was looked at meanwhile.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// Whether a step was looked at and does not work.
+    pub(crate) fn has_failed(&self, name: &str) -> bool {
+        self.0.iter().any(|check| check.name == name && check.state == State::Fail)
+    }
+
+    /// Whether a step was looked at and works.
+    pub(crate) fn has_passed(&self, name: &str) -> bool {
+        self.0.iter().any(|check| check.name == name && check.is_ok())
+    }
+
     /// What each was, and whether it failed.
     #[cfg(test)]
     pub(crate) fn states(&self) -> Vec<(String, bool)> {

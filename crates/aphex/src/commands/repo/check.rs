@@ -23,10 +23,13 @@ pub(super) async fn run(global: &Global, arguments: CheckRepo) -> anyhow::Result
     report.add(ready(&binding));
     let url = arguments.url.or(status.webhook_url);
     let secret = status.webhook_secret;
+    // What is there decides what helps against what a probe meets.
+    let mut objects = Report::default();
+    engine::walk(&client, &binding, &mut objects).await;
     match &url {
         Some(url) => {
-            let reached = network::walk(url, &mut report).await;
-            probe::walk(&binding, url, secret.as_deref(), reached, &mut report).await;
+            let reached = network::walk(url, &describe(&binding), &mut report).await;
+            probe::walk(&binding, url, secret.as_deref(), reached, &objects, &mut report).await;
         }
         None => report.add(Check::fail(
             "webhook",
@@ -34,7 +37,7 @@ pub(super) async fn run(global: &Global, arguments: CheckRepo) -> anyhow::Result
             "wait until the binding is Ready, or give --url",
         )),
     }
-    engine::walk(&client, &binding, &mut report).await;
+    report.append(objects);
     report.print(&global.output)?;
     match report.failed() {
         0 => Ok(()),
@@ -42,6 +45,15 @@ pub(super) async fn run(global: &Global, arguments: CheckRepo) -> anyhow::Result
             let message = format!("{failed} of {} steps failed: each says what to do", report.len());
             Err(exit::Coded { code: exit::FAILURE, message }.into())
         }
+    }
+}
+
+/// The command that shows what the binding's listener and exposure belong to.
+fn describe(binding: &RepoBinding) -> String {
+    let name = binding.metadata.name.as_deref().unwrap_or_default();
+    match &binding.spec.aphex_org {
+        Some(organization) => format!("`aphex describe org {organization}`"),
+        None => format!("`aphex describe repo {name}`"),
     }
 }
 

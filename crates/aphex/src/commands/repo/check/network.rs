@@ -15,8 +15,8 @@ use crate::commands::report::{Check, Report};
 /// How long each step may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Walks to the gateway; tells whether it was reached.
-pub(super) async fn walk(url: &str, report: &mut Report) -> bool {
+/// Walks to the gateway; tells whether it was reached. `describe` is the command that looks at what is behind the address.
+pub(super) async fn walk(url: &str, describe: &str, report: &mut Report) -> bool {
     let parsed = match Url::parse(url) {
         Ok(parsed) if matches!(parsed.scheme(), "http" | "https") && parsed.host().is_some() => parsed,
         _ => {
@@ -30,7 +30,7 @@ pub(super) async fn walk(url: &str, report: &mut Report) -> bool {
         }
     };
     let port = parsed.port_or_known_default().unwrap_or(443);
-    let Some(addresses) = resolve(&parsed, port, report).await else {
+    let Some(addresses) = resolve(&parsed, port, describe, report).await else {
         for step in ["tcp", "tls", "gateway"] {
             report.add(Check::skip(step, "the host has no address"));
         }
@@ -42,18 +42,20 @@ pub(super) async fn walk(url: &str, report: &mut Report) -> bool {
         }
         return false;
     }
-    answers(&parsed, report).await
+    answers(&parsed, describe, report).await
 }
 
-async fn resolve(url: &Url, port: u16, report: &mut Report) -> Option<Vec<SocketAddr>> {
+async fn resolve(url: &Url, port: u16, describe: &str, report: &mut Report) -> Option<Vec<SocketAddr>> {
     let name = match url.host()? {
         Host::Ipv4(address) => return Some(literal(IpAddr::V4(address), port, report)),
         Host::Ipv6(address) => return Some(literal(IpAddr::V6(address), port, report)),
         Host::Domain(name) => name.to_owned(),
     };
     let looked_up = tokio::time::timeout(PATIENCE, tokio::net::lookup_host((name.as_str(), port))).await;
-    let remedy = "GitHub needs a public name: see that the record exists (`aphex describe org` names the exposure), or that \
-                  your own resolver knows it yet";
+    let remedy = format!(
+        "GitHub needs a public name: see that the record exists ({describe} shows what is behind it), or that your own \
+         resolver knows it yet"
+    );
     match looked_up {
         Ok(Ok(found)) => {
             let found: Vec<SocketAddr> = found.collect();
@@ -62,12 +64,12 @@ async fn resolve(url: &Url, port: u16, report: &mut Report) -> Option<Vec<Socket
             Some(found)
         }
         Ok(Err(error)) => {
-            report.add(Check::fail("dns", &format!("{name} has no address: {error}"), remedy));
+            report.add(Check::fail("dns", &format!("{name} has no address: {error}"), &remedy));
             None
         }
         Err(_) => {
             let found = format!("no answer about {name} in {} s", PATIENCE.as_secs());
-            report.add(Check::fail("dns", &found, remedy));
+            report.add(Check::fail("dns", &found, &remedy));
             None
         }
     }
@@ -97,7 +99,7 @@ async fn connect(addresses: &[SocketAddr], report: &mut Report) -> bool {
 }
 
 /// Posts an event that nobody signed: the gateway refuses it in its own words, which no other server has.
-async fn answers(url: &Url, report: &mut Report) -> bool {
+async fn answers(url: &Url, describe: &str, report: &mut Report) -> bool {
     let client = match client() {
         Ok(client) => client,
         Err(error) => {
@@ -145,7 +147,7 @@ async fn answers(url: &Url, report: &mut Report) -> bool {
         .unwrap_or("unnamed")
         .to_owned();
     let body: Value = response.json().await.unwrap_or_default();
-    let (check, reached) = judge(status, body["error"].as_str(), &server);
+    let (check, reached) = judge(status, body["error"].as_str(), &server, describe);
     report.add(check);
     reached
 }
@@ -162,7 +164,7 @@ fn elsewhere(status: StatusCode, to: &str) -> Check {
     Check::fail("gateway", &found, &remedy)
 }
 
-fn judge(status: StatusCode, error: Option<&str>, server: &str) -> (Check, bool) {
+fn judge(status: StatusCode, error: Option<&str>, server: &str, describe: &str) -> (Check, bool) {
     const STEP: &str = "gateway";
     match (status, error) {
         (StatusCode::UNAUTHORIZED, Some("Invalid webhook signature")) => {
@@ -174,8 +176,8 @@ fn judge(status: StatusCode, error: Option<&str>, server: &str) -> (Check, bool)
             (Check::warn(STEP, "answers, and takes events that nobody signed", remedy), true)
         }
         (StatusCode::NOT_FOUND, Some("Unknown event listener")) => {
-            let remedy = "see that the organization is Active: `aphex describe org NAME`";
-            (Check::fail(STEP, "answers, and knows no EventListener under this address", remedy), false)
+            let remedy = format!("see that what has the listener is ready: {describe}");
+            (Check::fail(STEP, "answers, and knows no EventListener under this address", &remedy), false)
         }
         (StatusCode::SERVICE_UNAVAILABLE, Some(_)) => {
             let remedy = "see the gateway's log: kubectl logs -n platform-system -l app.kubernetes.io/component=gateway";
@@ -215,7 +217,7 @@ mod tests {
             }
         });
         let mut report = Report::default();
-        assert!(!walk(&url, &mut report).await);
+        assert!(!walk(&url, "`aphex describe org acme`", &mut report).await);
         answering.await.unwrap();
         let failed: Vec<_> = report.states().into_iter().filter(|(_, failed)| *failed).collect();
         assert_eq!(failed, [("gateway".to_owned(), true)]);
@@ -224,7 +226,7 @@ mod tests {
     #[test]
     fn the_gateway_is_known_by_its_words() {
         let reached =
-            |status: u16, error: Option<&str>| judge(StatusCode::from_u16(status).unwrap(), error, "x").1;
+            |status: u16, error: Option<&str>| judge(StatusCode::from_u16(status).unwrap(), error, "x", "").1;
         assert!(reached(401, Some("Invalid webhook signature")));
         assert!(!reached(401, None));
         assert!(!reached(404, Some("Unknown event listener")));

@@ -21,6 +21,7 @@ pub(super) async fn walk(
     url: &str,
     secret: Option<&str>,
     reached: bool,
+    objects: &Report,
     report: &mut Report,
 ) {
     let (Some(secret), true) = (secret, reached) else {
@@ -36,7 +37,7 @@ pub(super) async fn walk(
     };
     let ping = json!({ "zen": "Keep it logically awesome.", FIELD: true });
     let trust = match send(url, "ping", secret, &ping).await {
-        Ok((status, answer)) => signature(binding, status, &answer),
+        Ok((status, answer)) => signature(binding, status, &answer, objects),
         Err(error) => {
             Check::fail("signature", &format!("{error:#}"), "try again; the steps before say how far it goes")
         }
@@ -50,8 +51,9 @@ pub(super) async fn walk(
         return;
     }
     let (event, payload) = synthetic(binding);
+    let name = binding.metadata.name.as_deref().unwrap_or_default();
     match send(url, event, secret, &payload).await {
-        Ok((_, answer)) => decision(event, &answer, report),
+        Ok((_, answer)) => decision(name, event, &answer, report),
         Err(error) => report.add(Check::fail("trigger", &format!("{error:#}"), "try again")),
     }
 }
@@ -74,7 +76,7 @@ async fn send(url: &str, event: &str, secret: &str, payload: &Value) -> anyhow::
     Ok((status, response.json().await.unwrap_or_default()))
 }
 
-fn signature(binding: &RepoBinding, status: StatusCode, answer: &Value) -> Check {
+fn signature(binding: &RepoBinding, status: StatusCode, answer: &Value, objects: &Report) -> Check {
     const STEP: &str = "signature";
     let name = binding.metadata.name.as_deref().unwrap_or_default();
     match status {
@@ -96,9 +98,7 @@ fn signature(binding: &RepoBinding, status: StatusCode, answer: &Value) -> Check
         StatusCode::UNAUTHORIZED => Check::fail(
             STEP,
             "refused: no trigger of the listener has the secret of the binding's status",
-            &format!(
-                "give the binding a new secret with `aphex repo rotate-secret {name}`, and GitHub's webhook the same"
-            ),
+            &other_secret(name, objects),
         ),
         other => Check::fail(
             STEP,
@@ -106,6 +106,23 @@ fn signature(binding: &RepoBinding, status: StatusCode, answer: &Value) -> Check
             "see the gateway's log",
         ),
     }
+}
+
+/// What to do where the gateway knows no trigger with the secret: a new one helps only where Trigger and Secret are there.
+fn other_secret(binding: &str, objects: &Report) -> String {
+    let steps = ["listener", "trigger object", "secret"];
+    if let Some(step) = steps.into_iter().find(|step| objects.has_failed(step)) {
+        return format!("do what `{step}` below says first: a new secret does not help while that fails");
+    }
+    let rotate = format!(
+        "give the binding a new secret with `aphex repo rotate-secret {binding}`, and GitHub's webhook the same"
+    );
+    if objects.has_passed("secret") {
+        return rotate;
+    }
+    format!(
+        "have somebody who may look see that `trigger object` and `secret` below are ok; only if both are, {rotate}"
+    )
 }
 
 /// An event that the binding wants: a push without files counts whatever paths are wanted.
@@ -134,7 +151,7 @@ fn synthetic(binding: &RepoBinding) -> (&'static str, Value) {
     ("pull_request", payload)
 }
 
-fn decision(event: &str, answer: &Value, report: &mut Report) {
+fn decision(binding: &str, event: &str, answer: &Value, report: &mut Report) {
     let decision = &answer["decision"];
     let triggers: Vec<&Value> = decision["triggers"].as_array().into_iter().flatten().collect();
     let fired = triggers
@@ -153,7 +170,7 @@ fn decision(event: &str, answer: &Value, report: &mut Report) {
         report.add(Check::fail(
             "trigger",
             &found,
-            "compare the binding's spec with its Trigger: `aphex describe repo NAME`",
+            &format!("compare the binding's spec with its Trigger: `aphex describe repo {binding}`"),
         ));
         report.add(Check::skip("account", "no trigger asks for anything"));
         return;
@@ -205,12 +222,29 @@ mod tests {
 
     fn told(answer: &Value) -> Vec<(String, bool)> {
         let mut report = Report::default();
-        decision("push", answer, &mut report);
+        decision("shop", "push", answer, &mut report);
         report.states()
     }
 
     fn states(pairs: [(&str, bool); 2]) -> Vec<(String, bool)> {
         pairs.into_iter().map(|(name, failed)| (name.to_owned(), failed)).collect()
+    }
+
+    #[test]
+    fn a_new_secret_is_advised_only_where_it_helps() {
+        let step = |checks: Vec<Check>| {
+            let mut objects = Report::default();
+            for check in checks {
+                objects.add(check);
+            }
+            other_secret("shop", &objects)
+        };
+        let gone = step(vec![Check::fail("trigger object", "gone", ""), Check::ok("secret", "there")]);
+        assert!(gone.starts_with("do what `trigger object` below says first"), "{gone}");
+        let unseen = step(vec![Check::skip("secret", "you may not")]);
+        assert!(unseen.contains("`trigger object` and `secret` below"), "{unseen}");
+        let other = step(vec![Check::ok("trigger object", "there"), Check::ok("secret", "there")]);
+        assert!(other.starts_with("give the binding a new secret"), "{other}");
     }
 
     #[test]
