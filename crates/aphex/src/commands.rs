@@ -91,6 +91,6 @@ fn default_filter(command: &Command) -> &'static str {
     match command {
         Command::Up(_) | Command::Controller(_) | Command::Gateway(_) | Command::Issuer(_) => "info",
         // What a command was answered it says itself, with what to do; the client library would say it a second time.
-        _ => "warn,kube_client=off",
+        _ => "warn,kube_client=off,kube_runtime=off",
     }
 }

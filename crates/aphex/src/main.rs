@@ -48,9 +48,10 @@ fn main() -> ExitCode {
     // Blocking work that never ends (a DNS lookup, say) must not keep the process.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     match result {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => ExitCode::from(if output::is_lost() { exit::FAILURE } else { code }),
         Err(error) => {
             output::complain(&error);
+            output::is_lost();
             ExitCode::from(exit::code_of(&error))
         }
     }

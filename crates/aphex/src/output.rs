@@ -8,7 +8,8 @@ mod feed;
 mod plain;
 mod template;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::sync::OnceLock;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -171,15 +172,35 @@ pub(crate) fn say_on(text: &str) -> bool {
     print_on(&plain::shown(text))
 }
 
+/// What kept an answer from being written.
+static LOST: OnceLock<std::io::Error> = OnceLock::new();
+
+/// Whether something was written. A reader that went away (`| head`) has what it wanted; any other error is kept for the end.
+fn is_written(result: std::io::Result<()>) -> bool {
+    let Err(error) = result else { return true };
+    if error.kind() != ErrorKind::BrokenPipe {
+        let _ = LOST.set(error);
+    }
+    false
+}
+
+/// Tells of an answer that could not be written; whether there is one.
+pub(crate) fn is_lost() -> bool {
+    is_written(std::io::stdout().flush());
+    let Some(error) = LOST.get() else { return false };
+    note(&format!("{} cannot write the answer to standard output: {error}", paint("error:", "1;31")));
+    true
+}
+
 /// Prints a document for programs as it is.
 pub(crate) fn print(text: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    is_written(writeln!(std::io::stdout().lock(), "{text}"));
 }
 
 /// The same of an answer that goes on and on; tells whether somebody still reads.
 pub(crate) fn print_on(text: &str) -> bool {
     let mut output = std::io::stdout().lock();
-    writeln!(output, "{text}").and_then(|()| output.flush()).is_ok()
+    is_written(writeln!(output, "{text}").and_then(|()| output.flush()))
 }
 
 /// Prints a line of a log as it was written, behind a prefix of ours; tells whether somebody still reads.
@@ -194,7 +215,7 @@ pub(crate) fn print_bytes(text: &str) {
         drop(output);
         return say(text);
     }
-    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    is_written(output.write_all(text.as_bytes()).and_then(|()| output.flush()));
 }
 
 /// Prints an answer in its form, of those that go on and on; tells whether somebody still reads.

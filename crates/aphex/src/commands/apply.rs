@@ -10,8 +10,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aphex_api::conditions::Reason;
 use kube::api::{DynamicObject, Patch, PatchParams};
-use kube::core::{ApiResource, GroupVersionKind};
+use kube::core::{ApiResource, GroupVersionKind, Status};
 use kube::discovery::Scope;
+use kube::error::DiscoveryError;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::Value;
@@ -158,7 +159,7 @@ pub(crate) async fn apply(client: &Client, object: &Value, force: bool) -> anyho
     let wanted = GroupVersionKind::gvk(group, version, &kind);
     let (resource, capabilities) = kube::discovery::pinned_kind(client, &wanted)
         .await
-        .with_context(|| format!("the server has no kind {kind} in {api_version}"))?;
+        .map_err(|error| unknown_kind(error, &kind, &api_version))?;
     let api: Api<DynamicObject> = match capabilities.scope {
         Scope::Cluster => Api::all_with(client.clone(), &resource),
         Scope::Namespaced => match text("/metadata/namespace") {
@@ -173,6 +174,23 @@ pub(crate) async fn apply(client: &Client, object: &Value, force: bool) -> anyho
         .await
         .with_context(|| format!("cannot apply {title}"))?;
     Ok(Applied::new(title, object, api))
+}
+
+/// Why a kind was not found: the server does not have it, or did not say.
+fn unknown_kind(error: kube::Error, kind: &str, api_version: &str) -> anyhow::Error {
+    let none = match &error {
+        kube::Error::Api(status) => status.code == 404,
+        kube::Error::Discovery(DiscoveryError::MissingKind(_)) => true,
+        _ => false,
+    };
+    if !none {
+        return anyhow::Error::new(error).context("cannot ask which kinds the server has");
+    }
+    // The library tells a kind that a version lacks otherwise than a version that there is not; it is one thing to people.
+    let message = "the server could not find the requested resource".to_owned();
+    let status = Status { code: 404, reason: "NotFound".to_owned(), message, ..Status::default() };
+    let error = anyhow::Error::new(kube::Error::Api(Box::new(status)));
+    error.context(format!("the server has no kind {kind} in {api_version}"))
 }
 
 pub(crate) fn title(resource: &ApiResource, name: &str) -> String {
@@ -334,6 +352,21 @@ mod tests {
         ] {
             assert!(!becomes(api_version, kind), "{kind}");
         }
+    }
+
+    #[test]
+    fn a_kind_that_there_is_not_is_told_from_a_server_that_is_not_there() {
+        let missing = || DiscoveryError::MissingKind("GroupVersionKind { .. }".to_owned());
+        let error = unknown_kind(kube::Error::Discovery(missing()), "Foo", "aphex.io/v1alpha1");
+        let told = aphex_runtime::errors::chain(error.as_ref());
+        assert!(told.starts_with("the server has no kind Foo in aphex.io/v1alpha1: "), "{told}");
+        assert!(!told.contains("GroupVersionKind"), "{told}");
+        assert_eq!(exit::code_of(&error), exit::NOT_FOUND);
+        assert!(crate::advice::next_step(&error).unwrap().contains("aphex doctor"));
+        let away = kube::Error::Service("Connection refused".into());
+        let error = unknown_kind(away, "Foo", "aphex.io/v1alpha1");
+        assert_eq!(error.to_string(), "cannot ask which kinds the server has");
+        assert_eq!(exit::code_of(&error), exit::UNREACHABLE);
     }
 
     #[test]

@@ -2,24 +2,30 @@
 
 use std::collections::HashMap;
 use std::pin::pin;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use aphex_runtime::errors::chain;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use kube::Api;
 use kube::api::DynamicObject;
-use kube::core::ApiResource;
+use kube::core::{ApiResource, Status};
 use kube::runtime::watcher::{self, Event, watcher};
 use serde_json::Value;
 
 use super::{Query, View, plural, table, value};
 use crate::cli::{Format, Global};
-use crate::output::{self, Feed};
+use crate::output::{self, Feed, note};
 
 /// A version that the server keeps no longer: the watch begins anew.
 const GONE: u16 = 410;
 
-/// Shows changes until the server refuses, or nobody reads any more.
+/// How long after a fault the server is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Shows changes until the server refuses, or nobody reads any more. Once it has shown what is there, it outlasts a server
+/// that goes away for a while.
 pub(super) async fn run(
     global: &Global,
     objects: Api<DynamicObject>,
@@ -35,11 +41,24 @@ pub(super) async fn run(
     };
     let mut known = HashMap::new();
     let mut fresh = Vec::new();
+    let (mut begun, mut away) = (false, false);
     while let Some(event) = events.next().await {
         let event = match event {
             Err(watcher::Error::WatchError(status)) if status.code == GONE => continue,
-            event => event.with_context(|| format!("cannot watch {}", plural(view.shown)))?,
+            Err(error) if begun && may_pass(&error) => {
+                if !std::mem::replace(&mut away, true) {
+                    let said = chain(&bare(error)).replace('\n', " ");
+                    note(&format!("cannot watch {} for now, and goes on trying: {said}", plural(view.shown)));
+                }
+                tokio::time::sleep(AGAIN).await;
+                continue;
+            }
+            Err(error) => {
+                return Err(bare(error)).with_context(|| format!("cannot watch {}", plural(view.shown)));
+            }
+            Ok(event) => event,
         };
+        away &= matches!(event, Event::Init | Event::InitApply(_));
         let read = match event {
             Event::Init => true,
             Event::InitApply(object) => {
@@ -51,6 +70,7 @@ pub(super) async fn run(
             Event::InitDone => {
                 fresh.retain(|object| (query.wanted)(object));
                 fresh.sort_by_key(query.order);
+                begun = true;
                 print(&std::mem::take(&mut fresh))?
             }
             Event::Apply(object) => {
@@ -69,6 +89,36 @@ pub(super) async fn run(
         }
     }
     Ok(())
+}
+
+/// What the server or the way to it said. The watcher's own words have it in them already.
+fn bare(error: watcher::Error) -> kube::Error {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => error,
+        watcher::Error::WatchError(status) => kube::Error::Api(status),
+        watcher::Error::NoResourceVersion => kube::Error::Service(error.into()),
+    }
+}
+
+/// Whether the server may answer again without anybody changing rights, login or kind.
+fn may_pass(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => match error {
+            kube::Error::Api(status) => is_of_the_moment(status),
+            kube::Error::Auth(_) => false,
+            _ => true,
+        },
+        watcher::Error::WatchError(status) => is_of_the_moment(status),
+        watcher::Error::NoResourceVersion => false,
+    }
+}
+
+fn is_of_the_moment(status: &Status) -> bool {
+    matches!(status.code, GONE | 429 | 500..)
 }
 
 /// Says that an object is gone: programs get it as it was last, people a line that is no row.
