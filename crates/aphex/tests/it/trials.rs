@@ -150,6 +150,11 @@ fn files_that_cannot_be_tried_say_so() -> anyhow::Result<()> {
     let marked = format!("\u{feff}{}", std::fs::read_to_string(&event)?);
     let marked = test(&example("trigger.yaml"), &file(folder.path(), "marked.json", &marked)?, &[])?;
     assert_eq!(marked.status.code(), Some(0), "{:?}", text(&marked));
+    // What cannot be written is no answer.
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full")?;
+    let lost = aphex().args(["version", "--client", "-o", "json"]).stdout(full).output()?;
+    assert_eq!(lost.status.code(), Some(1), "{lost:?}");
+    assert!(text(&lost).1.contains("cannot write the answer to standard output: No space left"), "{lost:?}");
     let usage = aphex().args(["trigger", "backtest", "--bogus"]).output()?;
     assert_eq!(usage.status.code(), Some(1), "2 says that some differ");
     Ok(())
@@ -194,6 +199,47 @@ fn a_backtest_says_what_it_did_not_try() -> anyhow::Result<()> {
         code == Some(1) && errors.contains("EventListener default/github-listener: it replaces nothing"),
         "{errors}"
     );
+    // A service that is not asked leaves the question open, and says how to have it asked.
+    let service = trigger.replace(
+        "  interceptors:\n",
+        "  interceptors:\n  - {name: judge, webhook: {objectRef: {apiVersion: v1, kind: Service, name: judge}}}\n",
+    );
+    assert_ne!(service, trigger);
+    let (code, (told, errors)) = backtest(&service, &[])?;
+    assert_eq!(code, Some(1), "{told}{errors}");
+    assert!(
+        told.starts_with(
+            "1 evaluated, 0 would be decided otherwise. 1 could not be decided, such as hello-world/first"
+        ) && told.contains("--allow-calls has the services asked"),
+        "{told}"
+    );
+    let (_, (told, _)) = backtest(&service, &["-o", "json"])?;
+    let document: Value = serde_json::from_str(&told)?;
+    assert_eq!(document["undecided"][0]["name"], "first", "{document}");
+    // One more trigger for the secret that does not want the event changes nothing.
+    let beside = changed("release").replace("name: hello-world-trigger", "name: beside");
+    let (code, (told, errors)) = backtest(&beside, &[])?;
+    assert_eq!((code, told.as_str()), (Some(0), "1 evaluated, 0 would be decided otherwise.\n"), "{errors}");
+    // One for another secret was asked by nothing, and one for none never is.
+    let other = beside.replace("webhook-hello-world", "webhook-other");
+    let (code, (told, errors)) = backtest(&other, &[])?;
+    let remark =
+        "Trigger org-acme-corp/beside: asked by none of 1 delivery: none was signed with its secret\n";
+    assert!(code == Some(0) && told.ends_with(remark), "{told}{errors}");
+    let open = beside.replace("secretRef", "other");
+    let (code, (_, errors)) = backtest(&open, &[])?;
+    assert!(
+        code == Some(1)
+            && errors.contains("Trigger org-acme-corp/beside, which has no interceptor with a secretRef"),
+        "{errors}"
+    );
+    let (code, (_, errors)) =
+        backtest(&trigger.replace("triggers.tekton.dev/v1beta1", "triggers.tekton.dev/v9"), &[])?;
+    assert!(code == Some(1) && errors.contains("no version v9 in triggers.tekton.dev"), "{errors}");
+    let mut lost: Value = serde_saphyr::from_str(&std::fs::read_to_string(example("repo-binding.yaml"))?)?;
+    lost["spec"]["aphexOrg"] = json!("nobody");
+    let (code, (told, errors)) = backtest(&lost.to_string(), &[])?;
+    assert!(code == Some(1) && errors.contains("problem:"), "{told}{errors}");
     // Where deliveries are is another thing than where triggers are.
     let (code, (told, errors)) = backtest(&trigger, &["-n", "hello-world"])?;
     assert_eq!(code, Some(2), "{told}{errors}");
@@ -216,6 +262,21 @@ fn a_delivery_is_taken_by_what_lists_print_and_given_byte_by_byte() -> anyhow::R
     let again =
         up.ok(&["push", "hello-world", "--payload", &example("github-push.json").to_string_lossy()])?;
     assert!(!again.contains("\n\n"), "{again}");
+    // An id that another payload had is not the Delivery's name; the verdict is that of what was sent.
+    let other = push("refs/heads/topic")?.to_string();
+    let words = ["push", "hello-world", "--payload", "-", "--delivery", "first"];
+    let (told, errors) = text(&up.feed(&words, other.as_bytes())?);
+    assert!(told.contains("did not return true") && !told.contains("created "), "{told}{errors}");
+    let (told, errors) = text(&up.feed(&[&words[..], &["-o", "name"]].concat(), other.as_bytes())?);
+    assert!(told.starts_with("delivery.aphex.io/") && told != "delivery.aphex.io/first\n", "{told}{errors}");
+    let ping = up.feed(&["push", "hello-world", "--payload", "-", "--event", "ping"], other.as_bytes())?;
+    assert!(text(&ping).0.contains("GitHub's greeting"), "{ping:?}");
+    let nobody =
+        up.feed(&["push", "hello-world", "--payload", "-", "--url", "http://127.0.0.1:1/a"], b"{}")?;
+    assert!(
+        nobody.status.code() == Some(6) && text(&nobody).1.contains("aphex repo check hello-world"),
+        "{nobody:?}"
+    );
     Ok(())
 }
 

@@ -107,6 +107,16 @@ fn a_replay_creates_anew_and_a_dry_run_of_it_nothing() -> anyhow::Result<()> {
     let told = up.ok(&["delivery", "replay", "first"])?;
     assert!(told.contains("Verdict    Created"), "{told}");
     assert_eq!(runs(&up)?, 2);
+    assert!(told.lines().any(|line| line.starts_with("Replayed   20")), "{told}");
+    // Who may see triggers and deliveries, and nothing else, learns what would become of it all the same.
+    let operator = up.kubeconfig_as("ada", &["platform-engineering", "platform-operators"])?;
+    let asked = Up::run_with(&operator, &["delivery", "replay", "first", "--dry-run", "-n", "hello-world"])?;
+    let (told, errors) = text(&asked);
+    assert_eq!(asked.status.code(), Some(0), "{told}{errors}");
+    assert!(
+        told.contains("not checked  PipelineRun hello-world/") && told.contains("nor create it yourself"),
+        "{told}"
+    );
     let nobody = up.run(&["delivery", "replay", "nobody"])?;
     assert_eq!(nobody.status.code(), Some(4));
     Ok(())
@@ -310,6 +320,15 @@ fn people_of_a_tenant_see_a_large_delivery_and_are_told_where_its_payload_is() -
             "{errors}"
         );
     }
+
+    // A watch that is refused says so once, and ends.
+    let refused = Up::run_with(&ann, &["delivery", "watch"])?;
+    let errors = text(&refused).1;
+    assert_eq!(
+        (refused.status.code(), errors.matches("cannot list resource").count()),
+        (Some(5), 1),
+        "{errors}"
+    );
 
     // Who sees the triggers and not the Secrets is told what a backtest leaves out.
     let administrator = up.kubeconfig_as("admin@acme-corp.com", &["system:authenticated"])?;
