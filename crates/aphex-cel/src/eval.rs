@@ -246,7 +246,7 @@ impl Eval<'_> {
                 .ok_or_else(|| Fault::new(format!("unsupported key type: {}", key.type_name())))?;
             let value = if *optional { unwrap_optional(value, &key.to_string())? } else { Some(value) };
             let Some(value) = value else { continue };
-            if map.contains_key(&key) {
+            if !self.inner.repeats && map.contains_key(&key) {
                 return Err(Fault::new(format!("Failed with repeated key: {key}")));
             }
             map.insert(key, value);

@@ -34,4 +34,4 @@ pub use functions::parse_duration;
 pub use number::json_number;
 pub use program::{Evaluation, Limits, Observation, Program, Resolver};
 pub use unicode::mended_json;
-pub use value::{Format, Key, Map, Network, Opaque, Quantity, Semver, Url, Value};
+pub use value::{Format, Key, Map, Moment, Network, Opaque, Quantity, Semver, Url, Value};

@@ -67,6 +67,7 @@ pub(crate) fn lower(
         fields: fields::of(&root, variables.len()),
         root,
         depth,
+        repeats: !environment.is_strict(),
         doomed: lowering.doomed,
     }))
 }
@@ -168,7 +169,7 @@ impl Lowering<'_> {
             let values = ids.iter().zip(&entries).map(|((_, id), (_, value, _))| (*id, value));
             self.check_same(values);
         }
-        constants::map(entries)
+        constants::map(entries, !self.environment.is_strict())
     }
 
     fn is_literal_checked(&self) -> bool {
@@ -405,6 +406,11 @@ impl Lowering<'_> {
                 self.issue(place, format!("invalid {plain} argument"))
             }
             constants::Outcome::Fails(message) => self.issue(id, message),
+            constants::Outcome::Later
+                if constants::in_nothing(plain, &nodes) && !self.environment.is_strict() =>
+            {
+                Node::Literal(Value::Bool(false))
+            }
             constants::Outcome::Later | constants::Outcome::Mismatch => {
                 if self.doomed.is_none() {
                     self.doomed = constants::failure(plain, &callees, &nodes);

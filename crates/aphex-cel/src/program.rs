@@ -39,6 +39,8 @@ pub(crate) struct Inner {
     pub(crate) fields: Vec<Fields>,
     pub(crate) root: Node,
     pub(crate) depth: usize,
+    /// Whether a map may have a key twice, of which the last counts, as in the cel-go that Tekton has.
+    pub(crate) repeats: bool,
     /// What the first constant that can only fail fails with.
     pub(crate) doomed: Option<String>,
 }

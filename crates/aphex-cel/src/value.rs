@@ -2,6 +2,7 @@
 
 mod compare;
 mod json;
+mod moment;
 mod quantity;
 mod semver;
 mod text;
@@ -14,8 +15,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
+pub use moment::Moment;
 pub use quantity::Quantity;
 pub use semver::Semver;
 pub(crate) use text::double;
@@ -49,7 +49,7 @@ pub enum Value {
     /// A span of time in nanoseconds.
     Duration(i64),
     /// A point in time.
-    Timestamp(Timestamp),
+    Timestamp(Moment),
     /// A type, by its name.
     Type(Arc<str>),
     /// A value that may be absent.

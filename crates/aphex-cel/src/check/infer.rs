@@ -40,6 +40,7 @@ pub(super) fn infer(
         overloads: vec![Vec::new(); count],
         names: BTreeSet::new(),
         scopes: Vec::new(),
+        mixes: dialect == Dialect::Kubernetes,
         unifier: Unifier::new(count),
         issues: Issues::new(source),
         tree,
@@ -66,6 +67,9 @@ struct Inference<'a> {
     names: BTreeSet<Arc<str>>,
     /// The names loops bind, the innermost last.
     scopes: Vec<(Arc<str>, Type)>,
+    /// Whether numbers of different types may be ordered. Tekton does not let them, but cel-go forgets that with the
+    /// first loop it comes to, for all that it looks at from then on.
+    mixes: bool,
     unifier: Unifier,
     issues: Issues<'a>,
 }
@@ -233,7 +237,10 @@ impl Inference<'_> {
         }
         let mut result: Option<Type> = None;
         let mut matching = Vec::new();
-        for overload in overloads.iter().filter(|overload| overload.member == target.is_some()) {
+        let mixes = self.mixes;
+        let offered =
+            |overload: &&Overload| overload.member == target.is_some() && (mixes || !overload.mixed);
+        for overload in overloads.iter().filter(offered) {
             let mut letters = HashMap::new();
             for letter in &overload.parameters {
                 letters.insert(*letter, self.unifier.unknown());
@@ -350,6 +357,7 @@ impl Inference<'_> {
     fn walk(&mut self, walk: &Loop) -> Type {
         let range = self.node(walk.range);
         let start = self.node(walk.start);
+        self.mixes = true;
         let range = self.unifier.resolve(&range, true);
         let before = self.scopes.len();
         self.scopes.push((Arc::clone(&walk.accumulator), start.clone()));

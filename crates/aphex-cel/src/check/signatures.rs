@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
+use cel::common::ast::operators as op;
+
 use super::types::Type;
 use crate::environment::Dialect;
 
@@ -33,6 +35,8 @@ pub(crate) struct Overload {
     pub(crate) member: bool,
     pub(crate) arguments: Vec<Type>,
     pub(crate) result: Type,
+    /// Whether it orders numbers of two types.
+    pub(crate) mixed: bool,
     /// The type parameters it names, as numbers of letters.
     pub(crate) parameters: Vec<u32>,
 }
@@ -53,9 +57,12 @@ fn read(line: &'static str) -> Option<(&'static str, Overload)> {
     let (arguments, result) = rest.split_once(" -> ")?;
     let arguments = arguments.strip_prefix('(')?.strip_suffix(')')?;
     let mut parameters = Vec::new();
-    let arguments = parts(arguments).into_iter().map(|text| parse(text, &mut parameters)).collect();
+    let arguments: Vec<Type> =
+        parts(arguments).into_iter().map(|text| parse(text, &mut parameters)).collect();
     let result = parse(result, &mut parameters);
-    Some((name, Overload { id, member: style == "member", arguments, result, parameters }))
+    let mixed = matches!(name, op::LESS | op::LESS_EQUALS | op::GREATER | op::GREATER_EQUALS)
+        && arguments.iter().any(|argument| argument.kind() != arguments[0].kind());
+    Some((name, Overload { id, member: style == "member", arguments, result, mixed, parameters }))
 }
 
 /// Splits at the commas outside of brackets.

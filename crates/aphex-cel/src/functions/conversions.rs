@@ -47,7 +47,7 @@ fn int(_: &mut Scope, arguments: &[Value]) -> Outcome {
         }
         [Value::String(text)] => Value::Int(text.parse().map_err(|_| unreadable("int"))?),
         [Value::Timestamp(at)] => {
-            Value::Int(at.as_nanosecond().div_euclid(1_000_000_000).try_into().map_err(|_| range())?)
+            Value::Int(at.at().as_nanosecond().div_euclid(1_000_000_000).try_into().map_err(|_| range())?)
         }
         [Value::Duration(nanos)] => Value::Int(*nanos),
         _ => return Err(Fault::NoOverload),
@@ -79,7 +79,7 @@ fn double(_: &mut Scope, arguments: &[Value]) -> Outcome {
         [Value::Double(number)] => Value::Double(*number),
         [Value::Int(number)] => Value::Double(*number as f64),
         [Value::Uint(number)] => Value::Double(*number as f64),
-        [Value::String(text)] => Value::Double(text.parse().map_err(|_| unreadable("double"))?),
+        [Value::String(text)] => Value::Double(number::read(text).ok_or_else(|| unreadable("double"))?),
         _ => return Err(Fault::NoOverload),
     })
 }
@@ -95,11 +95,11 @@ fn string(_: &mut Scope, arguments: &[Value]) -> Outcome {
             | Value::Int(_)
             | Value::Uint(_)
             | Value::Duration(_)
-            | Value::Timestamp(_)
             | Value::Ip(_)
             | Value::Cidr(_)),
         ] => Ok(Value::from(value.to_string())),
         [Value::Double(number)] => Ok(Value::from(number::general(*number))),
+        [Value::Timestamp(moment)] => Ok(Value::from(moment.to_string())),
         _ => Err(Fault::NoOverload),
     }
 }

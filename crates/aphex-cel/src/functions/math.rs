@@ -60,11 +60,12 @@ fn extreme(arguments: &[Value], name: &str, better: fn(Ordering) -> bool) -> Out
     };
     let mut best =
         items.first().ok_or_else(|| Fault::new(format!("{name}(list) argument must not be empty")))?;
-    for item in items {
-        if !matches!(item, Value::Int(_) | Value::Uint(_) | Value::Double(_)) {
-            return Err(Fault::new(format!("no such overload: {name}")));
-        }
-        if item.order(best).ok().flatten().is_some_and(better) {
+    if items.iter().any(|item| !matches!(item, Value::Int(_) | Value::Uint(_) | Value::Double(_))) {
+        return Err(Fault::new(format!("no such overload: {name}")));
+    }
+    for item in &items[1..] {
+        let order = item.order(best).ok().flatten();
+        if better(order.ok_or_else(|| Fault::new(format!("NaN values cannot be ordered: {name}")))?) {
             best = item;
         }
     }

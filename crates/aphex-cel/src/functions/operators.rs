@@ -3,12 +3,12 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::{Cost, Function, Style, global};
 use crate::error::Fault;
 use crate::eval::Scope;
-use crate::value::Value;
+use crate::value::{Moment, Value};
 
 type Outcome = Result<Value, Fault>;
 
@@ -74,9 +74,10 @@ pub(super) fn add(arguments: &[Value]) -> Outcome {
     })
 }
 
-fn moved(at: Timestamp, by: i64) -> Outcome {
-    let moved = at.checked_add(SignedDuration::from_nanos(by)).ok();
-    moved.filter(super::time::in_range).map(Value::Timestamp).ok_or_else(|| Fault::new("timestamp overflow"))
+fn moved(from: Moment, by: i64) -> Outcome {
+    let moved = from.at().checked_add(SignedDuration::from_nanos(by)).ok();
+    let moved = moved.filter(super::time::in_range).map(|at| Value::Timestamp(from.moved_to(at)));
+    moved.ok_or_else(|| Fault::new("timestamp overflow"))
 }
 
 fn subtract(_: &mut Scope, arguments: &[Value]) -> Outcome {
@@ -87,7 +88,7 @@ fn subtract(_: &mut Scope, arguments: &[Value]) -> Outcome {
         [Value::Duration(a), Value::Duration(b)] => Value::Duration(a.checked_sub(*b).ok_or_else(overflow)?),
         [Value::Timestamp(at), Value::Duration(by)] => moved(*at, by.checked_neg().ok_or_else(overflow)?)?,
         [Value::Timestamp(a), Value::Timestamp(b)] => {
-            let nanos = a.as_nanosecond() - b.as_nanosecond();
+            let nanos = a.at().as_nanosecond() - b.at().as_nanosecond();
             Value::Duration(i64::try_from(nanos).map_err(|_| overflow())?)
         }
         _ => return Err(Fault::NoOverload),

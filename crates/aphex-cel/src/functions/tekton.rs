@@ -10,6 +10,7 @@ use super::{Cost, Function, Style, compile_pattern, member};
 use crate::error::Fault;
 use crate::eval::Scope;
 use crate::number::json_number;
+use crate::pattern;
 use crate::unicode::mended_json;
 use crate::value::{Key, Map, Url, Value};
 
@@ -77,14 +78,15 @@ fn canonical(_: &mut Scope, arguments: &[Value]) -> Outcome {
     Ok(Value::from(header(headers, name)?))
 }
 
-/// The first bytes of a text; Go cuts within characters, which no text of ours may hold.
+/// The first bytes of a text. Go also cuts within a character; a text that is none is an error in most places there, and
+/// here at once.
 fn truncate(_: &mut Scope, arguments: &[Value]) -> Outcome {
     let [Value::String(text), Value::Int(length)] = arguments else { return Err(Fault::NoOverload) };
     let Ok(length) = usize::try_from(*length) else {
         return Err(Fault::new(format!("slice bounds out of range [:{length}]")));
     };
-    let length = text.floor_char_boundary(length.min(text.len()));
-    Ok(Value::from(&text[..length]))
+    let cut = text.get(..length.min(text.len()));
+    cut.map(Value::from).ok_or_else(|| Fault::new(format!("truncate({length}) cuts within a character")))
 }
 
 fn compare_secret(_: &mut Scope, arguments: &[Value]) -> Outcome {
@@ -134,9 +136,48 @@ fn first_document(text: &str) -> Result<serde_json::Value, serde_saphyr::Error> 
         legacy_octal_numbers: true,
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
     };
-    let mut bytes = text.as_bytes();
-    let mut documents = serde_saphyr::read_with_options(&mut bytes, options);
-    documents.next().unwrap_or(Ok(serde_json::Value::Null))
+    let read = |text: &str| {
+        let mut bytes = text.as_bytes();
+        let mut documents = serde_saphyr::read_with_options(&mut bytes, options.clone());
+        documents.next().unwrap_or(Ok(serde_json::Value::Null))
+    };
+    let mut document = read(text)?;
+    let last = text.lines().next_back().unwrap_or_default();
+    if !text.ends_with('\n') && !last.trim().is_empty() && text.contains(['|', '>']) {
+        // A block that the text ends with ends in a newline only if the text does. Marked, it is found.
+        if let Ok(marked) = read(&format!("{text}{MARK}")) {
+            unbroken(&mut document, &marked);
+        }
+    }
+    Ok(document)
+}
+
+/// Stands in no text that anyone writes.
+const MARK: char = '\u{F8FE}';
+
+/// Takes the newline from the end of the text that the mark ended, if the mark has one after it.
+fn unbroken(document: &mut serde_json::Value, marked: &serde_json::Value) {
+    use serde_json::Value as Json;
+    match (document, marked) {
+        (Json::String(text), Json::String(marked)) if marked.ends_with(&format!("{MARK}\n")) => {
+            if text.ends_with('\n') {
+                text.pop();
+            }
+        }
+        (Json::Array(items), Json::Array(marked)) => {
+            if let (Some(last), Some(marked)) = (items.last_mut(), marked.last()) {
+                unbroken(last, marked);
+            }
+        }
+        (Json::Object(fields), Json::Object(marked)) => {
+            for (name, field) in fields {
+                if let Some(marked) = marked.get(name) {
+                    unbroken(field, marked);
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 fn parse_url(_: &mut Scope, arguments: &[Value]) -> Outcome {
@@ -235,18 +276,55 @@ fn end(arguments: &[Value], end: fn(&[Value]) -> Option<&Value>) -> Outcome {
 }
 
 fn translate(scope: &mut Scope, arguments: &[Value]) -> Outcome {
-    let [Value::String(text), Value::String(pattern), Value::String(replacement)] = arguments else {
+    let [Value::String(text), Value::String(written), Value::String(replacement)] = arguments else {
         return Err(Fault::NoOverload);
     };
-    let compiled = compile_pattern(pattern).map_err(|reason| {
+    let compiled = compile_pattern(written).map_err(|reason| {
         Fault::new(format!("failed to parse regular expression for translation: {reason}"))
     })?;
     let found = compiled.find_iter(text).count();
     scope.charge_size(found.saturating_mul(replacement.len() + text.len()))?;
-    let expand = |captures: &Captures<'_>| {
-        let mut out = String::new();
-        captures.expand(replacement, &mut out);
-        out
-    };
+    let names = if replacement.contains('$') { pattern::names(written) } else { Vec::new() };
+    let expand = |captures: &Captures<'_>| expanded(replacement, captures, &names);
     Ok(Value::from(compiled.replace_all(text, expand).into_owned()))
+}
+
+/// The replacement of one match, `$1`, `${1}` and `$name` in it replaced by groups (Go's `Regexp.Expand`).
+fn expanded(replacement: &str, captures: &Captures<'_>, names: &[Option<String>]) -> String {
+    let mut out = String::new();
+    let mut rest = replacement;
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        rest = after;
+        if let Some(after) = rest.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+        } else if let Some((name, after)) = group_name(rest) {
+            rest = after;
+            let number = name.parse().ok().filter(|_| name == "0" || !name.starts_with('0'));
+            let found = match number {
+                Some(number) => captures.get(number),
+                // Of several groups of a name, the first that matched.
+                None => {
+                    let named = (1..).zip(names).filter(|(_, known)| known.as_deref() == Some(name));
+                    named.into_iter().find_map(|(at, _)| captures.get(at))
+                }
+            };
+            out.push_str(found.map_or("", |found| found.as_str()));
+        } else {
+            out.push('$');
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The name after a `$`, with or without braces, and what comes after it.
+fn group_name(text: &str) -> Option<(&str, &str)> {
+    let braced = text.strip_prefix('{');
+    let text = braced.unwrap_or(text);
+    let letter = |c: char| c.is_alphanumeric() || c == '_';
+    let end = text.find(|c| !letter(c)).unwrap_or(text.len());
+    let (name, rest) = text.split_at_checked(end).filter(|(name, _)| !name.is_empty())?;
+    Some((name, if braced.is_some() { rest.strip_prefix('}')? } else { rest }))
 }

@@ -8,7 +8,7 @@ use super::conversions::unreadable;
 use super::{Cost, Function, Style, global};
 use crate::error::Fault;
 use crate::eval::Scope;
-use crate::value::Value;
+use crate::value::{Moment, Value};
 
 type Outcome = Result<Value, Fault>;
 
@@ -111,17 +111,18 @@ fn amount(number: &str, unit: &str) -> Option<i128> {
 fn timestamp(_: &mut Scope, arguments: &[Value]) -> Outcome {
     let at = match arguments {
         [at @ Value::Timestamp(_)] => return Ok(at.clone()),
-        [Value::Int(seconds)] => Timestamp::from_second(*seconds).ok(),
+        [Value::Int(seconds)] => Timestamp::from_second(*seconds).ok().map(Moment::from),
         [Value::String(text)] => {
             Some(parse_timestamp(text).ok_or_else(|| unreadable("google.protobuf.Timestamp"))?)
         }
         _ => return Err(Fault::NoOverload),
     };
-    at.filter(in_range).map(Value::Timestamp).ok_or_else(|| Fault::new("timestamp overflow"))
+    let at = at.filter(|moment| in_range(&moment.at()));
+    at.map(Value::Timestamp).ok_or_else(|| Fault::new("timestamp overflow"))
 }
 
 /// RFC 3339 and nothing around it: the library below also knows other notations.
-fn parse_timestamp(text: &str) -> Option<Timestamp> {
+fn parse_timestamp(text: &str) -> Option<Moment> {
     let bytes = text.as_bytes();
     let shape = bytes.len() >= 20
         && [4, 7].iter().all(|at| bytes[*at] == b'-')
@@ -129,7 +130,18 @@ fn parse_timestamp(text: &str) -> Option<Timestamp> {
         && [13, 16].iter().all(|at| bytes[*at] == b':')
         && !text.contains(['[', ',', ' '])
         && (text.ends_with('Z') || bytes[bytes.len() - 3] == b':');
-    shape.then(|| text.parse().ok()).flatten()
+    let at: Timestamp = shape.then(|| text.parse().ok()).flatten()?;
+    Some(Moment::with_offset(at, offset(text).unwrap_or(Offset::UTC)))
+}
+
+/// The `+02:00` that a text ends in.
+fn offset(text: &str) -> Option<Offset> {
+    let (_, written) = text.split_at_checked(text.len().checked_sub(6)?)?;
+    let (hours, minutes) = written.split_once(':')?;
+    let hours: i32 = hours.parse().ok()?;
+    let minutes = minutes.parse::<i32>().ok()?;
+    let minutes = if written.starts_with('-') { -minutes } else { minutes };
+    Offset::from_seconds(hours * 3_600 + minutes * 60).ok()
 }
 
 /// The zone an argument names: `UTC`, `America/New_York`, or an offset such as `-08:00`.
@@ -152,8 +164,8 @@ fn zone(name: &str) -> Result<TimeZone, Fault> {
 
 fn civil(arguments: &[Value], part: impl Fn(jiff::Zoned) -> i64) -> Outcome {
     let (at, zone) = match arguments {
-        [Value::Timestamp(at)] => (at, TimeZone::UTC),
-        [Value::Timestamp(at), Value::String(name)] => (at, zone(name)?),
+        [Value::Timestamp(moment)] => (moment.at(), TimeZone::UTC),
+        [Value::Timestamp(moment), Value::String(name)] => (moment.at(), zone(name)?),
         _ => return Err(Fault::NoOverload),
     };
     Ok(Value::Int(part(at.to_zoned(zone))))

@@ -29,17 +29,22 @@ pub(super) fn list(elements: Vec<(Node, bool)>) -> Node {
     }
 }
 
-/// A map whose entries are all constants is one itself, unless a key repeats or is no key.
-pub(super) fn map(entries: Vec<(Node, Node, bool)>) -> Node {
+/// A map whose entries are all constants is one itself, unless a key is none or repeats where it may not.
+pub(super) fn map(entries: Vec<(Node, Node, bool)>, repeats: bool) -> Node {
     let mut map = Map::new();
     for entry in &entries {
         let (Node::Literal(key), Node::Literal(value), false) = entry else { return Node::Map(entries) };
         let Some(key) = key.as_key() else { return Node::Map(entries) };
-        if map.insert(key, value.clone()).is_some() {
+        if map.insert(key, value.clone()).is_some() && !repeats {
             return Node::Map(entries);
         }
     }
     Node::Literal(Value::from(map))
+}
+
+/// Whether a call asks for a member of an empty list, which cel-go answers without looking for the member.
+pub(super) fn in_nothing(name: &str, nodes: &[Node]) -> bool {
+    name == "@in" && matches!(nodes, [_, Node::Literal(Value::List(items))] if items.is_empty())
 }
 
 /// What a call on constants comes to.

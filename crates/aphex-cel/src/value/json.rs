@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Number, Value as Json};
 
 use super::{Key, Value, whole};
+use crate::number::general;
 
 /// Numbers beyond these lose digits in a double, so cel-go writes them as text.
 const SAFE_INTEGER: i64 = 9_007_199_254_740_991;
@@ -50,7 +51,7 @@ impl Value {
         }
     }
 
-    /// The value as JSON, as cel-go converts it: bytes in base64, times as text, big integers as text.
+    /// The value as JSON, as Tekton has it of cel-go: bytes in base64, times and big integers as text; no keys but texts.
     pub fn to_json(&self) -> Result<Json, String> {
         self.json(&mut 0)
     }
@@ -70,7 +71,7 @@ impl Value {
             Self::Int(number) => Json::from(*number),
             Self::Uint(number) if *number > SAFE_INTEGER.unsigned_abs() => Json::String(number.to_string()),
             Self::Uint(number) => Json::from(*number),
-            Self::Double(number) => from_double(*number),
+            Self::Double(number) => from_double(*number)?,
             Self::String(text) => Json::String(text.to_string()),
             Self::Bytes(bytes) => Json::String(STANDARD.encode(bytes)),
             Self::List(items) => {
@@ -79,13 +80,12 @@ impl Value {
             Self::Map(entries) => Json::Object(
                 entries
                     .iter()
-                    .map(|(key, value)| Ok((key.to_string(), value.json(count)?)))
+                    .map(|(key, value)| Ok((name(key)?, value.json(count)?)))
                     .collect::<Result<_, String>>()?,
             ),
             Self::Optional(Some(value)) => value.json(count)?,
-            Self::Duration(_) | Self::Timestamp(_) | Self::Ip(_) | Self::Cidr(_) => {
-                Json::String(self.to_string())
-            }
+            Self::Timestamp(moment) => Json::String(moment.to_string()),
+            Self::Duration(_) | Self::Ip(_) | Self::Cidr(_) => Json::String(self.to_string()),
             Self::Quantity(quantity) => Json::String(quantity.to_string()),
             Self::Url(_) | Self::Semver(_) | Self::Format(_) | Self::Type(_) | Self::Opaque(_) => {
                 return Err(format!("type conversion error from '{}' to JSON", self.type_name()));
@@ -104,19 +104,24 @@ fn from_number(number: &Number) -> Value {
     }
 }
 
-/// Whole doubles lose their fraction, as in Go's JSON; what JSON cannot write is text, as protojson has it.
-fn from_double(number: f64) -> Json {
-    if let Some(integer) = whole(number).filter(|integer| integer.abs() <= SAFE_INTEGER) {
-        return Json::from(integer);
+/// Whole doubles lose their fraction, as in Go's JSON, which keeps the sign of zero; not every double is JSON.
+fn from_double(number: f64) -> Result<Json, String> {
+    let small = |integer: &i64| integer.unsigned_abs() <= SAFE_INTEGER.unsigned_abs();
+    let negative_zero = number == 0.0 && number.is_sign_negative();
+    match whole(number).filter(small) {
+        Some(integer) if !negative_zero => Ok(Json::from(integer)),
+        _ => Number::from_f64(number)
+            .map(Json::Number)
+            .ok_or_else(|| format!("google.protobuf.Value.number_value: invalid {} value", general(number))),
     }
-    Number::from_f64(number).map_or_else(
-        || {
-            Json::from(match number {
-                f64::INFINITY => "Infinity",
-                f64::NEG_INFINITY => "-Infinity",
-                _ => "NaN",
-            })
-        },
-        Json::Number,
-    )
+}
+
+/// The name of a field: only a text is one.
+fn name(key: &Key) -> Result<String, String> {
+    match key {
+        Key::String(name) => Ok(name.to_string()),
+        other => {
+            Err(format!("unsupported type conversion from '{}' to string", Value::from(other).type_name()))
+        }
+    }
 }

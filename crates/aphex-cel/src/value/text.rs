@@ -53,7 +53,8 @@ impl Value {
             Self::String(text) | Self::Type(text) => out.write_str(text),
             Self::Bytes(bytes) => out.write_str(&String::from_utf8_lossy(bytes)),
             Self::Duration(nanos) => out.write_str(&duration(*nanos)),
-            Self::Timestamp(at) => write!(out, "{at}"),
+            // Formatted, a time is told in UTC; as a text of its own it keeps its offset.
+            Self::Timestamp(moment) => write!(out, "{}", moment.at()),
             Self::Quantity(quantity) => write!(out, "{quantity}"),
             Self::Url(_) => out.write_str("url"),
             Self::Ip(address) => write!(out, "{address}"),

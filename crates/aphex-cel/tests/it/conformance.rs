@@ -204,7 +204,9 @@ fn key(value: Value) -> Option<Key> {
 fn message(content: &Json) -> Option<Value> {
     let written = content["value"].as_str()?;
     match content["@type"].as_str()?.rsplit('/').next()? {
-        "google.protobuf.Timestamp" => Some(Value::Timestamp(written.parse().ok()?)),
+        "google.protobuf.Timestamp" => {
+            Some(Value::Timestamp(written.parse::<jiff::Timestamp>().ok()?.into()))
+        }
         "google.protobuf.Duration" => {
             let source = format!("duration('{written}')");
             let program = Environment::kubernetes().compile(&source, &[]).ok()?;

@@ -133,17 +133,23 @@ fn a_trace_tells_what_was_seen() {
 
 #[test]
 fn results_become_json_as_cel_go_s_do() {
-    let json = |source: &str| {
+    let tried = |source: &str| {
         let program = Environment::triggers().compile(source, &[]).expect("compiles");
-        program.evaluate(&[], &Limits::default()).expect("evaluates").to_json().expect("has a form")
+        program.evaluate(&[], &Limits::default()).expect("evaluates").to_json()
     };
+    let json = |source: &str| tried(source).expect("has a form");
     assert_eq!(json("1.0"), json!(1));
     assert_eq!(json("1.5"), json!(1.5));
     assert_eq!(json("b'hi'"), json!("aGk="));
     assert_eq!(json("9007199254740993"), json!("9007199254740993"));
     assert_eq!(json("timestamp('2020-01-02T03:04:05Z')"), json!("2020-01-02T03:04:05Z"));
     assert_eq!(json("duration('1.5s')"), json!("1.5s"));
-    assert_eq!(json("{1: true, 'a': null}"), json!({"1": true, "a": null}));
+    assert_eq!(json("{'b': true, 'a': null}"), json!({"b": true, "a": null}));
+    assert_eq!(json("-9223372036854775808.0").to_string(), "-9.223372036854776e+18");
+    assert_eq!(json("-0.0").to_string(), "-0.0");
+    for none in ["1.0 / 0.0", "[-1.0 / 0.0]", "{'a': 0.0 / 0.0}", "{1: true}", "[{true: 1}]"] {
+        assert!(tried(none).is_err(), "{none}");
+    }
 }
 
 /// What is wrong with an expression before it runs.

@@ -82,13 +82,14 @@ fn object(map: &JsonMap<String, Value>, schema: &Schema, resource: bool) -> Cel 
 
 fn string(text: &str, schema: &Schema) -> Cel {
     let plain = || Cel::from_json(&Value::String(text.to_owned()));
+    let time = |at: jiff::Timestamp| Cel::Timestamp(at.into());
     if schema.int_or_string {
         return plain();
     }
     match schema.format.as_deref().map(|format| format.replace('-', "")).as_deref() {
         Some("byte") => STANDARD.decode(text).map_or_else(|_| plain(), |bytes| Cel::Bytes(Arc::from(bytes))),
-        Some("datetime") => text.parse().map_or_else(|_| plain(), Cel::Timestamp),
-        Some("date") => format!("{text}T00:00:00Z").parse().map_or_else(|_| plain(), Cel::Timestamp),
+        Some("datetime") => text.parse().map_or_else(|_| plain(), time),
+        Some("date") => format!("{text}T00:00:00Z").parse().map_or_else(|_| plain(), time),
         Some("duration") => aphex_cel::parse_duration(text).map_or_else(plain, Cel::Duration),
         _ => plain(),
     }
