@@ -180,16 +180,30 @@ fn select<'a>(list: &'a [Value], slice: &Slice) -> Result<Vec<&'a Value>, JsonPa
     Ok(list[from..to].iter().step_by(step).collect())
 }
 
+/// Whether an item has something at a path. To client-go it has where a step other than that to a field fails, since
+/// such a step gives back what it was given.
+fn exists(item: &Value, steps: &[Step]) -> Result<bool, JsonPathError> {
+    let mut current = vec![item];
+    for step in steps {
+        current = match take(current, step) {
+            Ok(found) if found.len() > MAX_VALUES => return Err(JsonPathError::TooMany),
+            Ok(found) => found,
+            Err(JsonPathError::TooMany) => return Err(JsonPathError::TooMany),
+            Err(_) => return Ok(!matches!(step, Step::Field(_))),
+        };
+    }
+    Ok(!current.is_empty())
+}
+
 fn passes(item: &Value, filter: &Filter) -> Result<bool, JsonPathError> {
-    let left = match &filter.left {
-        Operand::Path(steps) => walk(vec![item], steps),
-        Operand::Literal(value) => Ok(vec![value]),
+    let left = match (&filter.left, &filter.comparison) {
+        (Operand::Path(steps), None) => return exists(item, steps),
+        (Operand::Path(steps), Some(_)) => walk(vec![item], steps)?,
+        (Operand::Literal(value), _) => vec![value],
     };
-    let Some((operator, right)) = &filter.comparison else {
-        return Ok(left.is_ok_and(|found| !found.is_empty()));
-    };
+    let Some((operator, right)) = &filter.comparison else { return Ok(true) };
     // An item that lacks either side is passed over; the right one is not looked for where there is no left one.
-    let Some(left) = single(&left?)? else { return Ok(false) };
+    let Some(left) = single(&left)? else { return Ok(false) };
     let right = match right {
         Operand::Path(steps) => walk(vec![item], steps)?,
         Operand::Literal(value) => vec![value],

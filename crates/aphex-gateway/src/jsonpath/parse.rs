@@ -107,7 +107,7 @@ fn steps(text: &str, depth: usize) -> Result<Vec<Step>, JsonPathError> {
         } else if matches!(first, ' ' | '@' | '$') {
             &rest[1..]
         } else {
-            return Err(syntax(format!("unrecognized character in action: {first:?}")));
+            return Err(unrecognized(first));
         };
     }
     Ok(found)
@@ -212,9 +212,8 @@ fn comparison(text: &str, depth: usize) -> Result<Filter, JsonPathError> {
 fn operand(text: &str, depth: usize) -> Result<Operand, JsonPathError> {
     let text = text.trim();
     for quote in ['\'', '"'] {
-        if let Some(inner) = text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote)) {
-            let plain = inner.replace(&format!("\\{quote}"), &quote.to_string());
-            return Ok(Operand::Literal(Value::String(plain)));
+        if let Some(rest) = text.strip_prefix(quote) {
+            return quoted(rest, quote).map(|plain| Operand::Literal(Value::String(plain)));
         }
     }
     match text {
@@ -226,4 +225,20 @@ fn operand(text: &str, depth: usize) -> Result<Operand, JsonPathError> {
             Err(_) => Ok(Operand::Path(steps(text, depth + 1)?)),
         },
     }
+}
+
+/// A text up to the quote that ends it, after which nothing may stand: there is no `&&` and no `||`.
+fn quoted(text: &str, quote: char) -> Result<String, JsonPathError> {
+    let ends = |at: &usize| !text[..*at].ends_with('\\');
+    let Some(end) = text.match_indices(quote).map(|(at, _)| at).find(ends) else {
+        return Err(syntax("unterminated quoted string"));
+    };
+    match text[end + 1..].trim_start().chars().next() {
+        None => Ok(text[..end].replace(&format!("\\{quote}"), &quote.to_string())),
+        Some(other) => Err(unrecognized(other)),
+    }
+}
+
+fn unrecognized(character: char) -> JsonPathError {
+    syntax(format!("unrecognized character in action: U+{:04X} '{character}'", u32::from(character)))
 }
