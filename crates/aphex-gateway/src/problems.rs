@@ -69,9 +69,17 @@ impl Checked for EventListener {
                     "{at}.triggerSelector selects nothing: it has neither namespaces nor labels"
                 ));
             }
-            found.extend(selected(&format!("{at}.triggerSelector"), selector.label_selector.as_ref()));
+            if let Err(error) = select::labels::read(selector.label_selector.as_ref()) {
+                found.push(format!(
+                    "{at}.triggerSelector.labelSelector selects nothing, since it cannot be read: {error}"
+                ));
+            }
         }
-        found.extend(selected("spec", self.spec.label_selector.as_ref()));
+        if let Err(error) = select::labels::read(self.spec.label_selector.as_ref()) {
+            found.push(format!(
+                "spec.labelSelector cannot be read, so no trigger is offered an event: {error}"
+            ));
+        }
         found.extend(told_at(self.spec.rest.get("cloudEventURI")));
         found
     }
@@ -172,14 +180,6 @@ fn entry_problems(at: &str, entry: &EventListenerTrigger) -> Vec<String> {
     found.extend(bound(at, &entry.bindings));
     found.extend(template(&format!("{at}.template"), made));
     found
-}
-
-fn selected(
-    at: &str,
-    labels: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector>,
-) -> Option<String> {
-    let error = kube::core::Selector::try_from(labels?.clone()).err()?;
-    Some(format!("{at}.labelSelector selects nothing, since it cannot be read: {error}"))
 }
 
 fn chain(at: &str, chain: &[TriggerInterceptor]) -> Vec<String> {

@@ -3,6 +3,8 @@
 //! Follows `merge` and `selectTriggers` of Tekton's sink: Trigger objects chosen by namespace and label, triggers written
 //! in the listener, references to Trigger objects beside it, and groups. A trigger reached twice runs twice, as there.
 
+pub(crate) mod labels;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use aphex_api::foreign::triggers::{EventListener, NamespaceSelector, Trigger, Tr
 use aphex_api::labels::DELIVERIES_NAMESPACE;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt as _;
-use kube::core::{Selector, SelectorExt as _};
+use kube::core::SelectorExt as _;
 
 use crate::interceptors;
 use crate::secrets::Candidate;
@@ -85,11 +87,12 @@ pub trait Triggers {
     fn trigger(&self, namespace: &str, name: &str) -> Option<Arc<Trigger>>;
 }
 
-/// All triggers a listener offers events to.
+/// All triggers a listener offers events to; as upstream none at all, if its own selector cannot be read.
 pub fn offers(listener: &EventListener, known: &dyn Triggers) -> Vec<Offer> {
     let namespace = listener.namespace().unwrap_or_default();
     let spec = &listener.spec;
     let selected = select(&spec.namespace_selector, spec.label_selector.as_ref(), &namespace, known);
+    let Some(selected) = selected else { return Vec::new() };
     let mut offers: Vec<Offer> = selected.iter().map(|trigger| offer(trigger, None, listener)).collect();
     for (index, entry) in spec.triggers.iter().enumerate() {
         if let Some(template) = &entry.template {
@@ -117,7 +120,7 @@ pub fn offers(listener: &EventListener, known: &dyn Triggers) -> Vec<Offer> {
         let group = Arc::new(group);
         let members =
             select(&selector.namespace_selector, selector.label_selector.as_ref(), &namespace, known);
-        offers.extend(members.iter().map(|trigger| offer(trigger, Some(&group), listener)));
+        offers.extend(members.iter().flatten().map(|trigger| offer(trigger, Some(&group), listener)));
     }
     tell_apart(&mut offers);
     offers
@@ -168,22 +171,20 @@ fn offer(trigger: &Arc<Trigger>, group: Option<&Arc<TriggerGroup>>, listener: &E
     }
 }
 
+/// The Trigger objects that a selector selects; none where it cannot be read.
 fn select(
     namespaces: &NamespaceSelector,
     labels: Option<&LabelSelector>,
     own: &str,
     known: &dyn Triggers,
-) -> Vec<Arc<Trigger>> {
+) -> Option<Vec<Arc<Trigger>>> {
+    let selector = labels::read(labels).ok()?;
     let found: Vec<Arc<Trigger>> = match namespaces.match_names.as_slice() {
         [all] if all == "*" => known.triggers(None),
         [] if labels.is_some() => known.triggers(Some(own)),
         names => names.iter().flat_map(|name| known.triggers(Some(name))).collect(),
     };
-    // A selector that cannot be read selects nothing, as upstream.
-    let Ok(selector) = labels.cloned().map_or(Ok(Selector::default()), Selector::try_from) else {
-        return Vec::new();
-    };
-    found.into_iter().filter(|trigger| selector.matches(trigger.labels())).collect()
+    Some(found.into_iter().filter(|trigger| selector.matches(trigger.labels())).collect())
 }
 
 #[cfg(test)]

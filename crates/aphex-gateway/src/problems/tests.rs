@@ -70,6 +70,10 @@ fn what_no_event_can_heal_is_told_with_its_place() {
             bindings(json!([{ "name": "a", "value": "$(body[)" }])),
             "has the value $(body[), which cannot be read",
         ),
+        (
+            bindings(json!([{ "name": "a", "value": "$(body.l[?(@.n!='x' && @.n!='y')].v)" }])),
+            "unrecognized character in action: U+0026 '&'",
+        ),
     ];
     for (spec, expected) in cases {
         let found = trigger(spec.clone());
@@ -91,7 +95,7 @@ fn a_listeners_entries_and_groups_are_looked_at() {
     assert!(found[0].starts_with("spec.triggers[0] has neither template nor triggerRef"));
     assert!(found[1].starts_with("spec.triggers[1] has no interceptor with a secretRef"));
     assert!(found[2].starts_with("spec.triggerGroups[0].triggerSelector selects nothing"));
-    assert!(found[3].starts_with("spec.labelSelector selects nothing"));
+    assert!(found[3].starts_with("spec.labelSelector cannot be read, so no trigger"));
     listener.metadata.annotations =
         Some([("platform.aphex/unsigned-events".to_owned(), "accept".to_owned())].into());
     assert_eq!(listener.problems().len(), 3);

@@ -200,3 +200,27 @@ fn a_trigger_needs_the_secrets_of_its_group_and_its_own() {
             .is_empty()
     );
 }
+
+#[test]
+fn a_listener_whose_selector_cannot_be_read_offers_nothing() {
+    let selector = |labels: serde_json::Value| serde_json::from_value::<LabelSelector>(labels).unwrap();
+    let broken = || {
+        selector(
+            json!({ "matchExpressions": [{ "key": "organization", "operator": "NotIn", "values": [] }] }),
+        )
+    };
+    let group = |labels: LabelSelector| TriggerGroup {
+        name: "group".into(),
+        trigger_selector: TriggerSelector { label_selector: Some(labels), ..TriggerSelector::default() },
+        ..TriggerGroup::default()
+    };
+    let spec = |own: Option<LabelSelector>, of_group: LabelSelector| EventListenerSpec {
+        label_selector: own,
+        triggers: vec![EventListenerTrigger { trigger_ref: "a".into(), ..EventListenerTrigger::default() }],
+        trigger_groups: vec![group(of_group)],
+        ..EventListenerSpec::default()
+    };
+    assert_eq!(names(spec(None, labelled("acme"))), "acme/a acme/b");
+    assert_eq!(names(spec(None, broken())), "acme/a");
+    assert_eq!(names(spec(Some(broken()), labelled("acme"))), "");
+}
