@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use super::outside::Outside;
-use super::{Answer, Context, Rejection, Reply};
+use super::{Answer, Context, Rejection, Reply, params};
 use crate::event::Event;
 use crate::signature::same;
 
@@ -83,6 +83,7 @@ fn compile(source: &str) -> Result<Program, String> {
 #[serde(default)]
 pub(crate) struct Params {
     filter: String,
+    #[serde(deserialize_with = "params::objects")]
     overlays: Vec<Overlay>,
 }
 

@@ -26,9 +26,13 @@ const OTHERS: [&str; 2] = [gitlab::GITLAB.event, gitlab::BITBUCKET.event];
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Params {
+    #[serde(deserialize_with = "params::maybe_object")]
     secret_ref: Option<SecretRef>,
+    #[serde(deserialize_with = "params::texts")]
     event_types: Option<Vec<String>>,
+    #[serde(deserialize_with = "params::object")]
     add_changed_files: ChangedFiles,
+    #[serde(deserialize_with = "params::object")]
     github_owners: owners::Params,
 }
 
@@ -51,6 +55,7 @@ pub(crate) struct SecretRef {
 #[serde(rename_all = "camelCase", default)]
 struct ChangedFiles {
     enabled: bool,
+    #[serde(deserialize_with = "params::maybe_object")]
     personal_access_token: Option<SecretRef>,
 }
 

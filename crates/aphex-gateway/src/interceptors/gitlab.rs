@@ -6,14 +6,16 @@
 use serde::Deserialize;
 
 use super::github::{SecretRef, key};
-use super::{Context, Rejection, Reply};
+use super::{Context, Rejection, Reply, params};
 use crate::event::Event;
 
 /// The interceptor's parameters.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Params {
+    #[serde(deserialize_with = "params::maybe_object")]
     secret_ref: Option<SecretRef>,
+    #[serde(deserialize_with = "params::texts")]
     event_types: Option<Vec<String>>,
 }
 

@@ -1,7 +1,8 @@
 //! Parameters of the interceptors that are built in, read as Go reads JSON: names in any case, null as what is not given.
 
 use aphex_api::foreign::triggers::{InterceptorParam, TriggerInterceptor};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize as _, Deserializer};
 use serde_json::{Map, Value};
 
 /// The names of all parameters, and of the fields in them.
@@ -49,6 +50,42 @@ pub(crate) fn is_hollow(interceptor: &TriggerInterceptor, name: &str) -> bool {
 pub(super) fn field<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     let mut named = fields.iter().filter(|(key, value)| !value.is_null() && is_named(key, name));
     named.next_back().map(|(_, value)| value)
+}
+
+/// Reads fields from an object: serde alone takes a list for them too, which Go does not.
+pub(super) fn object<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let fields = Map::deserialize(from)?;
+    serde_json::from_value(Value::Object(fields)).map_err(D::Error::custom)
+}
+
+/// The same for what may be left out.
+pub(super) fn maybe_object<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    object(from).map(Some)
+}
+
+/// The same for each item of a list, of which null is one without any fields.
+pub(super) fn objects<'de, D, T>(from: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let items: Vec<Option<Map<String, Value>>> = Vec::deserialize(from)?;
+    let read = |fields: Option<_>| serde_json::from_value(Value::Object(fields.unwrap_or_default()));
+    items.into_iter().map(read).collect::<Result<_, _>>().map_err(D::Error::custom)
+}
+
+/// Texts, of which null is the empty one.
+pub(super) fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
+    let texts: Vec<Option<String>> = Vec::deserialize(from)?;
+    Ok(Some(texts.into_iter().map(Option::unwrap_or_default).collect()))
 }
 
 /// Whether Go's `encoding/json` takes a name for that of a field.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aphex_api::foreign::triggers::TriggerInterceptor;
+use serde::de::Error as _;
 use serde_json::{Map, Value, json};
 
 use super::outside::{Endpoint, Question, Whom};
@@ -17,6 +18,27 @@ use crate::event::Event;
 
 /// Longest part of a service's words that goes into a Delivery's status.
 const SAID_MAX: usize = 256;
+
+/// gRPC's codes, each at its number, as `codes.go` writes them.
+const CODES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
 
 /// What a service answers, read as Go does: names in any case, null as what is not given.
 #[derive(Debug, Default)]
@@ -35,11 +57,25 @@ impl Answer {
             } else if is_named(&name, "extensions") {
                 answer.extensions = serde_json::from_value(value)?;
             } else if is_named(&name, "status") {
-                let said = fields(value)?.find(|(name, _)| is_named(name, "message"));
-                answer.message = said.map_or(Ok(String::new()), |(_, said)| serde_json::from_value(said))?;
+                for (name, said) in fields(value)? {
+                    if is_named(&name, "message") {
+                        answer.message = serde_json::from_value(said)?;
+                    } else if is_named(&name, "code") && !is_code(&said) {
+                        return Err(serde_json::Error::custom(format!("invalid code: {said}")));
+                    }
+                }
             }
         }
         Ok(answer)
+    }
+}
+
+/// Whether this is a code of gRPC, by its number or by its name.
+fn is_code(said: &Value) -> bool {
+    match said {
+        Value::Number(number) => number.as_u64().is_some_and(|number| number < CODES.len() as u64),
+        Value::String(name) => CODES.contains(&name.as_str()),
+        _ => false,
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::github::{SecretRef, key};
-use super::{Context, Rejection, Reply};
+use super::{Context, Rejection, Reply, params};
 use crate::event::Event;
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -16,7 +16,9 @@ const FORM: &str = "application/x-www-form-urlencoded";
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Params {
+    #[serde(deserialize_with = "params::texts")]
     requested_fields: Option<Vec<String>>,
+    #[serde(deserialize_with = "params::maybe_object")]
     secret_ref: Option<SecretRef>,
 }
 

@@ -11,13 +11,14 @@ use serde_json::{Map, Value};
 use super::api::{Api, segment};
 use super::{Asked, Reply, SecretRef, files, token};
 use crate::event::Event;
-use crate::interceptors::{Context, Rejection};
+use crate::interceptors::{Context, Rejection, params};
 
 /// The parameter's value.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Params {
     pub(super) enabled: bool,
+    #[serde(deserialize_with = "params::maybe_object")]
     personal_access_token: Option<SecretRef>,
     check_type: String,
 }
