@@ -59,10 +59,11 @@ pub(super) fn normal(object: &Value, words: &Words<'_>) -> Value {
 ///
 /// Reasons that the two say in the same words are compared as they are.
 pub(super) fn reason(message: &str) -> String {
-    const MEANINGS: [(&str, &str); 37] = [
+    const MEANINGS: [(&str, &str); 39] = [
         ("error evaluating cel expression", "the expression fails"),
         ("error making the evaluation context", "the expression fails"),
         ("failed to convert overlay result", "the overlay is no JSON"),
+        ("failed to unmarshal extensions into map", "the overlay is no JSON"),
         ("signature", "the secret is not shown"),
         ("Signature", "the secret is not shown"),
         ("X-GitLab-Token", "the secret is not shown"),
@@ -92,6 +93,7 @@ pub(super) fn reason(message: &str) -> String {
         ("request rejected; status", "the service fails"),
         ("did not answer with an InterceptorResponse", "the service's answer cannot be read"),
         ("v1beta1.InterceptorResponse", "the service's answer cannot be read"),
+        ("invalid code", "the service's answer cannot be read"),
         ("json: cannot unmarshal", "the service's answer cannot be read"),
         ("gave no reason", ""),
         ("invalid objRef", "the webhook names no service"),

@@ -38,6 +38,10 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes);
     let body: Value = body.ok().and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_default();
     let (status, said) = match path.as_str() {
+        code if code.starts_with("/code/") => (
+            StatusCode::OK,
+            json!({ "continue": true, "status": { "code": written(&code["/code/".len()..]) } }),
+        ),
         "/pass" => (StatusCode::OK, json!({ "continue": true })),
         "/extend" => {
             (StatusCode::OK, json!({ "continue": true, "extensions": { "list": [1, "two"], "own": true } }))
@@ -87,4 +91,10 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         headers.insert("x-github-event", http::HeaderValue::from_static("issues"));
     }
     Ok(response)
+}
+
+/// The JSON of a part of a path; what is none, or follows `text-`, is a text.
+fn written(part: &str) -> Value {
+    let text = |text: &str| Value::from(text);
+    part.strip_prefix("text-").map_or_else(|| serde_json::from_str(part).unwrap_or_else(|_| text(part)), text)
 }
