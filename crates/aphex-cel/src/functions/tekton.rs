@@ -159,10 +159,10 @@ const MARK: char = '\u{F8FE}';
 fn unbroken(document: &mut serde_json::Value, marked: &serde_json::Value) {
     use serde_json::Value as Json;
     match (document, marked) {
-        (Json::String(text), Json::String(marked)) if marked.ends_with(&format!("{MARK}\n")) => {
-            if text.ends_with('\n') {
-                text.pop();
-            }
+        (Json::String(text), Json::String(marked))
+            if text.ends_with('\n') && marked.ends_with(&format!("{MARK}\n")) =>
+        {
+            text.pop();
         }
         (Json::Array(items), Json::Array(marked)) => {
             if let (Some(last), Some(marked)) = (items.last_mut(), marked.last()) {
@@ -302,13 +302,12 @@ fn expanded(replacement: &str, captures: &Captures<'_>, names: &[Option<String>]
         } else if let Some((name, after)) = group_name(rest) {
             rest = after;
             let number = name.parse().ok().filter(|_| name == "0" || !name.starts_with('0'));
-            let found = match number {
-                Some(number) => captures.get(number),
+            let found = if let Some(number) = number {
+                captures.get(number)
+            } else {
                 // Of several groups of a name, the first that matched.
-                None => {
-                    let named = (1..).zip(names).filter(|(_, known)| known.as_deref() == Some(name));
-                    named.into_iter().find_map(|(at, _)| captures.get(at))
-                }
+                let mut named = (1..).zip(names).filter(|(_, known)| known.as_deref() == Some(name));
+                named.find_map(|(at, _)| captures.get(at))
             };
             out.push_str(found.map_or("", |found| found.as_str()));
         } else {

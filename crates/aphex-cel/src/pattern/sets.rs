@@ -1,5 +1,7 @@
 //! Sets of characters by name: `\d`, `\p{Greek}`, `[:alpha:]`.
 
+use std::fmt::Write as _;
+
 use super::{braced, wrong};
 
 /// The classes that may stand within brackets.
@@ -52,7 +54,8 @@ fn property(rest: &[char], out: &mut String) -> Result<usize, String> {
         _ => return Err(wrong("invalid character class range", &rest[..length])),
     };
     let letter = if (rest[1] == 'p') == turned { 'P' } else { 'p' };
-    out.push_str(&format!("\\{letter}{{{kind}{plain}}}"));
+    // Writing to a String cannot fail.
+    let _ = write!(out, "\\{letter}{{{kind}{plain}}}");
     Ok(length)
 }
 
