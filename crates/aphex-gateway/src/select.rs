@@ -182,7 +182,11 @@ fn select(
     let found: Vec<Arc<Trigger>> = match namespaces.match_names.as_slice() {
         [all] if all == "*" => known.triggers(None),
         [] if labels.is_some() => known.triggers(Some(own)),
-        names => names.iter().flat_map(|name| known.triggers(Some(name))).collect(),
+        // Without a name a namespace is every one, as in all of Kubernetes.
+        names => {
+            let named = |name: &String| known.triggers(Some(name.as_str()).filter(|name| !name.is_empty()));
+            names.iter().flat_map(named).collect()
+        }
     };
     Some(found.into_iter().filter(|trigger| selector.matches(trigger.labels())).collect())
 }

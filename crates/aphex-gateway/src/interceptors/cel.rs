@@ -3,7 +3,7 @@
 //! Expressions see `body`, `header`, `extensions` and `requestURL`, as upstream. They are written by tenants: compiled
 //! programs are cached, cost is bounded by `aphex-cel`, and secrets are compared only in the trigger's namespace.
 
-mod keys;
+pub(super) mod keys;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};

@@ -99,9 +99,13 @@ pub(super) fn is_named(name: &str, field: &str) -> bool {
     name == field || name.chars().map(folded).eq(field.chars().map(folded))
 }
 
-/// The parameters that have a value.
+/// The parameters that have a value; of several with the very same name the last counts, also where it has none.
 fn given(interceptor: &TriggerInterceptor) -> impl Iterator<Item = &InterceptorParam> {
-    interceptor.params.iter().filter(|param| !param.value.is_null())
+    let params = interceptor.params.as_slice();
+    let last = |(at, param): (usize, &'_ InterceptorParam)| {
+        !param.value.is_null() && !params[at + 1..].iter().any(|later| later.name == param.name)
+    };
+    params.iter().enumerate().filter(move |(at, param)| last((*at, param))).map(|(_, param)| param)
 }
 
 fn known(name: &str) -> String {
@@ -159,6 +163,9 @@ mod tests {
         assert_eq!(param(&several, "filter"), Some(&json!("second")));
         assert_eq!(params::<Value>(&several).unwrap(), json!({ "filter": "second" }));
         let emptied = json!([{ "name": "filter", "value": "x" }, { "name": "filter", "value": null }]);
+        assert_eq!(param(&interceptor(&emptied), "filter"), None);
+        assert!(is_hollow(&interceptor(&emptied), "filter"));
+        let emptied = json!([{ "name": "filter", "value": "x" }, { "name": "Filter", "value": null }]);
         assert_eq!(param(&interceptor(&emptied), "filter"), Some(&json!("x")));
     }
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::outside::{Question, Whom};
-use super::{Context, Replacement, Reply, remote};
+use super::{Context, Replacement, Reply, cel, remote};
 use crate::bindings::canonical_header;
 use crate::event::Event;
 
@@ -81,14 +81,12 @@ pub(super) fn ask(
         };
         headers.insert(canonical_header(&header.name), value);
     }
-    let question = Question {
-        whom: Whom::Service,
-        url,
-        ca_bundle: None,
-        headers,
-        body: Some(extended(event, extensions)),
-        token: None,
+    let body = match extended(event, extensions) {
+        Ok(body) => body,
+        Err(error) => return Reply::Fail(format!("failed to sjson extensions to body: {error}")),
     };
+    let question =
+        Question { whom: Whom::Service, url, ca_bundle: None, headers, body: Some(body), token: None };
     match context.outside.answer(&question) {
         None => Reply::Again("webhook interceptor has not been asked".to_owned()),
         Some(Err(message)) => Reply::Again(format!("webhook interceptor does not answer: {message}")),
@@ -123,18 +121,17 @@ fn address(webhook: &Webhook, own: &str) -> Option<String> {
     Some(format!("http://{}.{namespace}.svc/", object.name))
 }
 
-/// The body with the extensions under `extensions`; as it came where there are none.
-fn extended(event: &Event, extensions: &Map<String, Value>) -> Arc<str> {
+/// The body with the extensions under `extensions`, where each name is a path as an overlay's key is; as it came where
+/// there are none.
+fn extended(event: &Event, extensions: &Map<String, Value>) -> Result<Arc<str>, String> {
     match &event.body {
         Value::Object(fields) if !extensions.is_empty() => {
             let mut fields = fields.clone();
-            let merged = fields.entry("extensions").or_insert_with(|| Value::Object(Map::new()));
-            match merged {
-                Value::Object(merged) => merged.extend(extensions.clone()),
-                other => *other = Value::Object(extensions.clone()),
+            for (name, value) in extensions {
+                cel::keys::set(&mut fields, &format!("extensions.{name}"), value.clone())?;
             }
-            Value::Object(fields).to_string().into()
+            Ok(Value::Object(fields).to_string().into())
         }
-        _ => Arc::clone(&event.raw),
+        _ => Ok(Arc::clone(&event.raw)),
     }
 }

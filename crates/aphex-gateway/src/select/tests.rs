@@ -55,6 +55,7 @@ fn selectors_choose_as_tektons_sink_does() {
     assert_eq!(names(spec(&["web", "api"], None)), "web/c api/d");
     assert_eq!(names(spec(&["web", "api"], Some(labelled("other")))), "api/d");
     assert_eq!(names(spec(&["nowhere"], None)), "");
+    assert_eq!(names(spec(&[""], Some(labelled("other")))), "acme/a api/d");
 }
 
 #[test]

@@ -69,7 +69,11 @@ impl Part {
 }
 
 /// Sets the value at a path, or says why it cannot be set.
-pub(super) fn set(root: &mut Map<String, Json>, path: &str, value: Json) -> Result<(), String> {
+pub(in crate::interceptors) fn set(
+    root: &mut Map<String, Json>,
+    path: &str,
+    value: Json,
+) -> Result<(), String> {
     if path.is_empty() {
         return Err("path cannot be empty".to_owned());
     }
