@@ -137,7 +137,8 @@ fn order(arguments: &[Value], wanted: fn(Ordering) -> bool) -> Outcome {
     match arguments {
         [a, b] => {
             let order = a.order(b).map_err(|()| Fault::NoOverload)?;
-            Ok(Value::Bool(order.is_some_and(wanted)))
+            let order = order.ok_or_else(|| Fault::new("NaN values cannot be ordered"))?;
+            Ok(Value::Bool(wanted(order)))
         }
         _ => Err(Fault::NoOverload),
     }

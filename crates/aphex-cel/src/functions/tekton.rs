@@ -142,8 +142,7 @@ fn first_document(text: &str) -> Result<serde_json::Value, serde_saphyr::Error> 
         documents.next().unwrap_or(Ok(serde_json::Value::Null))
     };
     let mut document = read(text)?;
-    let last = text.lines().next_back().unwrap_or_default();
-    if !text.ends_with('\n') && !last.trim().is_empty() && text.contains(['|', '>']) {
+    if !text.ends_with('\n') && text.contains(['|', '>']) {
         // A block that the text ends with ends in a newline only if the text does. Marked, it is found.
         if let Ok(marked) = read(&format!("{text}{MARK}")) {
             unbroken(&mut document, &marked);
@@ -159,10 +158,11 @@ const MARK: char = '\u{F8FE}';
 fn unbroken(document: &mut serde_json::Value, marked: &serde_json::Value) {
     use serde_json::Value as Json;
     match (document, marked) {
-        (Json::String(text), Json::String(marked))
-            if text.ends_with('\n') && marked.ends_with(&format!("{MARK}\n")) =>
-        {
-            text.pop();
+        (Json::String(text), Json::String(marked)) => {
+            let before = marked.strip_suffix('\n').and_then(|marked| marked.strip_suffix(MARK));
+            if before.is_some_and(|before| text.strip_suffix('\n') == Some(before)) {
+                text.pop();
+            }
         }
         (Json::Array(items), Json::Array(marked)) => {
             if let (Some(last), Some(marked)) = (items.last_mut(), marked.last()) {

@@ -124,13 +124,24 @@ fn timestamp(_: &mut Scope, arguments: &[Value]) -> Outcome {
 /// RFC 3339 and nothing around it: the library below also knows other notations.
 fn parse_timestamp(text: &str) -> Option<Moment> {
     let bytes = text.as_bytes();
-    let shape = bytes.len() >= 20
+    let shape = text.is_ascii()
+        && bytes.len() >= 20
         && [4, 7].iter().all(|at| bytes[*at] == b'-')
         && bytes[10] == b'T'
         && [13, 16].iter().all(|at| bytes[*at] == b':')
+        // The library takes a leap second for the one before it; to Go it is none.
+        && bytes[17] < b'6'
         && !text.contains(['[', ',', ' '])
         && (text.ends_with('Z') || bytes[bytes.len() - 3] == b':');
-    let at: Timestamp = shape.then(|| text.parse().ok()).flatten()?;
+    if !shape {
+        return None;
+    }
+    // What is below a nanosecond goes.
+    let digits = text[19..]
+        .strip_prefix('.')
+        .map_or(0, |rest| rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()));
+    let cut = if digits > 9 { format!("{}{}", &text[..29], &text[20 + digits..]) } else { text.to_owned() };
+    let at: Timestamp = cut.parse().ok()?;
     Some(Moment::with_offset(at, offset(text).unwrap_or(Offset::UTC)))
 }
 
