@@ -17,7 +17,7 @@ use std::net::IpAddr;
 
 use aphex_runtime::Clock;
 
-use gate::{Gate, Place};
+pub(crate) use gate::{Gate, Place};
 use sources::Sources;
 pub(crate) use sources::name as source_name;
 

@@ -128,8 +128,6 @@ pub struct Deliveries {
     listed: Notify,
     leftovers: Leftovers,
     room: Room,
-    /// Held by who decompresses a large payload.
-    unpacking: tokio::sync::Mutex<()>,
     spool: Option<Spool>,
     reach: Reach,
     metrics: GatewayMetrics,
@@ -195,7 +193,6 @@ impl Deliveries {
             listed: Notify::new(),
             leftovers: Leftovers::default(),
             room: Room::default(),
-            unpacking: tokio::sync::Mutex::default(),
             spool,
             reach,
             metrics,

@@ -1,9 +1,10 @@
 //! How much memory JSON takes once it is read: many times its text where it falls apart into small values.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::admission::{Gate, Place};
 
 /// Bytes of a unit of [`Room`].
 const UNIT: usize = 1 << 20;
@@ -29,19 +30,18 @@ pub(crate) fn weight(json: &[u8]) -> usize {
 
 /// Memory for payloads that are read while no sender waits: whoever reads one waits until there is enough.
 ///
-/// Of each organization one waits for it at a time, so that however many one has, another's comes after few.
-#[derive(Debug, Clone)]
+/// One at a time waits for it, and organizations take turns at that: however many one has, another's comes after few.
+#[derive(Debug)]
 pub(crate) struct Room {
     units: Arc<Semaphore>,
-    /// Whose turn is given or waited for.
-    turns: Arc<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>>,
+    gate: Gate,
 }
 
 /// An organization's turn to wait for memory.
 #[derive(Debug)]
 pub(crate) struct Turn<'a> {
     room: &'a Room,
-    _own: OwnedMutexGuard<()>,
+    _place: Place<'a>,
 }
 
 /// What a payload has of it, until this is dropped.
@@ -49,7 +49,7 @@ pub(crate) type Taken = Option<OwnedSemaphorePermit>;
 
 impl Default for Room {
     fn default() -> Self {
-        Self { units: Arc::new(Semaphore::new(UNITS as usize)), turns: Arc::default() }
+        Self { units: Arc::new(Semaphore::new(UNITS as usize)), gate: Gate::new(1) }
     }
 }
 
@@ -64,13 +64,7 @@ impl Room {
 
     /// Waits for the organization's turn.
     pub(crate) async fn turn(&self, organization: &str) -> Turn<'_> {
-        let own = {
-            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-            // Those whom nobody waits for are forgotten.
-            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-            Arc::clone(turns.entry(organization.to_owned()).or_default())
-        };
-        Turn { room: self, _own: own.lock_owned().await }
+        Turn { room: self, _place: self.gate.enter(organization).await }
     }
 }
 
@@ -142,18 +136,25 @@ mod tests {
         let mut second = Box::pin(room.take("a", fine.as_bytes()));
         assert!(futures::poll!(&mut second).is_pending());
         assert!(room.take("a", b"[1]").await.is_none());
-        // However many one organization has, another's is next but one.
+        // However many one organization has, another's comes after few.
         let mut third = Box::pin(room.take("a", fine.as_bytes()));
+        let mut fourth = Box::pin(room.take("a", fine.as_bytes()));
         let mut others = Box::pin(room.take("b", fine.as_bytes()));
-        assert!(futures::poll!(&mut third).is_pending() && futures::poll!(&mut others).is_pending());
+        for waiting in [&mut third, &mut fourth, &mut others] {
+            assert!(futures::poll!(waiting).is_pending());
+        }
         drop(first);
-        let second = second.await;
-        assert!(second.is_some() && futures::poll!(&mut third).is_pending());
-        drop(second);
+        drop(second.await);
+        let third = third.await;
+        assert!(third.is_some());
+        for waiting in [&mut fourth, &mut others] {
+            assert!(futures::poll!(waiting).is_pending());
+        }
+        drop(third);
         let others = others.await;
-        assert!(others.is_some() && futures::poll!(&mut third).is_pending());
+        assert!(others.is_some() && futures::poll!(&mut fourth).is_pending());
         drop(others);
-        assert!(third.await.is_some());
+        assert!(fourth.await.is_some());
         let finest = fine.repeat(20);
         assert!(weight(finest.as_bytes()) > UNIT * UNITS as usize);
         assert!(room.take("a", finest.as_bytes()).await.is_some(), "it is alone");

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 /// Lets so many in at once; those who wait get places in turns by name, and among one name in order of arrival.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     state: Mutex<State>,
 }
 
@@ -30,13 +30,13 @@ impl Drop for Place<'_> {
 }
 
 impl Gate {
-    pub(super) fn new(places: usize) -> Self {
+    pub(crate) fn new(places: usize) -> Self {
         let state = State { free: places, waiting: HashMap::new(), turns: VecDeque::new() };
         Self { state: Mutex::new(state) }
     }
 
     /// Waits for a place.
-    pub(super) async fn enter(&self, name: &str) -> Place<'_> {
+    pub(crate) async fn enter(&self, name: &str) -> Place<'_> {
         loop {
             let turn = {
                 let mut state = self.state();

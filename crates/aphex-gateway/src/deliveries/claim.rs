@@ -65,23 +65,18 @@ pub(super) fn patch(delivery: &Delivery, identity: &str, now: Timestamp) -> Valu
     let open =
         |status: &&DeliveryStatus| !matches!(status.phase, DeliveryPhase::Done | DeliveryPhase::Failed);
     let attempts = delivery.status.as_ref().filter(open).map_or(0, |status| status.attempts);
-    json!({
-        "metadata": { "resourceVersion": delivery.metadata.resource_version },
-        "status": {
-            "phase": DeliveryPhase::Processing,
-            "holder": identity,
-            "leaseUntil": MicroTime(later(now, LEASE)),
-            "startedTime": MicroTime(now),
-            "nextAttemptTime": null,
-            "attempts": attempts.saturating_add(1),
-        },
-    })
+    held(delivery, identity, now, &MicroTime(now), attempts.saturating_add(1))
 }
 
 /// The patch that keeps a Delivery for one lease more while an attempt goes on; it claims one that nobody has claimed.
 pub(super) fn renewal(delivery: &Delivery, identity: &str, now: Timestamp) -> Value {
     let claimed = delivery.status.as_ref().filter(|status| status.phase == DeliveryPhase::Processing);
     let started = claimed.and_then(|status| status.started_time.clone()).unwrap_or(MicroTime(now));
+    let attempts = delivery.status.as_ref().map_or(1, |status| status.attempts);
+    held(delivery, identity, now, &started, attempts)
+}
+
+fn held(delivery: &Delivery, identity: &str, now: Timestamp, started: &MicroTime, attempts: u32) -> Value {
     json!({
         "metadata": { "resourceVersion": delivery.metadata.resource_version },
         "status": {
@@ -89,7 +84,8 @@ pub(super) fn renewal(delivery: &Delivery, identity: &str, now: Timestamp) -> Va
             "holder": identity,
             "leaseUntil": MicroTime(later(now, LEASE)),
             "startedTime": started,
-            "attempts": delivery.status.as_ref().map_or(1, |status| status.attempts),
+            "nextAttemptTime": null,
+            "attempts": attempts,
         },
     })
 }

@@ -91,9 +91,8 @@ impl Deliveries {
         };
         let attempts = delivery.status.as_ref().map_or(1, |status| status.attempts);
         let now = self.clock.now();
-        let status = verdict::status(&delivery, outcome, attempts, replay, began, now);
+        let status = verdict::status(&delivery, outcome, attempts, replay.clone(), began, now);
         let again = status.next_attempt_time.as_ref().map(|time| time.0);
-        let replay = claim::replay(&delivery);
         if let Some(status) = self.publish(&api, &delivery, status, replay.as_deref()).await? {
             self.report(&delivery, &status, now);
         }
@@ -164,13 +163,11 @@ impl Deliveries {
             let room = self.room.take(organization, text.json()).await;
             return Ok((text.read()?, room));
         }
-        let turn = self.room.turn(organization).await;
         // Of large ones one is decompressed at a time: what its values take shows only then.
-        let unpacking = self.unpacking.lock().await;
+        let turn = self.room.turn(organization).await;
         let text = tokio::time::timeout(READ, payload::text(&self.client, delivery)).await;
         let text = Text::unpack(&text.map_err(|_| UnpackError::Late(READ))??, MAX_BODY)?;
         let room = turn.take(text.json()).await;
-        drop(unpacking);
         Ok((text.read()?, room))
     }
 

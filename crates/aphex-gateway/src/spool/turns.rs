@@ -2,8 +2,9 @@
 //!
 //! Organizations take turns, as they do where events come in ([`crate::admission`]); within one, those that never failed
 //! come first, in order of arrival. What has to be in order with others waits until those received before it are gone, and
-//! keeps nobody else waiting: an event that the engine was asked to take first comes to the disk after later ones. What cannot be stored rests for a while. A listener that is refused time after time is asked for by
-//! few of its events, until one of them is taken.
+//! keeps nobody else waiting; an event that the engine was asked to take first comes to the disk after later ones. What
+//! cannot be stored rests for a while. A listener that is refused time after time is asked for by few of its events, until
+//! one of them is taken.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;

@@ -70,12 +70,18 @@ pub(crate) async fn run(global: &Global, arguments: Push) -> anyhow::Result<()> 
     output::answer(&global.output, &look::typed(&delivery)?, &sent.title(), || {
         say_lines(&describe(&delivery));
     })?;
-    let status = delivery.status.unwrap_or_default();
-    if status.verdict == Some(DeliveryVerdict::Failed) {
-        let message = format!("the event failed: {}", status.message);
-        return Err(exit::Coded { code: exit::FAILURE, message }.into());
+    unless_failed("event", &delivery)
+}
+
+/// An error where what was decided failed.
+pub(crate) fn unless_failed(what: &str, delivery: &Delivery) -> anyhow::Result<()> {
+    match &delivery.status {
+        Some(status) if status.verdict == Some(DeliveryVerdict::Failed) => {
+            let message = format!("the {what} failed: {}", status.message);
+            Err(exit::Coded { code: exit::FAILURE, message }.into())
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// A payload as it is: of a file, or of standard input where the path is `-`.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aphex_api::delivery::{Delivery, DeliveryVerdict, REPLAY_ANNOTATION, listener_namespace};
+use aphex_api::delivery::{Delivery, REPLAY_ANNOTATION, listener_namespace};
 use aphex_gateway::decision::Case;
 use aphex_gateway::inbox::Inbox;
 use aphex_gateway::reach::Reach;
@@ -21,7 +21,7 @@ use super::{explain, find, payload_of};
 use crate::cli::{Format, Global, Replay};
 use crate::commands::apply::MANAGER;
 use crate::commands::look;
-use crate::commands::push::reason_so_far;
+use crate::commands::push::{reason_so_far, unless_failed};
 use crate::commands::trial::Trial;
 use crate::commands::trial::objects::Book;
 use crate::commands::trial::rehearsal::{self, Rehearsed};
@@ -48,12 +48,7 @@ pub(super) async fn run(global: &Global, arguments: Replay) -> anyhow::Result<()
     output::answer(&global.output, &object, &output::title(&object), || {
         say_lines(&explain::delivery(&done, &Fates::default()));
     })?;
-    let status = done.status.unwrap_or_default();
-    if status.verdict == Some(DeliveryVerdict::Failed) {
-        let message = format!("the replay failed: {}", status.message);
-        return Err(exit::Coded { code: exit::FAILURE, message }.into());
-    }
-    Ok(())
+    unless_failed("replay", &done)
 }
 
 async fn ask(client: &Client, delivery: &Delivery, token: &str) -> anyhow::Result<Delivery> {
